@@ -1,0 +1,168 @@
+"""What the fleet of evidence says of one rollout at one look. Made by fleet.py, read by decide.py and explain.py.
+
+Times are sample times (unix seconds in the daemon, seconds since first traffic in `judge`). Evidence is a natural
+logarithm of an e-value (or of a calibrated score where dependence was corrected for); NaN where no data came yet.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from guardian.core.model import Instant, Ratio, RolloutId, Seconds, Share, Track, Value, Weight
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Part(StrEnum):
+    """What a series contributes to its guardrail."""
+
+    TOTAL = "total"
+    BAD = "bad"
+    BUCKET = "bucket"
+    VALUE = "value"
+    COUNT = "count"
+
+
+class SeriesKey(Value):
+    """One series of one guardrail; `labels` is a digest of the labels that make it one series of its pod."""
+
+    rollout: RolloutId
+    guardrail: str
+    track: Track
+    pod: str
+    part: Part
+    le: float = math.nan
+    labels: str = ""
+
+
+class Observed:
+    """Raw cumulative samples as a metric source has them: in any order, overlaps allowed, nothing differenced.
+
+    series: ids from Fleet.series, shape (n,). time: sample time. value: counter or gauge reading; the staleness
+    marker and other NaN are data errors or ends of a series, never zero. started: process start time, NaN unknown.
+    """
+
+    __slots__ = ("series", "started", "time", "value")
+
+    def __init__(self, *, series: Ints, time: Floats, value: Floats, started: Floats | None = None) -> None:
+        if not series.shape == time.shape == value.shape:
+            raise ValueError(f"unequal shapes: series {series.shape}, time {time.shape}, value {value.shape}")
+        self.series, self.time, self.value, self.started = series, time, value, started
+
+    def __eq__(self, other: Any) -> bool:
+        return (
+            isinstance(other, Observed)
+            and np.array_equal(self.series, other.series)
+            and np.array_equal(self.time, other.time)
+            and np.array_equal(self.value, other.value, equal_nan=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Breach(StrEnum):
+    """How an objective stands; UNKNOWN while its window holds no data."""
+
+    NONE = "none"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+class Allocation(StrEnum):
+    """Whether the share seen fits the weight accepted."""
+
+    FITS = "fits"
+    SKEWED = "skewed"
+    UNKNOWN = "unknown"
+
+
+class Side(Value):
+    """Totals of one track since the canary's first traffic; `level` is the error share, quantile or mean."""
+
+    requests: float = 0.0
+    bad: float = 0.0
+    level: float | None = None
+    pods: int = 0
+    last: Instant | None = None
+
+
+class GuardrailLook(Value):
+    """One guardrail at one look.
+
+    participates: it compares, and stable has history. log_harm, log_safe: evidence that the canary is beyond the
+    rollback margin, and that it is within the promote margin. comparable: both tracks gave rows lately.
+    step_requests, needed: canary requests in this step (warm rows only), and how many the step rule asks for.
+    breach, stable_breach: the objective on its scope, and on stable (now, or already before the rollout).
+    moved: quantile whose latency moved most, None where that is not the question. anomalies: rows refused as
+    impossible, by kind. calibrated: enough stable-against-stable history was seen.
+    """
+
+    name: str
+    participates: bool
+    log_harm: float = math.nan
+    log_safe: float = math.nan
+    comparable: bool = False
+    canary: Side = Side()
+    stable: Side = Side()
+    step_requests: float = 0.0
+    needed: float = 0.0
+    breach: Breach = Breach.NONE
+    stable_breach: bool = False
+    calibrated: bool = False
+    moved: Ratio | None = None
+    anomalies: dict[str, int] = {}
+
+
+class Look(Value):
+    """One rollout at one look.
+
+    at: newest sample time used. began: sample time of the canary's first traffic, None before it. log_harm: evidence
+    combined over guardrails, valid at any number of looks. rising: log_harm above 0 and higher than `hold_back` ago.
+    log_safe: the smallest over participating guardrails. worst, weakest: guardrail that contributes most to harm, and
+    the one with the smallest log_safe. observed: canary share of requests since the step began.
+    canary_last, stable_last: newest row of each track over all guardrails; None before the first.
+    """
+
+    rollout: RolloutId
+    at: Instant
+    began: Instant | None
+    log_harm: float
+    log_safe: float
+    rising: bool
+    worst: str
+    weakest: str
+    guardrails: tuple[GuardrailLook, ...]
+    allocation: Allocation
+    observed: Share | None
+    canary_last: Instant | None
+    stable_last: Instant | None
+    drained: bool = True
+
+    def of(self, name: str) -> GuardrailLook:
+        """Return the look at that guardrail; KeyError when there is none."""
+        for look in self.guardrails:
+            if look.name == name:
+                return look
+        raise KeyError(name)
+
+
+def evidence(log_value: float) -> float:
+    """Return exp(log_value), finite and >= 0; 0 where no data came yet.
+
+    >>> round(evidence(5.42), 1), evidence(float("nan")), evidence(1e9) < float("inf")
+    (225.9, 0.0, True)
+    """
+    return 0.0 if math.isnan(log_value) else math.exp(min(log_value, 700.0))
+
+
+__all__ = [
+    "Allocation", "Breach", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "Part", "Seconds", "SeriesKey",
+    "Side", "Weight", "evidence",
+]  # fmt: skip

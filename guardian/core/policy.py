@@ -1,0 +1,230 @@
+"""What a policy says, as the core reads it: units resolved, defaults filled in, nothing left to parse.
+
+Written by guardian.config.policy from YAML (CONTRACTS section 5). Durations in seconds, shares in 0..1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+
+from guardian.core.model import Digest, Mode, Ratio, Seconds, Weight
+from guardian.core.strategies import Strategy
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One section of a policy. Defaults are written out: a later default must not change a journaled policy."""
+
+
+class Risk(_Part):
+    """Chances accepted for the whole rollout, all guardrails together."""
+
+    false_rollback: Ratio = Ratio(0.01)
+    false_promotion: Ratio = Ratio(0.05)
+    earliest_promotion: Seconds = Seconds(900.0)
+
+
+class RatioSli(_Part, tag="ratio"):
+    """Bad events among all events; both are metric selectors of cumulative counters."""
+
+    bad: str
+    total: str
+
+
+class HistogramSli(_Part, tag="histogram"):
+    """Latencies as cumulative buckets in seconds (`le`)."""
+
+    buckets: str
+
+
+class GaugeSli(_Part, tag="gauge"):
+    """A level, for example memory or queue length."""
+
+    value: str
+
+
+class CountSli(_Part, tag="count"):
+    """Events that have no denominator, for example logins or orders."""
+
+    events: str
+
+
+Sli = RatioSli | HistogramSli | GaugeSli | CountSli
+
+
+class Margin(_Part):
+    """p_stable * relative + absolute: how much worse than stable still counts as the same."""
+
+    relative: float
+    absolute: float = 0.0
+
+
+class Compare(_Part):
+    """The change: worse than `rollback` fails, shown to be within `promote` passes.
+
+    tail_rollback, tail_promote: histograms only; share of requests that may become 4 or more times slower.
+    """
+
+    rollback: Margin
+    promote: Margin
+    tail_rollback: Ratio = Ratio(0.001)
+    tail_promote: Ratio = Ratio(0.003)
+
+
+class Level(_Part):
+    """A threshold and how long it must be exceeded."""
+
+    bound: float
+    lasts: Seconds
+
+
+class Scope(StrEnum):
+    """Whose users an objective is about."""
+
+    CANARY = "canary"
+    SERVICE = "service"
+
+
+class Objective(_Part):
+    """The user's pain, judged over a trailing window (default: a level's own `lasts`).
+
+    Ratio: target and bounds are shares of GOOD events, breached below. Histogram: bounds in seconds at `quantile`,
+    breached above. Gauge and count: `breached` says which side.
+    """
+
+    target: float
+    breached: Literal["above", "below"]
+    quantile: Ratio | None = None
+    warning: Level | None = None
+    critical: Level | None = None
+    window: Seconds | None = None
+    scope: Scope = Scope.CANARY
+
+
+class WarmUp(_Part):
+    """Time after a pod's first row in which up to `factor` times worse is normal."""
+
+    lasts: Seconds
+    factor: float
+
+
+class Guardrail(_Part):
+    """A metric that may fail a rollout. `compare` None: it has its objective only and does not participate."""
+
+    name: str
+    sli: Sli
+    compare: Compare | None = None
+    objective: Objective | None = None
+    warm_up: WarmUp | None = None
+    min_requests: int | None = None
+    page_after: Seconds = Seconds(600.0)
+
+
+class OnAlert(StrEnum):
+    """What a matching alert does to the rollout."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    PAGE = "page"
+    IGNORE = "ignore"
+
+
+class AlertRule(_Part):
+    """Which alerts touch a rollout of this policy, and what they do.
+
+    match: label -> exact value. service, track: the alert's label that names it ("" = not named).
+    """
+
+    match: dict[str, str]
+    service: str = "service"
+    track: str = "track"
+    on_firing: OnAlert = OnAlert.HOLD
+    on_resolved: Literal["resume", "ignore"] = "resume"
+
+
+class Match(_Part):
+    """Which rollouts the policy is for; environment "" is any."""
+
+    service: str
+    environment: str = ""
+
+
+class Labels(_Part):
+    """Metric labels that tell service, track and pod, and the values that mean each track."""
+
+    service: str = "service"
+    track: str = "track"
+    pod: str = "pod"
+    stable: str = "stable"
+    canary: str = "canary"
+
+
+class Adapter(_Part):
+    """A router, workload or probe by its name in the catalog, with the options its adapter reads."""
+
+    kind: str
+    options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = {}
+
+
+class Concurrency(StrEnum):
+    """What happens to an earlier rollout of the same place."""
+
+    QUEUE = "queue"
+    SUPERSEDE = "supersede"
+    REJECT = "reject"
+
+
+class Policy(_Part, dict=True):
+    """Everything a rollout is judged by; a running rollout keeps the one it began with."""
+
+    name: str
+    match: Match
+    strategy: Strategy
+    guardrails: tuple[Guardrail, ...]
+    risk: Risk = Risk()
+    mode: Mode = Mode.ENFORCE
+    alerts: tuple[AlertRule, ...] = ()
+    labels: Labels = Labels()
+    router: Adapter | None = None
+    workload: Adapter | None = None
+    probes: tuple[Adapter, ...] = ()
+    concurrency: Concurrency = Concurrency.SUPERSEDE
+    on_undecided: Literal["hold", "rollback"] = "hold"
+    first_release: Literal["hold", "remove"] = "hold"
+    hold_back: Seconds = Seconds(300.0)
+    drain: Seconds = Seconds(30.0)
+    skew: Seconds = Seconds(300.0)
+    refuse_for: Seconds = Seconds(86400.0)
+    history: Seconds = Seconds(2400.0)
+    interval: Seconds = Seconds(10.0)
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Short SHA-256 of the whole policy; equal policies have equal digests."""
+        return Digest(hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16])
+
+    @cached_property
+    def participating(self) -> tuple[Guardrail, ...]:
+        """The guardrails that compare canary with stable."""
+        return tuple(guardrail for guardrail in self.guardrails if guardrail.compare is not None)
+
+    @property
+    def moves_traffic(self) -> bool:
+        """Whether the guardian itself sets weights under this policy."""
+        return self.router is not None and self.mode is not Mode.OBSERVE
+
+    def guardrail(self, name: str) -> Guardrail:
+        """Return the guardrail of that name; KeyError when there is none."""
+        for guardrail in self.guardrails:
+            if guardrail.name == name:
+                return guardrail
+        raise KeyError(name)
+
+
+def full(weight: Weight) -> bool:
+    """Whether no stable traffic is left at this weight."""
+    return weight >= 1.0
