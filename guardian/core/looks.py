@@ -29,7 +29,7 @@ class Part(StrEnum):
     COUNT = "count"
 
 
-class SeriesKey(Value):
+class SeriesKey(Value, frozen=True, kw_only=True):
     """One series of one guardrail; `labels` is a digest of the labels that make it one series of its pod."""
 
     rollout: RolloutId
@@ -83,17 +83,21 @@ class Allocation(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Side(Value):
-    """Totals of one track since the canary's first traffic; `level` is the error share, quantile or mean."""
+class Side(Value, frozen=True, kw_only=True):
+    """Totals of one track since the canary's first traffic; `level` is the error share, quantile or mean.
+
+    last: sample time of the newest row, with or without traffic. seen: of the newest row with requests in it.
+    """
 
     requests: float = 0.0
     bad: float = 0.0
     level: float | None = None
     pods: int = 0
     last: Instant | None = None
+    seen: Instant | None = None
 
 
-class GuardrailLook(Value):
+class GuardrailLook(Value, frozen=True, kw_only=True):
     """One guardrail at one look.
 
     participates: it compares, and stable has history. log_harm, log_safe: evidence that the canary is beyond the
@@ -120,7 +124,7 @@ class GuardrailLook(Value):
     anomalies: dict[str, int] = {}
 
 
-class Look(Value):
+class Look(Value, frozen=True, kw_only=True):
     """One rollout at one look.
 
     at: newest sample time used. began: sample time of the canary's first traffic, None before it. log_harm: evidence

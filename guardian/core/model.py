@@ -100,7 +100,7 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-class Place(Value, order=True):
+class Place(Value, frozen=True, order=True, kw_only=True):
     """Where a rollout happens; at most one rollout moves a place at a time."""
 
     service: str
@@ -111,14 +111,14 @@ class Place(Value, order=True):
         return "/".join(part for part in (self.environment, self.region, self.service) if part)
 
 
-class EventRef(Value):
+class EventRef(Value, frozen=True, kw_only=True):
     """Identity of an event from outside: CloudEvents (source, id). The same one again has no effect."""
 
     source: str
     id: str
 
 
-class Share(Value):
+class Share(Value, frozen=True, kw_only=True):
     """Share of requests the canary was seen to serve, with the number of requests it rests on."""
 
     share: Ratio

@@ -20,7 +20,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
     """One section of a policy. Defaults are written out: a later default must not change a journaled policy."""
 
 
-class Risk(_Part):
+class Risk(_Part, frozen=True, kw_only=True):
     """Chances accepted for the whole rollout, all guardrails together."""
 
     false_rollback: Ratio = Ratio(0.01)
@@ -28,26 +28,26 @@ class Risk(_Part):
     earliest_promotion: Seconds = Seconds(900.0)
 
 
-class RatioSli(_Part, tag="ratio"):
+class RatioSli(_Part, frozen=True, tag="ratio", kw_only=True):
     """Bad events among all events; both are metric selectors of cumulative counters."""
 
     bad: str
     total: str
 
 
-class HistogramSli(_Part, tag="histogram"):
+class HistogramSli(_Part, frozen=True, tag="histogram", kw_only=True):
     """Latencies as cumulative buckets in seconds (`le`)."""
 
     buckets: str
 
 
-class GaugeSli(_Part, tag="gauge"):
+class GaugeSli(_Part, frozen=True, tag="gauge", kw_only=True):
     """A level, for example memory or queue length."""
 
     value: str
 
 
-class CountSli(_Part, tag="count"):
+class CountSli(_Part, frozen=True, tag="count", kw_only=True):
     """Events that have no denominator, for example logins or orders."""
 
     events: str
@@ -56,14 +56,14 @@ class CountSli(_Part, tag="count"):
 Sli = RatioSli | HistogramSli | GaugeSli | CountSli
 
 
-class Margin(_Part):
+class Margin(_Part, frozen=True, kw_only=True):
     """p_stable * relative + absolute: how much worse than stable still counts as the same."""
 
     relative: float
     absolute: float = 0.0
 
 
-class Compare(_Part):
+class Compare(_Part, frozen=True, kw_only=True):
     """The change: worse than `rollback` fails, shown to be within `promote` passes.
 
     tail_rollback, tail_promote: histograms only; share of requests that may become 4 or more times slower.
@@ -75,7 +75,7 @@ class Compare(_Part):
     tail_promote: Ratio = Ratio(0.003)
 
 
-class Level(_Part):
+class Level(_Part, frozen=True, kw_only=True):
     """A threshold and how long it must be exceeded."""
 
     bound: float
@@ -89,7 +89,7 @@ class Scope(StrEnum):
     SERVICE = "service"
 
 
-class Objective(_Part):
+class Objective(_Part, frozen=True, kw_only=True):
     """The user's pain, judged over a trailing window (default: a level's own `lasts`).
 
     Ratio: target and bounds are shares of GOOD events, breached below. Histogram: bounds in seconds at `quantile`,
@@ -105,14 +105,14 @@ class Objective(_Part):
     scope: Scope = Scope.CANARY
 
 
-class WarmUp(_Part):
+class WarmUp(_Part, frozen=True, kw_only=True):
     """Time after a pod's first row in which up to `factor` times worse is normal."""
 
     lasts: Seconds
     factor: float
 
 
-class Guardrail(_Part):
+class Guardrail(_Part, frozen=True, kw_only=True):
     """A metric that may fail a rollout. `compare` None: it has its objective only and does not participate."""
 
     name: str
@@ -133,7 +133,7 @@ class OnAlert(StrEnum):
     IGNORE = "ignore"
 
 
-class AlertRule(_Part):
+class AlertRule(_Part, frozen=True, kw_only=True):
     """Which alerts touch a rollout of this policy, and what they do.
 
     match: label -> exact value. service, track: the alert's label that names it ("" = not named).
@@ -146,14 +146,14 @@ class AlertRule(_Part):
     on_resolved: Literal["resume", "ignore"] = "resume"
 
 
-class Match(_Part):
+class Match(_Part, frozen=True, kw_only=True):
     """Which rollouts the policy is for; environment "" is any."""
 
     service: str
     environment: str = ""
 
 
-class Labels(_Part):
+class Labels(_Part, frozen=True, kw_only=True):
     """Metric labels that tell service, track and pod, and the values that mean each track."""
 
     service: str = "service"
@@ -163,7 +163,7 @@ class Labels(_Part):
     canary: str = "canary"
 
 
-class Adapter(_Part):
+class Adapter(_Part, frozen=True, kw_only=True):
     """A router, workload or probe by its name in the catalog, with the options its adapter reads."""
 
     kind: str
@@ -178,7 +178,7 @@ class Concurrency(StrEnum):
     REJECT = "reject"
 
 
-class Policy(_Part, dict=True):
+class Policy(_Part, frozen=True, dict=True, kw_only=True):
     """Everything a rollout is judged by; a running rollout keeps the one it began with."""
 
     name: str
