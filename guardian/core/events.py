@@ -12,7 +12,7 @@ import msgspec
 
 from guardian.core import records as r
 from guardian.core.model import Instant, Phase, Verdict
-from guardian.core.phases import Rollout
+from guardian.core.rollout import Rollout
 
 NAMES: Final[dict[type[r.OfRollout], str]] = {
     r.Opened: "queued",

@@ -24,6 +24,7 @@ from guardian.core.model import (
     Share,
     Weight,
 )
+from guardian.core.policy import Policy
 
 
 class _Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -94,14 +95,14 @@ class Order(StrEnum):
 
 
 class Ordered(_Fact, frozen=True, kw_only=True):
-    """A person gave an order. `policy` is the tightened policy of an amend, already journaled under its digest."""
+    """A person gave an order; `policy` is the tightened policy of an amend."""
 
     event: EventRef
     rollout: RolloutId
     order: Order
     reason: str
     who: str
-    policy: str = ""
+    policy: Policy | None = None
 
 
 class EffectDone(_Fact, frozen=True, kw_only=True):

@@ -255,9 +255,10 @@ class Amended(_OfRollout, frozen=True, kw_only=True):
 
 
 class EffectOrdered(_OfRollout, frozen=True, kw_only=True):
-    """Something is to be done outside. `deadline`: when a person is paged if it is still not done."""
+    """Something is to be done outside, not before `not_before`; not done by `deadline`, a person is paged."""
 
     effect: Effect
+    not_before: Instant = Instant(0.0)
     deadline: Instant | None = None
 
 

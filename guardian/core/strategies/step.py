@@ -15,7 +15,10 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A weight, how long it is watched at least, and how long it may take at most (default 6 x bake)."""
+    """A weight, how long it is watched at least, and how long it may take at most.
+
+    The default limit is 6 x bake, and ten minutes where there is no bake.
+    """
 
     weight: Weight
     bake: Seconds
@@ -25,4 +28,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def time_limit(self) -> Seconds:
         """How long the step may go undecided before a person is paged."""
-        return self.limit if self.limit is not None else Seconds(6.0 * self.bake)
+        if self.limit is not None:
+            return self.limit
+        return Seconds(6.0 * self.bake if self.bake > 0 else 600.0)

@@ -1,0 +1,103 @@
+"""Numbers as an operator reads them. Shared by reasons in records and by explain()."""
+
+from __future__ import annotations
+
+from guardian.core import records as r
+from guardian.core.looks import GuardrailLook, Look, Side, evidence
+from guardian.core.model import Instant, Seconds
+from guardian.core.policy import Guardrail, HistogramSli, RatioSli
+
+
+def share(value: float) -> str:
+    """Format a share.
+
+    >>> share(0.019), share(0.1), share(0.00012), share(1.0)
+    ('1.9%', '10%', '0.012%', '100%')
+    """
+    return f"{100.0 * value:.3g}%"
+
+
+def duration(seconds: float) -> str:
+    """Format a length of time by its two largest units.
+
+    >>> duration(42), duration(372), duration(5400)
+    ('42s', '6m12s', '1h30m')
+    """
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m" if minutes else f"{hours}h"
+    if minutes:
+        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
+    return f"{rest}s"
+
+
+def latency(seconds: float) -> str:
+    """Format a latency.
+
+    >>> latency(0.1234), latency(2.5)
+    ('123ms', '2.5s')
+    """
+    return f"{1000.0 * seconds:.3g}ms" if seconds < 1.0 else f"{seconds:.3g}s"
+
+
+def level(guardrail: Guardrail, value: float | None) -> str:
+    """Format a track's level in the guardrail's own terms."""
+    if value is None:
+        return "no data"
+    if isinstance(guardrail.sli, RatioSli):
+        return share(value)
+    if isinstance(guardrail.sli, HistogramSli):
+        return latency(value)
+    return f"{value:.4g}"
+
+
+def note(side: Side) -> r.SideNote:
+    """Return the part of a side that is journaled."""
+    return r.SideNote(requests=side.requests, bad=side.bad, level=side.level)
+
+
+def evidence_note(look: Look, name: str) -> r.Evidence:
+    """Return the evidence of one guardrail as it is journaled; `harm` is the one combined over guardrails."""
+    at = look.of(name)
+    began = look.began if look.began is not None else look.at
+    return r.Evidence(
+        guardrail=name,
+        harm=evidence(look.log_harm),
+        safe=evidence(at.log_safe),
+        canary=note(at.canary),
+        stable=note(at.stable),
+        lasted=Seconds(max(0.0, look.at - began)),
+        calibrated=at.calibrated,
+        moved=at.moved,
+    )
+
+
+def comparison(guardrail: Guardrail, at: GuardrailLook, lasted: float) -> str:
+    """Say what both tracks did: level against level, requests, time."""
+    moved = f" (most at the {share(at.moved)} quantile)" if at.moved else ""
+    return (
+        f"{level(guardrail, at.canary.level)} against {level(guardrail, at.stable.level)}{moved}, "
+        f"{at.canary.requests:,.0f} canary requests, {duration(lasted)}"
+    )
+
+
+def rollback_sentence(service: str, revision: str, guardrail: Guardrail, look: Look) -> str:
+    """Say why the evidence rolls back (STATISTICS section 6): never promises more than was proved or measured."""
+    at = look.of(guardrail.name)
+    lasted = look.at - (look.began if look.began is not None else look.at)
+    value = evidence(look.log_harm)
+    worse = "is slower" if isinstance(guardrail.sli, HistogramSli) else "fails more"
+    text = (
+        f"{service} {revision} {worse} than the margin of '{guardrail.name}' allows: "
+        f"{comparison(guardrail, at, lasted)}. Evidence {value:,.0f}: a healthy release reaches this in at most "
+        f"1 of {value:,.0f} if requests are independent"
+    )
+    if at.calibrated:
+        return text + ", corrected for how much stable pods were seen to differ"
+    return text + "; uncalibrated: too little history to see how much equal pods differ"
+
+
+def silence(since: Instant | None, now: Instant) -> str:
+    """Say how long nothing came."""
+    return "yet" if since is None else f"for {duration(now - since)}"
