@@ -72,7 +72,8 @@ class Cell:
     """One situation, run many times.
 
     name: unique within the campaign; together with the seed it decides the random numbers of the cell.
-    run: `run(seed, runs)`; the same arguments give the same counts, whatever ran before and in which process.
+    run: `run(seed, runs)`, a function of a module or functools.partial of one (it goes to other processes);
+        the same arguments give the same counts, whatever ran before and wherever.
     at_most: claims: event -> share of runs it may happen in, in (0, 1). "Power of 99 %" is written as misses
         at most 0.01, "median delay within 230 s" as later than 230 s at most 0.5.
     chunk: runs asked for in one call: large enough for arrays to pay, small enough for memory and progress.
@@ -113,8 +114,11 @@ class Campaign:
             raise ValueError(f"campaign {self.name!r}: needs cells with names of their own, got {names}")
 
     def cell(self, name: str) -> Cell:
-        """The cell of that name. Raises KeyError where there is none."""
-        return {cell.name: cell for cell in self.cells}[name]
+        """The cell of that name. Raises LookupError that lists the names there are."""
+        by_name = {cell.name: cell for cell in self.cells}
+        if name not in by_name:
+            raise LookupError(f"campaign {self.name!r} has no cell {name!r}; there are: {', '.join(by_name)}")
+        return by_name[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
