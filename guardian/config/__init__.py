@@ -1,0 +1,1 @@
+"""What users write (policies, guardian.yaml) becomes frozen values here; pydantic stays on this edge."""

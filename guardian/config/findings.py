@@ -1,0 +1,204 @@
+"""What is wrong with a file, or advisable, each with its place: pydantic's complaints in the words of a user.
+
+Does not read files and does not know what a policy is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from guardian.config.source import Document
+from guardian.config.units import UnitError
+
+
+class Severity(StrEnum):
+    """An error makes the file unusable; advice does not."""
+
+    ERROR = "error"
+    ADVICE = "advice"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing said about a file; `where` is file:line:column."""
+
+    severity: Severity
+    what: str
+    where: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.remedy}"
+
+
+_CODE: Final = "guardian"
+
+
+def complaint(what: str, remedy: str, *, at: Sequence[str | int] = ()) -> PydanticCustomError:
+    """Return what a validator raises; `at` is the path below the value that is being validated."""
+    return PydanticCustomError(_CODE, "{what}; {remedy}", {"what": what, "remedy": remedy, "at": tuple(at)})
+
+
+def quantity(parse: Callable[[object], Any]) -> Callable[[object], Any]:
+    """Return a validator from a parser of units."""
+
+    def validate(value: object) -> Any:
+        try:
+            return parse(value)
+        except UnitError as error:
+            raise complaint(error.what, error.remedy) from None
+
+    return validate
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed name that was most likely meant, or None when nothing is near.
+
+    >>> nearest("guardrial", ["guardrails", "risk"]), nearest("zzz", ["risk"])
+    ('guardrails', None)
+    """
+    names = {candidate.lower(): candidate for candidate in allowed}
+    found = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    return names[found[0]] if found else None
+
+
+def hint(name: str, allowed: Iterable[str]) -> str:
+    """Return the remedy for a wrong name: the nearest one, or all there are."""
+    names = sorted(allowed)
+    meant = nearest(name, names)
+    return f"did you mean '{meant}'? Allowed: {', '.join(names)}" if meant else f"allowed: {', '.join(names)}"
+
+
+def findings_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Finding]:
+    """Return one finding for each complaint of pydantic, in the order of the file."""
+    schema = model.model_json_schema(by_alias=True)
+    found = [_finding(details, document, schema) for details in error.errors(include_url=False)]
+    return sorted(found, key=lambda finding: _line_of(finding.where))
+
+
+def _line_of(where: str) -> tuple[int, int]:
+    line, column = where.rsplit(":", 2)[-2:]
+    return int(line), int(column)
+
+
+def _finding(details: ErrorDetails, document: Document, schema: Mapping[str, Any]) -> Finding:
+    loc, kind = details["loc"], details["type"]
+    context: dict[str, Any] = details.get("ctx", {})
+    path = (*loc, *context["at"]) if kind == _CODE else loc
+    what, remedy = _text(details, path, document, schema)
+    where = document.where(path[:-1] if kind == "missing" else path, key=kind == "extra_forbidden")
+    return Finding(severity=Severity.ERROR, what=what, where=where, remedy=remedy)
+
+
+def _text(
+    details: ErrorDetails, path: Sequence[str | int], document: Document, schema: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Return what is wrong and what to do."""
+    kind = details["type"]
+    context: dict[str, Any] = details.get("ctx", {})
+    name = _name(document.resolve(path))
+    last = str(path[-1]) if path else "the document"
+    if kind == _CODE:
+        return f"{name}: {context['what']}" if name else context["what"], context["remedy"]
+    if kind == "extra_forbidden":
+        inside = f" in {_name(path[:-1])}" if len(path) > 1 else ""
+        return f"unknown key '{last}'{inside}", hint(last, _properties(schema, path[:-1]))
+    if kind == "missing":
+        inside = f" in {_name(path[:-1])}" if len(path) > 1 else ""
+        return f"key '{last}' is missing{inside}", f"add '{last}:'"
+    if kind in {"literal_error", "enum"}:
+        allowed = _properties_enum(schema, path) or [str(context.get("expected", ""))]
+        return f"{name}: {_shown(details['input'])} is not allowed", hint(str(details["input"]), allowed)
+    return f"{name or last}: {_plain_message(details)}", _remedy(kind, schema, path)
+
+
+def _plain_message(details: ErrorDetails) -> str:
+    shown = _shown(details["input"])
+    wanted = _WANTED.get(details["type"])
+    return f"{shown} is not {wanted}" if wanted else f"{shown}: {details['msg']}"
+
+
+_WANTED: Final[dict[str, str]] = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+}
+
+
+def _remedy(kind: str, schema: Mapping[str, Any], path: Sequence[str | int]) -> str:
+    if kind in {"model_type", "model_attributes_type"} and (names := _properties(schema, path)):
+        return f"write keys below it: {', '.join(sorted(names))}"
+    if kind in {"list_type", "tuple_type"}:
+        return "write a list: one '- ' a line, or [a, b]"
+    if kind == "string_type":
+        return "put it in quotes if that text is meant"
+    return "see docs/reference, or the schema that `guardian schema` prints"
+
+
+def _shown(value: object) -> str:
+    text = (
+        repr(value)
+        if not isinstance(value, dict | list)
+        else ("a mapping" if isinstance(value, dict) else "a list")
+    )
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _name(path: Sequence[str | int]) -> str:
+    """Return a path as people write it: spec.guardrails[0].sli."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _properties(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[str]:
+    """Return the keys that the schema allows at the path."""
+    return sorted({name for node in _nodes(schema, path) for name in node.get("properties", {})})
+
+
+def _properties_enum(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[str]:
+    nodes = _nodes(schema, path)
+    return [
+        str(value) for node in nodes for value in node.get("enum", [node["const"]] if "const" in node else [])
+    ]
+
+
+def _nodes(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[Mapping[str, Any]]:
+    """Return the schemas that may apply at the path, references and unions resolved."""
+    nodes = _expand(schema, schema)
+    for part in path:
+        below: list[Mapping[str, Any]] = []
+        for node in nodes:
+            child = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
+            child = child or (node.get("additionalProperties") if not isinstance(part, int) else None)
+            if isinstance(child, Mapping):
+                below.extend(_expand(schema, child))
+        nodes = below or nodes  # a union member's name: not a step in the file
+    return nodes
+
+
+def _expand(schema: Mapping[str, Any], node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if "$ref" in node:
+        return _expand(schema, schema["$defs"][str(node["$ref"]).rsplit("/", 1)[-1]])
+    for union in ("anyOf", "oneOf", "allOf"):
+        if union in node:
+            return [found for member in node[union] for found in _expand(schema, member)]
+    return [node]
