@@ -1,19 +1,21 @@
-"""What the guardian needs from outside, in the core's terms. Each docstring is the promise its contract tests check.
+"""What the guardian needs from outside, in the core's terms; docstrings are what contract tests check.
 
-Every call may raise guardian.errors.Unavailable (try again), Refused (it will say no again) or Conflict (changed under
-us). Adapters do not retry and do not decide; the core's deadlines do.
+Every call may raise guardian.errors.Unavailable (try again), Refused (it will say no again) or Conflict
+(changed under us). Adapters do not retry and do not decide; the core's deadlines do.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from asyncio import Future
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from guardian.core.facts import Fact
 from guardian.core.looks import Floats, Ints, SeriesKey
-from guardian.core.model import Instant, Place, Revision, RolloutId, Share, Weight
+from guardian.core.model import EventRef, Instant, Place, Revision, RolloutId, Share, Weight
 from guardian.core.policy import Guardrail, Labels
+from guardian.errors import CommandError, JournalError
 
 
 class Clock(Protocol):
@@ -25,7 +27,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a router or workload acts on: a place, and the names its adapter reads from policy and guardian.yaml."""
+    """What a router or workload acts on: a place, and the names its adapter reads from the policy."""
 
     place: Place
     options: dict[str, object]
@@ -40,12 +42,12 @@ class Router(Protocol):
         ...
 
     async def observed_share(self, target: Target) -> Share | None:
-        """Return the share of requests served by the canary since the last set_weight; None: it cannot tell."""
+        """Return the canary's share of requests since the last set_weight; None: it cannot tell."""
         ...
 
 
 class Workload(Protocol):
-    """Changes revisions and replicas. Calls are absolute and idempotent and return when the pods are ready."""
+    """Changes revisions and replicas. Calls are absolute and idempotent; they return when pods are ready."""
 
     async def start_canary(self, target: Target, revision: Revision) -> None: ...
     async def make_stable(self, target: Target, revision: Revision) -> None: ...
@@ -84,7 +86,7 @@ class MeasureRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Raw samples: `keys[key[i]]` says which series sample i is of. problems: what made the answer incomplete."""
+    """Raw samples: `keys[key[i]]` is the series of sample i. problems: what made the answer incomplete."""
 
     keys: Sequence[SeriesKey]
     key: Ints
@@ -132,7 +134,75 @@ class Notifier(Protocol):
     async def notify(self, *, dedup: str, summary: str, body: str) -> None: ...
 
 
-class Inbox(Protocol):
-    """Where facts wait for the engine. `put` returns when the journal holds the fact, and says if it was new."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of one fact. seq: the journal row that holds it. new: False for a repeat of an event.
 
-    async def put(self, facts: Sequence[Fact]) -> bool: ...
+    rollout: what the fact opened or touched, where there is one. refusal: an order that cannot be carried
+    out.
+    """
+
+    seq: int
+    new: bool
+    rollout: RolloutId | None = None
+    refusal: CommandError | None = None
+
+
+class Inbox(Protocol):
+    """Where facts from outside wait for the engine."""
+
+    async def put(self, facts: Sequence[Fact], *, wait: bool = False) -> tuple[Receipt, ...]:
+        """Take all of these facts or none; return when the journal holds every one of them.
+
+        Raises Unavailable when there is no room or the journal cannot write. wait: wait for room instead,
+        and for the journal however long it takes (brokers). A fact may still be taken after Unavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One decision in the journal. event: identity of its fact, if it has one. body: JSON (guardian.wire.entry).
+
+    seq: 0 before the journal has numbered it; then 1, 2, 3 without gaps.
+    """
+
+    at: Instant
+    rollout: str
+    event: EventRef | None
+    body: bytes
+    seq: int = 0
+
+
+class Journal(Protocol):
+    """Durable rows in the order of `append`, no event twice; what was acknowledged survives any crash."""
+
+    def append(self, rows: Sequence[Row], *, notes: Mapping[str, bytes | None] = {}) -> Future[int]:
+        """Queue rows, and replaceable notes with them (None: removed). Called in the loop; never waits.
+
+        The future ends with the last row's seq when all is durable, futures in the order of their calls; or
+        with JournalError, and nothing of this call is stored. While storing fails in a way that may pass,
+        it waits.
+        """
+        ...
+
+    def known(self, events: Sequence[EventRef]) -> Mapping[EventRef, int]:
+        """Return the seq of each of these events that a durable row holds."""
+        ...
+
+    def read(self, *, after: int = 0, limit: int = 1000) -> Sequence[Row]:
+        """Return up to `limit` durable rows after that seq, in order; safe to call in a thread."""
+        ...
+
+    def notes(self, prefix: str = "") -> Mapping[str, bytes]:
+        """Return the durable notes whose name begins so."""
+        ...
+
+    @property
+    def trouble(self) -> JournalError | None:
+        """What keeps it from storing just now; None when nothing does."""
+        ...
+
+    async def close(self) -> None:
+        """Store what is queued, then let go of the file."""
+        ...
