@@ -1,12 +1,14 @@
 """What every test shares: the event loop's backend and the profiles of property tests.
 
-It does not start services (tests/fixtures/ does) and builds no domain values (tests/builders.py does).
+It does not start services (the plugin named here does) and builds no domain values (tests/builders.py does).
 """
 
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["simulator.testing.plugin"]
 
 settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile(
