@@ -1,0 +1,122 @@
+"""`objective`: what users may suffer, in the unit of its SLI, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from guardian.config.fields import Duration, Section, ShareField
+from guardian.config.findings import complaint
+from guardian.config.units import UnitError, parse_duration, parse_number, parse_share
+from guardian.core.model import Ratio, Seconds
+from guardian.core.policy import Level, Objective, Scope
+
+_QUANTITY: Final = {
+    "type": ["string", "number"],
+    "description": "ratio: a share of good events; histogram: a latency; gauge, count: a number",
+    "examples": ["99.9%", "500ms", 0.8],
+}
+Quantity = Annotated[Any, WithJsonSchema(_QUANTITY)]
+Side = Literal["above", "below"]
+PARSERS: Final[dict[str, Callable[[object], float]]] = {
+    "ratio": parse_share,
+    "histogram": parse_duration,
+    "gauge": parse_number,
+    "count": parse_number,
+}
+SIDES: Final[dict[str, Side]] = {"ratio": "below", "histogram": "above"}
+
+
+class LevelConfig(Section):
+    """A threshold and how long it must be exceeded."""
+
+    below: Quantity = Field(None, description="breached below this: share of good events, gauges, counts")
+    above: Quantity = Field(None, description="breached above this: latencies, gauges, counts")
+    lasts: Duration = Field(alias="for", description="how long it must last")
+
+    @property
+    def side(self) -> Side:
+        """On which side of the bound users suffer."""
+        return "above" if self.above is not None else "below"
+
+
+class ObjectiveConfig(Section):
+    """The user's pain, judged over a trailing window at every look."""
+
+    target: Quantity = Field(description="what was promised: a share of good events, a latency, a number")
+    quantile: ShareField | None = Field(
+        None, description="histograms: the share of requests meant, such as 95%"
+    )
+    warning: LevelConfig | None = Field(None, description="holds the rollout")
+    critical: LevelConfig | None = Field(None, description="rolls back")
+    window: Duration | None = Field(None, gt=0, description="default: the level's own 'for'")
+    scope: Scope = Field(Scope.CANARY, description="whose users are meant")
+
+
+def objective_to_core(config: ObjectiveConfig, kind: str) -> Objective:
+    """Return the objective in the unit of its SLI. Raises complaints with the path below `objective`."""
+    written = {"warning": config.warning, "critical": config.critical}
+    levels = {name: level for name, level in written.items() if level is not None}
+    side = _side(levels, kind)
+    _quantile_fits(config, kind)
+    bounds = {name: _level(name, level, side, kind) for name, level in levels.items()}
+    _ordered(bounds, side)
+    return Objective(
+        target=_number(config.target, kind, ("target",)),
+        breached=side,
+        quantile=None if config.quantile is None else Ratio(config.quantile),
+        warning=bounds.get("warning"),
+        critical=bounds.get("critical"),
+        window=None if config.window is None else Seconds(config.window),
+        scope=config.scope,
+    )
+
+
+def _number(value: object, kind: str, at: tuple[str, ...]) -> float:
+    try:
+        return PARSERS[kind](value)
+    except UnitError as error:
+        raise complaint(error.what, error.remedy, at=at) from None
+
+
+def _side(levels: dict[str, LevelConfig], kind: str) -> Side:
+    for name, level in levels.items():
+        if (level.above is None) == (level.below is None):
+            wanted = SIDES.get(kind)
+            remedy = f"write '{wanted}'" if wanted else "write one of them"
+            raise complaint("needs exactly one of 'above' and 'below'", remedy, at=(name,))
+        wanted = SIDES.get(kind)
+        if wanted is not None and level.side != wanted:
+            meaning = "a share of good events" if kind == "ratio" else "a latency"
+            what = f"a {kind} is {meaning}: '{level.side}' never hurts users"
+            raise complaint(what, f"write '{wanted}'", at=(name, level.side))
+    sides = {level.side for level in levels.values()}
+    if len(sides) > 1:
+        raise complaint("warning and critical look to different sides", "use 'above' in both, or 'below'")
+    return sides.pop() if sides else SIDES.get(kind, "above")
+
+
+def _quantile_fits(config: ObjectiveConfig, kind: str) -> None:
+    if kind == "histogram" and config.quantile is None:
+        raise complaint("a latency objective needs 'quantile'", "write quantile: 95%")
+    if kind != "histogram" and config.quantile is not None:
+        raise complaint(f"'quantile' is about latencies, this SLI is a {kind}", "remove it", at=("quantile",))
+    if config.quantile is not None and not 0.0 < config.quantile < 1.0:
+        what = f"quantile {config.quantile:g} is not between 0 and 1"
+        raise complaint(what, "write 95% or 0.95", at=("quantile",))
+
+
+def _level(name: str, level: LevelConfig, side: Side, kind: str) -> Level:
+    return Level(bound=_number(getattr(level, side), kind, (name, side)), lasts=Seconds(level.lasts))
+
+
+def _ordered(bounds: dict[str, Level], side: Side) -> None:
+    warning, critical = bounds.get("warning"), bounds.get("critical")
+    if warning is None or critical is None:
+        return
+    worse = critical.bound >= warning.bound if side == "above" else critical.bound <= warning.bound
+    if not worse:
+        what = "inverted: critical is milder than warning"
+        raise complaint(what, "make critical the worse of the two", at=("critical", side))

@@ -1,0 +1,256 @@
+"""Policies as users write them (CONTRACTS section 5) become guardian.core.policy.Policy.
+
+`load_policy` and `load_policies` raise the first mistake; `read_policies` returns all of them. What is merely
+unwise is guardian.config.advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from guardian.config.fields import Duration, Name, Section, ShareField
+from guardian.config.findings import Finding, Severity, complaint, findings_of
+from guardian.config.guardrails import GuardrailConfig
+from guardian.config.plan import AdapterField, AlertConfig, CanaryConfig
+from guardian.config.source import Document, parse_documents, read_documents
+from guardian.core.model import Mode, Ratio, Seconds
+from guardian.core.policy import Concurrency, Labels, Match, Policy, Risk
+from guardian.errors import ConfigError, PolicyError
+
+
+class MetadataConfig(Section):
+    """How the policy is called."""
+
+    name: Name = Field(description="what events and commands call it")
+
+
+class MatchConfig(Section):
+    """Which rollouts the policy is for."""
+
+    service: Name
+    environment: str = Field("", description="empty: every environment without a policy of its own")
+
+
+class RiskConfig(Section):
+    """Chances accepted for the whole rollout, all guardrails together."""
+
+    false_rollback: ShareField = Field(0.01, gt=0, le=0.5, description="a healthy rollout is rolled back")
+    false_promotion: ShareField = Field(0.05, gt=0, le=0.5, description="a worse one is promoted")
+    earliest_promotion: Duration = Field(900.0, description="no promotion sooner after the first traffic")
+
+    def to_core(self) -> Risk:
+        """Return the chances as the core reads them."""
+        return Risk(
+            false_rollback=Ratio(self.false_rollback),
+            false_promotion=Ratio(self.false_promotion),
+            earliest_promotion=Seconds(self.earliest_promotion),
+        )
+
+
+class LabelsConfig(Section):
+    """Metric labels that tell service, track and pod, and the values that mean each track."""
+
+    service: str = Field("service", description="label that names the service; empty: selectors already do")
+    track: str = "track"
+    pod: str = "pod"
+    stable: str = Field("stable", description="value of the track label for stable")
+    canary: str = Field("canary", description="value of the track label for the canary")
+
+    @model_validator(mode="after")
+    def _tracks_differ(self) -> Self:
+        if self.stable == self.canary:
+            raise complaint(f"stable and canary are both '{self.stable}'", "name two values", at=("canary",))
+        return self
+
+
+class SpecConfig(Section):
+    """Everything a rollout is judged by."""
+
+    match: MatchConfig
+    strategy: CanaryConfig
+    guardrails: tuple[GuardrailConfig, ...] = Field(min_length=1)
+    mode: Mode = Field(Mode.ENFORCE, description="observe writes nothing; advise waits for approval")
+    risk: RiskConfig = RiskConfig()
+    alerts: tuple[AlertConfig, ...] = Field((), description="default: critical canary alerts roll back")
+    labels: LabelsConfig = LabelsConfig()
+    router: AdapterField = Field(None, description="what moves traffic; none: somebody else does")
+    workload: AdapterField = Field(None, description="what runs revisions; none: somebody else does")
+    probes: tuple[AdapterField, ...] = Field((), description="asked before traffic moves")
+    concurrency: Concurrency = Field(Concurrency.SUPERSEDE, description="an earlier rollout of the place")
+    on_undecided: Literal["hold", "rollback"] = Field("hold", description="when a step's limit is over")
+    first_release: Literal["hold", "remove"] = Field("hold", description="a failing release without stable")
+    hold_back: Duration = Field(300.0, description="promotion waits while evidence rose for this long")
+    drain: Duration = Field(30.0, description="canary requests later than this after a rollback are paged")
+    skew: Duration = Field(300.0, description="an event older than the running one by more is ignored")
+    refuse_for: Duration = Field(86400.0, description="a revision rolled back is refused for this long")
+    history: Duration = Field(2400.0, gt=0, description="stable history that is read at the start")
+    interval: Duration = Field(10.0, gt=0, description="how often the evidence is looked at")
+
+    @field_validator("guardrails")
+    @classmethod
+    def _names_differ(cls, guardrails: tuple[GuardrailConfig, ...]) -> tuple[GuardrailConfig, ...]:
+        seen: set[str] = set()
+        for number, guardrail in enumerate(guardrails):
+            if guardrail.name in seen:
+                what = f"a second guardrail is named '{guardrail.name}'"
+                raise complaint(what, "give each its own name", at=(number, "name"))
+            seen.add(guardrail.name)
+        return guardrails
+
+
+class PolicyConfig(Section):
+    """One policy document."""
+
+    api_version: Literal["slo-guardian/v1"] = Field(alias="apiVersion")
+    kind: Literal["Policy"]
+    metadata: MetadataConfig
+    spec: SpecConfig
+
+    def to_core(self) -> Policy:
+        """Return the policy as the core reads it, defaults written out."""
+        spec = self.spec
+        return Policy(
+            name=self.metadata.name,
+            match=Match(service=spec.match.service, environment=spec.match.environment),
+            strategy=spec.strategy.to_core(),
+            guardrails=tuple(guardrail.to_core() for guardrail in spec.guardrails),
+            risk=spec.risk.to_core(),
+            mode=spec.mode,
+            alerts=tuple(alert.to_core() for alert in spec.alerts),
+            labels=Labels(**spec.labels.model_dump()),
+            router=spec.router,
+            workload=spec.workload,
+            probes=spec.probes,
+            concurrency=spec.concurrency,
+            on_undecided=spec.on_undecided,
+            first_release=spec.first_release,
+            hold_back=Seconds(spec.hold_back),
+            drain=Seconds(spec.drain),
+            skew=Seconds(spec.skew),
+            refuse_for=Seconds(spec.refuse_for),
+            history=Seconds(spec.history),
+            interval=Seconds(spec.interval),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFile:
+    """One policy document that was read: the policy, or None and the errors; and where it stands."""
+
+    document: Document
+    policy: Policy | None
+    findings: tuple[Finding, ...]
+
+
+def read_policy(document: Document) -> PolicyFile:
+    """Return the policy of one document, or all that is wrong with it."""
+    try:
+        config = PolicyConfig.model_validate(document.data)
+    except ValidationError as error:
+        found = tuple(findings_of(error, document, PolicyConfig))
+        return PolicyFile(document=document, policy=None, findings=found)
+    return PolicyFile(document=document, policy=config.to_core(), findings=())
+
+
+def read_policies(paths: Iterable[Path]) -> list[PolicyFile]:
+    """Return every policy document of these files and folders, mistakes included.
+
+    Raises ConfigError when a file cannot be read or is not YAML.
+    """
+    files: list[PolicyFile] = []
+    for path in paths:
+        for file in _yaml_files(path) if path.is_dir() else [path]:
+            documents = read_documents(file)
+            if not documents:
+                raise ConfigError("holds no policy", where=str(file), remedy="see examples/policies")
+            files += [read_policy(document) for document in documents]
+    return _with_clashes(files)
+
+
+def load_policy(path: Path) -> Policy:
+    """Return the one policy of a file. Raises PolicyError with file:line:column and remedy."""
+    policies = _good(_read([path]))
+    if len(policies) != 1:
+        what = f"holds {len(policies)} policies where one is wanted"
+        raise PolicyError(what, where=str(path), remedy="split the file")
+    return policies[0]
+
+
+def load_policies(path: Path) -> list[Policy]:
+    """Return the policies of a folder (*.yaml, *.yml, also below it) or of a file. Raises PolicyError."""
+    if not path.exists():
+        raise PolicyError("there is no such file or folder", where=str(path), remedy="check the path")
+    return _good(_read([path]))
+
+
+def parse_policy(text: str, *, file: str) -> Policy:
+    """Return the one policy of a YAML text; `file` is what errors call it. Raises PolicyError."""
+    try:
+        documents = parse_documents(text, file=file)
+    except ConfigError as error:
+        raise PolicyError(error.what, where=error.where, remedy=error.remedy) from None
+    if len(documents) != 1:
+        what = f"holds {len(documents)} policies where one is wanted"
+        raise PolicyError(what, where=file, remedy="send one document")
+    return _good([read_policy(documents[0])])[0]
+
+
+def _read(paths: Iterable[Path]) -> list[PolicyFile]:
+    try:
+        return read_policies(paths)
+    except ConfigError as error:
+        raise PolicyError(error.what, where=error.where, remedy=error.remedy) from None
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
+    )
+
+
+def _good(files: Iterable[PolicyFile]) -> list[Policy]:
+    """Return the policies; raises the first mistake, and says how many more there are."""
+    policies: list[Policy] = []
+    findings: list[Finding] = []
+    for file in files:
+        findings += file.findings
+        if file.policy is not None:
+            policies.append(file.policy)
+    if findings:
+        first, more = findings[0], len(findings) - 1
+        what = f"{first.what} (and {more} more: `guardian check` lists them)" if more else first.what
+        raise PolicyError(what, where=first.where, remedy=first.remedy)
+    return policies
+
+
+def _with_clashes(files: list[PolicyFile]) -> list[PolicyFile]:
+    """Add an error to each policy whose name, or whose match, an earlier one has already."""
+    names: dict[str, str] = {}
+    matches: dict[tuple[str, str], str] = {}
+    checked: list[PolicyFile] = []
+    for file in files:
+        policy, found = file.policy, list(file.findings)
+        if policy is not None:
+            match = (policy.match.service, policy.match.environment)
+            where = file.document.where(("metadata", "name"))
+            if policy.name in names:
+                what = f"a second policy is named '{policy.name}', the first is at {names[policy.name]}"
+                found.append(_error(what, where, "rename one of them"))
+            elif match in matches:
+                what = f"matches the same service and environment as '{matches[match]}'"
+                found.append(_error(what, file.document.where(("spec", "match")), "narrow one of the two"))
+            names.setdefault(policy.name, where)
+            matches.setdefault(match, policy.name)
+        checked.append(PolicyFile(document=file.document, policy=policy, findings=tuple(found)))
+    return checked
+
+
+def _error(what: str, where: str, remedy: str) -> Finding:
+    return Finding(severity=Severity.ERROR, what=what, where=where, remedy=remedy)
