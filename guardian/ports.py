@@ -13,6 +13,7 @@ from typing import Protocol
 
 from guardian.core.facts import Fact
 from guardian.core.looks import Floats, Ints, SeriesKey
+from guardian.core.measures import MeasureRequest
 from guardian.core.model import EventRef, Instant, Place, Revision, RolloutId, Share, Weight
 from guardian.core.policy import Guardrail, Labels
 from guardian.errors import CommandError, JournalError
@@ -70,18 +71,6 @@ class Probe(Protocol):
     """Asks once whether something answers as it should; raises Refused with what it got when not."""
 
     async def probe(self, target: Target, revision: Revision) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasureRequest:
-    """Samples wanted of one guardrail of one rollout, after `since` (sample time, exclusive)."""
-
-    rollout: RolloutId
-    place: Place
-    guardrail: Guardrail
-    labels: Labels
-    since: Instant
-    until: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +151,7 @@ class Inbox(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One decision in the journal. event: identity of its fact, if it has one. body: JSON (guardian.wire.entry).
+    """One decision in the journal. event: identity of its fact, if any. body: JSON (guardian.wire.entry).
 
     seq: 0 before the journal has numbered it; then 1, 2, 3 without gaps.
     """

@@ -74,7 +74,7 @@ class Draft:
 
     def effect_id(self, name: str) -> EffectId:
         """Return an id that no other effect of this rollout has, the same on every replay."""
-        return EffectId(f"{self.id}/{self.rollout.sequence}.{len(self.records)}/{name}")
+        return EffectId(f"{self.id}/{name}-{self.rollout.ordered + 1}")
 
     def page(self, key: str, reason: str, *, guardrail: str = "") -> None:
         """Call a person, once per rollout and key."""

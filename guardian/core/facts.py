@@ -124,9 +124,13 @@ class EffectFailed(_Fact, frozen=True, kw_only=True):
 
 
 class WeightRead(_Fact, frozen=True, kw_only=True):
-    """What the router says now: configuration read back, and what it served (None: it cannot tell)."""
+    """What the router said when asked: configuration read back, and what it served (None: it cannot tell).
+
+    asked: when the question was sent; an answer to a question from before a weight was set says nothing about it.
+    """
 
     rollout: RolloutId
+    asked: Instant
     accepted: Weight
     observed: Share | None = None
 

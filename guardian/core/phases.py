@@ -229,7 +229,7 @@ def _effect_ordered(rollout: Rollout, record: r.EffectOrdered) -> _Changes:
     pending = PendingEffect(
         effect=record.effect, since=record.at, deadline=record.deadline, next_at=record.not_before
     )
-    changes: _Changes = {"effects": (*rollout.effects, pending)}
+    changes: _Changes = {"effects": (*rollout.effects, pending), "ordered": rollout.ordered + 1}
     if isinstance(record.effect, SetWeight):
         changes["desired"] = record.effect.weight
     return changes

@@ -50,7 +50,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     reached (None until then). accepted: last weight known to be accepted. waited: seconds of this step that do not
     count towards its limit (approval missing, paused).
     goal: revision a rollback leads to. before_pause: phase to return to. paged: keys of pages already sent.
-    alerts: firing alerts that touch the rollout. cause: what ordered the rollback. steps: the plan in force.
+    alerts: firing alerts that touch the rollout. ordered: how many effects were ordered so far.
+    cause: what ordered the rollback. steps: the plan in force.
     """
 
     id: RolloutId
@@ -86,6 +87,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     paged: tuple[str, ...] = ()
     alerts: tuple[tuple[str, str], ...] = ()
     effects: tuple[PendingEffect, ...] = ()
+    ordered: int = 0
     verdict: Verdict | None = None
     evidence: r.Evidence | None = None
     cause: r.RollbackOrdered | None = None

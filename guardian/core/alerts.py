@@ -1,0 +1,89 @@
+"""An alert as evidence for the rollout it touches, or recorded as unrelated. Each alert by its own status."""
+
+from __future__ import annotations
+
+from guardian.core import records as r
+from guardian.core.draft import Draft
+from guardian.core.facts import AlertSeen
+from guardian.core.looks import Look
+from guardian.core.model import Instant, Phase, Track
+from guardian.core.policy import AlertRule, OnAlert
+from guardian.core.rollback import propose
+from guardian.core.rollout import Rollout
+
+TOUCHABLE = frozenset({Phase.PREFLIGHT, Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING})
+DEFAULT = AlertRule(match={}, on_firing=OnAlert.HOLD)
+"""Without `alerts` in the policy: critical on the canary rolls back, any other match holds."""
+
+
+def service_of(alert: AlertSeen, rule: AlertRule) -> str:
+    """Return the service the alert names under this rule, "" when it names none."""
+    return alert.labels.get(rule.service, "")
+
+
+def touches(rollout: Rollout, alert: AlertSeen) -> AlertRule | None:
+    """Return the first rule of the rollout's policy by which the alert is about this rollout."""
+    for rule in rollout.policy.alerts or (DEFAULT,):
+        labels_fit = all(alert.labels.get(name) == value for name, value in rule.match.items())
+        if not labels_fit or service_of(alert, rule) != rollout.place.service:
+            continue
+        environment = alert.labels.get("environment", rollout.place.environment)
+        region = alert.labels.get("region", rollout.place.region)
+        if (environment, region) == (rollout.place.environment, rollout.place.region):
+            return rule
+    return None
+
+
+def weigh(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None, now: Instant) -> Draft:
+    """Return what follows from an alert that touches the rollout. Resolved never undoes a rollback."""
+    draft = Draft(rollout, now)
+    name = alert.labels.get("alertname", "alert")
+    if not alert.firing:
+        if rule.on_resolved == "resume" and any(key == _key(alert) for key, _ in rollout.alerts):
+            _link(draft, alert, name, firing=False)
+        else:
+            draft.note(f"alert {name} is resolved; nothing waited for it")
+        return draft
+    action, why = _action(rollout, alert, rule, look)
+    if action is OnAlert.IGNORE:
+        draft.note(f"alert {name} is ignored by the policy")
+    elif action is OnAlert.PAGE:
+        draft.page(f"alert-{_key(alert)}", f"alert {name} is firing{why}")
+    else:
+        _link(draft, alert, name, firing=True)
+        if action is OnAlert.ROLLBACK:
+            reason = f"alert {name} is firing for the canary of {rollout.place.service} {rollout.revision}."
+            propose(draft, look, why=r.Why.ALERT, reason=reason)
+        else:
+            draft.hold(r.Hold.ALERT, f"alert {name} is firing{why}; it resumes when resolved")
+    return draft
+
+
+def _action(
+    rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None
+) -> tuple[OnAlert, str]:
+    action = rule.on_firing
+    track = alert.labels.get(rule.track, "")
+    if rule is DEFAULT and alert.labels.get("severity") == "critical":
+        action = OnAlert.ROLLBACK
+    if action is not OnAlert.ROLLBACK:
+        return action, ""
+    canary = (Track.CANARY.value, rollout.policy.labels.canary)
+    if track not in canary:
+        return OnAlert.HOLD, ", but it does not name the canary" if track else ", but it names no track"
+    began = look.began if look is not None else None
+    if began is None:
+        began = rollout.step_began if rollout.step_began is not None else rollout.step_ordered
+    if began is None or alert.starts_at < began:
+        return OnAlert.HOLD, ", but it began before the canary had traffic"
+    return action, ""
+
+
+def _key(alert: AlertSeen) -> str:
+    """Return what firing and resolved of one alert share: fingerprint and start."""
+    return alert.event.id.rsplit("/", 1)[0]
+
+
+def _link(draft: Draft, alert: AlertSeen, name: str, *, firing: bool) -> None:
+    linked = r.AlertLinked(rollout=draft.id, at=draft.now, alert=_key(alert), name=name, firing=firing)
+    draft.add(linked)

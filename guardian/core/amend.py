@@ -1,0 +1,70 @@
+"""Whether a changed policy is nowhere looser than the one a rollout is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guardian.core.policy import Guardrail, Objective, Policy
+
+
+def loosened(old: Policy, new: Policy) -> tuple[str, ...]:
+    """Return what the new policy would loosen, or change in a way that evidence already gathered cannot follow."""
+    return tuple(_looser(old, new))
+
+
+def _looser(old: Policy, new: Policy) -> Iterator[str]:
+    if old.name != new.name or old.match != new.match:
+        yield "it is another policy (name, match)"
+    if new.risk.false_promotion > old.risk.false_promotion:
+        yield "risk.false_promotion is larger"
+    if new.risk.earliest_promotion < old.risk.earliest_promotion:
+        yield "risk.earliest_promotion is earlier"
+    if new.risk.false_rollback < old.risk.false_rollback:
+        yield "risk.false_rollback is smaller, so harm would be acted on later"
+    if (old.mode, old.router, old.workload, old.labels) != (new.mode, new.router, new.workload, new.labels):
+        yield "mode, router, workload and labels cannot change while it runs"
+    if old.on_undecided == "rollback" and new.on_undecided != "rollback":
+        yield "on_undecided would hold instead of rolling back"
+    yield from _steps(old, new)
+    for before in old.guardrails:
+        after = next((item for item in new.guardrails if item.name == before.name), None)
+        if after is None:
+            yield f"guardrail '{before.name}' is gone"
+        else:
+            yield from _guardrail(before, after)
+    if {item.name for item in new.guardrails} != {item.name for item in old.guardrails}:
+        yield "guardrails cannot be added: the risk was split before the first canary row"
+
+
+def _steps(old: Policy, new: Policy) -> Iterator[str]:
+    before, after = old.strategy.steps(), new.strategy.steps()
+    if [step.weight for step in before] != [step.weight for step in after]:
+        yield "the weights of the steps cannot change"
+        return
+    for number, (was, becomes) in enumerate(zip(before, after, strict=True), start=1):
+        if becomes.bake < was.bake:
+            yield f"step {number} bakes for less time"
+        if was.approval is not None and becomes.approval is None:
+            yield f"step {number} needs no approval any more"
+
+
+def _guardrail(old: Guardrail, new: Guardrail) -> Iterator[str]:
+    if (old.sli, old.compare, old.warm_up) != (new.sli, new.compare, new.warm_up):
+        yield f"'{old.name}': sli, compare and warm_up are what the evidence so far rests on and cannot change"
+    if (new.min_requests or 0) < (old.min_requests or 0):
+        yield f"'{old.name}': min_requests is smaller"
+    if old.objective is not None:
+        if new.objective is None:
+            yield f"'{old.name}': the objective is gone"
+        else:
+            yield from _objective(old.name, old.objective, new.objective)
+
+
+def _objective(name: str, old: Objective, new: Objective) -> Iterator[str]:
+    sign = 1.0 if old.breached == "above" else -1.0
+    for label in ("warning", "critical"):
+        was, becomes = getattr(old, label), getattr(new, label)
+        if was is None:
+            continue
+        if becomes is None or sign * becomes.bound > sign * was.bound or becomes.lasts > was.lasts:
+            yield f"'{name}': the {label} threshold is looser"

@@ -1,0 +1,264 @@
+"""The one entry into deciding: what follows for a rollout from a look at its evidence and from the time.
+
+Order of precedence: harm is acted on first, then what must wait is said, then the plan goes on. Nothing here asks
+the time or the world; gates.py says what a step lacks, rollback.py how to go back.
+"""
+
+from __future__ import annotations
+
+from guardian.core import records as r
+from guardian.core.draft import Draft
+from guardian.core.effects import MakeStable
+from guardian.core.facts import WeightRead
+from guardian.core.gates import (
+    WEIGHT_TOLERANCE,
+    Condition,
+    approval_missing,
+    critical,
+    harmful,
+    missing,
+    promotable,
+    weight_reached,
+)
+from guardian.core.holds import pressing
+from guardian.core.looks import Look
+from guardian.core.model import Instant, Phase, Verdict
+from guardian.core.policy import full
+from guardian.core.rollback import propose, take_back
+from guardian.core.rollout import Rollout
+from guardian.core.sentences import duration, evidence_note, level, rollback_sentence, share
+
+WATCHED = frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING})
+"""Phases in which evidence may order a rollback."""
+
+
+def decide(rollout: Rollout, look: Look | None, reading: WeightRead | None, now: Instant) -> Draft:
+    """Return the records that follow from this look; none when nothing changes.
+
+    look: newest look at the rollout's evidence, None before the first. reading: newest weight read back.
+    """
+    draft = Draft(rollout, now)
+    _expire(draft)
+    if draft.rollout.phase in WATCHED:
+        _drift(draft, reading)
+        _harm(draft, look)
+    if draft.rollout.phase in WATCHED:
+        _begin_step(draft, look, reading)
+        _judge(draft, look)
+        _holds(draft, look)
+    if draft.rollout.phase is Phase.PROGRESSING:
+        _advance(draft, look)
+    elif draft.rollout.phase is Phase.BAKING:
+        _bake(draft, look)
+    return draft
+
+
+def _expire(draft: Draft) -> None:
+    waiting = draft.rollout.awaiting
+    if waiting is None or waiting.expires is None or draft.now < waiting.expires:
+        return
+    if waiting.proposal is r.Proposal.ROLLBACK:
+        return
+    waited = duration(draft.now - waiting.since)
+    take_back(
+        draft, why=r.Why.EXPIRED, outcome=Phase.ABORTED, reason=f"nobody approved within {waited}: aborted"
+    )
+
+
+def _drift(draft: Draft, reading: WeightRead | None) -> None:
+    """Somebody else changed the weight: say so and set it again."""
+    rollout = draft.rollout
+    if reading is None or not rollout.moves_traffic or rollout.effects or rollout.accepted is None:
+        return
+    if abs(reading.accepted - rollout.accepted) <= WEIGHT_TOLERANCE:
+        return
+    text = (
+        f"the router's weight is {share(reading.accepted)} where {share(rollout.desired)} had been accepted: "
+        "somebody else or a reload changed it; it is set again"
+    )
+    draft.page("drift", text)
+    draft.set_weight(rollout.desired)
+
+
+def _harm(draft: Draft, look: Look | None) -> None:
+    rollout = draft.rollout
+    if look is None:
+        return
+    if harmful(rollout, look):
+        guardrail = rollout.policy.guardrail(look.worst)
+        reason = rollback_sentence(rollout.place.service, rollout.revision, guardrail, look)
+        propose(
+            draft,
+            look,
+            why=r.Why.GUARDRAIL,
+            reason=reason,
+            guardrail=look.worst,
+            evidence=evidence_note(look, look.worst),
+        )
+        return
+    name = critical(look)
+    if name is None:
+        return
+    at = look.of(name)
+    guardrail = rollout.policy.guardrail(name)
+    objective = guardrail.objective
+    if at.stable_breach or objective is None or objective.critical is None:
+        return  # stable suffers too: holds.py says so
+    bound = level(guardrail, objective.critical.bound)
+    reason = (
+        f"{rollout.place.service} {rollout.revision} breaks its critical objective '{name}' ({objective.breached} "
+        f"{bound} for {duration(objective.critical.lasts)}), and stable does not. This rule is about the user's "
+        "pain; the risk of false rollbacks does not cover it."
+    )
+    note = evidence_note(look, name)
+    propose(draft, look, why=r.Why.OBJECTIVE, reason=reason, guardrail=name, evidence=note)
+
+
+def _begin_step(draft: Draft, look: Look | None, reading: WeightRead | None) -> None:
+    rollout = draft.rollout
+    if rollout.step_began is not None or rollout.phase is Phase.BAKING or rollout.step < 0:
+        return
+    if not weight_reached(rollout, look, reading):
+        return
+    seen = look.observed if look is not None else None
+    draft.add(
+        r.StepBegan(
+            rollout=rollout.id,
+            at=draft.now,
+            step=rollout.step,
+            accepted=rollout.accepted if rollout.accepted is not None else rollout.desired,
+            observed=seen.share if seen is not None else None,
+        )
+    )
+
+
+def _judge(draft: Draft, look: Look | None) -> None:
+    """Record the verdict of the evidence when it changes."""
+    rollout = draft.rollout
+    if look is None or rollout.phase is Phase.BAKING or not rollout.policy.participating:
+        return
+    verdict = Verdict.HOLD
+    if harmful(rollout, look):
+        verdict = Verdict.ROLLBACK
+    elif promotable(rollout, look):
+        verdict = Verdict.PROMOTE
+    elif not any(at.comparable for at in look.guardrails):
+        verdict = Verdict.INCONCLUSIVE
+    if verdict is rollout.verdict:
+        return
+    name = look.weakest if verdict is Verdict.PROMOTE else look.worst
+    known = name in {at.name for at in look.guardrails}
+    note = evidence_note(look, name) if known else None
+    draft.add(r.Judged(rollout=rollout.id, at=draft.now, verdict=verdict, evidence=note))
+
+
+def _holds(draft: Draft, look: Look | None) -> None:
+    found = pressing(draft.rollout, look, draft.now)
+    if found is None:
+        if draft.rollout.held is not None and draft.rollout.held.hold is not r.Hold.WEIGHT:
+            draft.resume(f"no longer held: {draft.rollout.held.hold}")
+        return
+    draft.hold(found.hold, found.text, guardrail=found.guardrail)
+    if found.page is not None:
+        draft.page(found.page, found.text, guardrail=found.guardrail)
+
+
+def _advance(draft: Draft, look: Look | None) -> None:
+    """Go to the next step when nothing is missing; otherwise ask for what only a person can give, or hold."""
+    rollout = draft.rollout
+    lacking = missing(rollout, look, draft.now)
+    if not lacking:
+        _next_step(draft, look)
+        return
+    if {item.condition for item in lacking} == {Condition.APPROVAL}:
+        _ask(draft)
+        return
+    _undecided(draft, look, "; ".join(item.text for item in lacking))
+
+
+def _ask(draft: Draft) -> None:
+    rollout = draft.rollout
+    lacking = approval_missing(rollout)
+    step = rollout.current
+    if rollout.awaiting is not None or lacking is None or step is None:
+        return
+    proposal, text = lacking
+    lasts = step.approval.expires if step.approval is not None else 86400.0
+    draft.add(
+        r.Awaiting(
+            rollout=rollout.id,
+            at=draft.now,
+            proposal=proposal,
+            step=rollout.step,
+            expires=Instant(draft.now + lasts),
+            reason=text,
+        )
+    )
+
+
+def _undecided(draft: Draft, look: Look | None, lacking: str) -> None:
+    rollout, step = draft.rollout, draft.rollout.current
+    since = rollout.step_began
+    if step is None or since is None or rollout.waived == rollout.step:
+        return
+    if draft.now - since - rollout.waited <= step.time_limit:
+        return
+    text = f"step {rollout.step + 1} is undecided after {duration(draft.now - since)}: {lacking}"
+    if rollout.policy.on_undecided == "rollback":
+        propose(draft, look, why=r.Why.UNDECIDED, reason=text)
+        return
+    if rollout.held is None:
+        draft.hold(r.Hold.UNDECIDED, text)
+    draft.page(f"undecided-{rollout.step}", text)
+
+
+def _next_step(draft: Draft, look: Look | None) -> None:
+    rollout, following = draft.rollout, draft.rollout.following
+    note = evidence_note(look, look.weakest) if look is not None and look.weakest else None
+    if following is None:
+        _promote(draft, note)
+        return
+    text = f"step {rollout.step + 1} passed at {share(rollout.desired)}; next {share(following.weight)}"
+    draft.add(
+        r.Advanced(
+            rollout=rollout.id,
+            at=draft.now,
+            step=rollout.step + 1,
+            weight=following.weight,
+            evidence=note,
+            verdict=rollout.verdict,
+            reason=text,
+        )
+    )
+    if rollout.moves_traffic:
+        draft.set_weight(following.weight)
+    elif full(following.weight):
+        _promote(draft, note)
+
+
+def _promote(draft: Draft, note: r.Evidence | None) -> None:
+    rollout = draft.rollout
+    text = f"{rollout.revision} has all traffic of {rollout.place.service} and every gate passed; the bake begins"
+    draft.add(r.Promoted(rollout=rollout.id, at=draft.now, evidence=note, reason=text))
+
+
+def promote_if_full(draft: Draft) -> None:
+    """The weight of the last step is accepted: the bake of that step IS phase baking."""
+    rollout, step = draft.rollout, draft.rollout.current
+    if rollout.phase is Phase.PROGRESSING and step is not None and full(step.weight):
+        _promote(draft, None)
+
+
+def _bake(draft: Draft, look: Look | None) -> None:
+    rollout = draft.rollout
+    since, step = rollout.promoted_at, rollout.steps[-1]
+    if since is None or draft.now - since < step.bake or rollout.held is not None or rollout.effects:
+        return
+    text = f"{rollout.revision} baked for {duration(draft.now - since)} with all traffic: verified"
+    draft.end(Phase.VERIFIED, text)
+    if rollout.policy.workload is not None and rollout.moves_traffic:
+        effect = MakeStable(
+            id=draft.effect_id("make-stable"), place=rollout.place, revision=rollout.revision
+        )
+        draft.order(effect)
+

@@ -1,0 +1,315 @@
+"""The engine: (fact, now) -> records and effects, for all rollouts of one process. No clock, no I/O.
+
+The asyncio daemon and the SimPy simulator drive this same class. Its durable state is the fold of the records it
+returned (world.py); looks and weight readings are volatile and come again after a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from guardian.core import records as r
+from guardian.core.agenda import Agenda, next_tick
+from guardian.core.alerts import touches, weigh
+from guardian.core.decide import decide
+from guardian.core.draft import Draft
+from guardian.core.drain import drained, watch_until
+from guardian.core.effects import Effect, Measure, Query, ReadWeight, SetWeight
+from guardian.core.facts import (
+    AlertSeen,
+    DeployReported,
+    DeployRequested,
+    EffectDone,
+    EffectFailed,
+    Fact,
+    Ordered,
+    WeightRead,
+    Woke,
+)
+from guardian.core.fleet import Fleet
+from guardian.core.intake import start_next, take_in
+from guardian.core.looks import Look, Observed, SeriesKey
+from guardian.core.measures import MeasureRequest, requests
+from guardian.core.model import EffectId, Instant, Place, RolloutId
+from guardian.core.orders import obey, reported
+from guardian.core.outcomes import done, failed
+from guardian.core.policies import Policies
+from guardian.core.rollout import Rollout
+from guardian.core.world import World
+from guardian.errors import CommandError, UnknownRollout
+
+class Decision:
+    """What followed from one fact. `refusal`: a person's order that could not be carried out."""
+
+    __slots__ = ("effects", "records", "refusal")
+
+    def __init__(
+        self,
+        *,
+        records: tuple[r.Record, ...] = (),
+        effects: tuple[tuple[RolloutId, Effect], ...] = (),
+        refusal: CommandError | None = None,
+    ) -> None:
+        self.records, self.effects, self.refusal = records, effects, refusal
+
+
+class Engine:
+    """Decides for all rollouts of one process; see the module's text for what is durable."""
+
+    def __init__(self, *, policies: Policies, fleet: Fleet | None = None, world: World | None = None) -> None:
+        self.policies = policies
+        self.fleet = fleet if fleet is not None else Fleet()
+        self.world = world if world is not None else World()
+        self._agenda: Agenda[RolloutId] = Agenda()
+        self._looks: dict[RolloutId, Look] = {}
+        self._readings: dict[RolloutId, WeightRead] = {}
+        self._weight_set: dict[RolloutId, Instant] = {}
+        self._next_look: dict[RolloutId, Instant] = {}
+        self._handed_out: set[EffectId] = set()
+        self._woken: list[RolloutId] = []
+        for rollout in self.world.rollouts.values():
+            self._take_up(rollout)
+
+    def _take_up(self, rollout: Rollout) -> None:
+        """Go on with a rollout found in the journal."""
+        since = rollout.ended_at if rollout.ended_at is not None else rollout.opened_at
+        if rollout.step >= 0 and (not rollout.phase.terminal or watch_until(rollout) is not None):
+            self._look_from(rollout, since)
+            if rollout.accepted is not None:
+                self.fleet.expect(rollout.id, weight=rollout.accepted, now=since)
+        self._follow(rollout, since)
+
+    # ---- facts ----------------------------------------------------------------------------------------------
+
+    def receive(self, fact: Fact, now: Instant) -> Decision:
+        """Return what follows from a fact. Never raises on what came from outside."""
+        if isinstance(fact, Observed):
+            self.fleet.observe(fact)
+            return Decision()
+        if isinstance(fact, Woke):
+            return self._wake(now)
+        if isinstance(fact, WeightRead):
+            if fact.asked >= self._weight_set.get(fact.rollout, -math.inf):
+                self._readings[fact.rollout] = fact
+            return Decision()
+        refusal: CommandError | None = None
+        try:
+            records = self._conclude(fact, now)
+        except CommandError as error:
+            refusal = error
+            target = fact.rollout if isinstance(fact, Ordered) else None
+            records = [r.Noted(at=now, reason=f"refused: {error}", rollout=target)]
+        return self._commit(records, now, refusal)
+
+    def _conclude(self, fact: Fact, now: Instant) -> list[r.Record]:
+        if isinstance(fact, DeployRequested):
+            return take_in(self.world, self.policies, fact, now)
+        if isinstance(fact, EffectDone):
+            return self._of(fact.rollout, lambda rollout: done(rollout, fact, now))
+        if isinstance(fact, EffectFailed):
+            return self._of(fact.rollout, lambda rollout: failed(rollout, fact, now))
+        if isinstance(fact, Ordered):
+            if fact.rollout not in self.world.rollouts:
+                raise UnknownRollout(f"there is no rollout '{fact.rollout}'", remedy="see `guardian list`")
+            look = self._looks.get(fact.rollout)
+            return self._of(fact.rollout, lambda rollout: obey(rollout, fact, look, now))
+        if isinstance(fact, DeployReported):
+            return self._reported(fact, now)
+        if isinstance(fact, AlertSeen):
+            return self._alert(fact, now)
+        raise TypeError(f"not a fact: {type(fact).__name__}")
+
+    def _of(self, rollout: RolloutId, conclude: Callable[[Rollout], Draft]) -> list[r.Record]:
+        known = self.world.rollouts.get(rollout)
+        return conclude(known).records if known is not None else []
+
+    def _reported(self, fact: DeployReported, now: Instant) -> list[r.Record]:
+        state = self.world.place(fact.place)
+        named = [
+            self.world.rollouts[known]
+            for known in (*((state.running,) if state.running else ()), *state.queue)
+            if fact.revision in (None, self.world.rollouts[known].revision)
+        ]
+        if not named:
+            text = f"deploy.{fact.end} names no rollout that is open here"
+            return [r.Noted(at=now, reason=text, place=fact.place)]
+        return reported(named[0], fact, now).records
+
+    def _alert(self, fact: AlertSeen, now: Instant) -> list[r.Record]:
+        records: list[r.Record] = []
+        for rollout in self._touchable(fact):
+            rule = touches(rollout, fact)
+            if rule is not None:
+                records += weigh(rollout, fact, rule, self._looks.get(rollout.id), now).records
+        name = fact.labels.get("alertname", "")
+        status = "firing" if fact.firing else "resolved"
+        return records or [r.Noted(at=now, reason=f"alert {name} ({status}) touches no running rollout")]
+
+    def _touchable(self, alert: AlertSeen) -> list[Rollout]:
+        """Return running rollouts of every service that any label of the alert names."""
+        services = {value for value in alert.labels.values() if value in self.world.services}
+        found = []
+        for service in sorted(services):
+            for place in self.world.services[service]:
+                running = self.world.place(place).running
+                if running is not None and not self.world.rollouts[running].phase.terminal:
+                    found.append(self.world.rollouts[running])
+        return found
+
+    # ---- time -----------------------------------------------------------------------------------------------
+
+    def wake_at(self) -> Instant | None:
+        """Return when the next deadline or look is due; None while nothing is going on."""
+        return self._agenda.earliest()
+
+    def queries(self, now: Instant) -> tuple[Query, ...]:
+        """Return what the world must be asked before the next `Woke`; asking again is harmless."""
+        looked = self._looked_at(now)
+        if not looked:
+            return ()
+        weighed = tuple(known for known in looked if self.world.rollouts[known].moves_traffic)
+        measure = Measure(rollouts=looked)
+        return (measure, ReadWeight(rollouts=weighed)) if weighed else (measure,)
+
+    def measures(self, query: Measure, now: Instant) -> tuple[MeasureRequest, ...]:
+        """Return the metric requests behind a query."""
+        known = (self.world.rollouts[RolloutId(name)] for name in query.rollouts)
+        return tuple(asked for rollout in known for asked in requests(rollout, self._looks.get(rollout.id), now))
+
+    def _looked_at(self, now: Instant) -> tuple[RolloutId, ...]:
+        return tuple(known for known, at in self._next_look.items() if at <= now)
+
+    def _wake(self, now: Instant) -> Decision:
+        looked = self._looked_at(now)
+        if looked:
+            self._looks.update(self.fleet.look(looked, now=now))
+        for name in looked:
+            self._next_look[name] = next_tick(now, self.world.rollouts[name].policy.interval)
+        records: list[r.Record] = []
+        for name in dict.fromkeys((*looked, *self._agenda.due(now))):
+            records += self._judge(self.world.rollouts[name], now).records
+            self._woken.append(name)
+        return self._commit(records, now)
+
+    def _judge(self, rollout: Rollout, now: Instant) -> Draft:
+        look, reading = self._looks.get(rollout.id), self._readings.get(rollout.id)
+        if rollout.phase.terminal:
+            return drained(rollout, look, now)
+        return decide(rollout, look, reading, now)
+
+    # ---- what a decision leads to ---------------------------------------------------------------------------
+
+    def _commit(self, records: list[r.Record], now: Instant, refusal: CommandError | None = None) -> Decision:
+        """Apply the records, start what waited for a place they freed, and hand out the effects that are due."""
+        applied: list[r.Record] = []
+        touched = dict.fromkeys(self._woken)
+        self._woken = []
+        while records:
+            places: dict[Place, None] = {}
+            for record in records:
+                rollout = self._apply(record, applied)
+                if rollout is not None:
+                    touched[rollout.id] = places[rollout.place] = None
+            drafts = (start_next(self.world, self.world.place(place), now) for place in places)
+            records = [record for draft in drafts if draft is not None for record in draft.records]
+        effects: list[tuple[RolloutId, Effect]] = []
+        for name in touched:
+            if name in self.world.rollouts:
+                effects += self._hand_out(self.world.rollouts[name], now)
+                self._follow(self.world.rollouts[name], now)
+        return Decision(records=tuple(applied), effects=tuple(effects), refusal=refusal)
+
+    def _apply(self, record: r.Record, applied: list[r.Record]) -> Rollout | None:
+        if isinstance(record, r.Judged):
+            digest = hashlib.sha256(self.fleet.checkpoint(record.rollout)).hexdigest()[:16]
+            record = replace(record, digest=digest)
+        before = self.world.rollouts.get(record.rollout) if isinstance(record, r.EffectEnded) else None
+        rollout = self.world.apply(record)
+        applied.append(record)
+        if rollout is None:
+            return None
+        if isinstance(record, r.Advanced):
+            self._look_from(rollout, record.at)
+        elif isinstance(record, r.StepBegan):
+            self.fleet.new_step(rollout.id, now=record.at)
+        elif isinstance(record, r.Amended):
+            self.fleet.restore(rollout.id, rollout.policy, self.fleet.checkpoint(rollout.id))
+        elif isinstance(record, r.EffectDelayed):
+            self._handed_out.discard(record.effect)
+        elif isinstance(record, r.EffectEnded) and before is not None:
+            self._handed_out.discard(record.effect)
+            ended = next((p.effect for p in before.effects if p.effect.id == record.effect), None)
+            if record.done and isinstance(ended, SetWeight) and rollout.id in self._next_look:
+                self._weight_set[rollout.id] = record.at
+                self.fleet.expect(rollout.id, weight=ended.weight, now=record.at)
+        return rollout
+
+    def _hand_out(self, rollout: Rollout, now: Instant) -> list[tuple[RolloutId, Effect]]:
+        """Return effects to be tried now; one that is being tried is not handed out again."""
+        found: list[tuple[RolloutId, Effect]] = []
+        for pending in rollout.effects:
+            if pending.next_at <= now and pending.effect.id not in self._handed_out:
+                self._handed_out.add(pending.effect.id)
+                found.append((rollout.id, pending.effect))
+        return found
+
+    def outstanding(self) -> tuple[tuple[RolloutId, Effect], ...]:
+        """Return all effects ordered and not ended: after a restart each is looked up before it is repeated."""
+        return tuple(
+            (rollout.id, pending.effect)
+            for rollout in self.world.rollouts.values()
+            for pending in rollout.effects
+        )
+
+    # ---- evidence -------------------------------------------------------------------------------------------
+
+    def look(self, rollout: RolloutId) -> Look | None:
+        """Return the newest look at a rollout."""
+        return self._looks.get(rollout)
+
+    def reading(self, rollout: RolloutId) -> WeightRead | None:
+        """Return the newest weight read back."""
+        return self._readings.get(rollout)
+
+    def series(self, key: SeriesKey) -> int:
+        """Return the dense id of a series for `Observed`; the same key has the same id."""
+        return self.fleet.series(key)
+
+    def checkpoint(self, rollout: RolloutId) -> bytes | None:
+        """Return the evidence of a rollout and its watermarks, to be kept and given to `restore`."""
+        return self.fleet.checkpoint(rollout) if rollout in self._next_look else None
+
+    def restore(self, rollout: RolloutId, blob: bytes) -> None:
+        """Go on with evidence from a checkpoint; the rollout must be one that is looked at."""
+        if rollout in self._next_look:
+            self.fleet.close(rollout)
+            self.fleet.restore(rollout, self.world.rollouts[rollout].policy, blob)
+
+    # ---- what is looked at, and when ------------------------------------------------------------------------
+
+    def _look_from(self, rollout: Rollout, now: Instant) -> None:
+        if rollout.id not in self._next_look:
+            self.fleet.open(rollout.id, rollout.policy)
+            self._next_look[rollout.id] = now
+
+    def _look_no_more(self, rollout: Rollout) -> None:
+        if self._next_look.pop(rollout.id, None) is not None:
+            self.fleet.close(rollout.id)
+        for table in (self._looks, self._readings, self._weight_set):
+            table.pop(rollout.id, None)
+
+    def _follow(self, rollout: Rollout, now: Instant) -> None:
+        """Put the rollout's next deadline on the agenda, and stop looking at one that is over."""
+        watched = watch_until(rollout)
+        if rollout.phase.terminal and (watched is None or watched <= now):
+            self._look_no_more(rollout)
+        times = [pending.next_at for pending in rollout.effects if pending.effect.id not in self._handed_out]
+        if rollout.awaiting is not None and rollout.awaiting.expires is not None:
+            times.append(rollout.awaiting.expires)
+        if rollout.id in self._next_look:
+            times.append(self._next_look[rollout.id])
+        self._agenda.put(rollout.id, min(times, default=None))

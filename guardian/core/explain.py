@@ -1,0 +1,148 @@
+"""A rollout in sentences, made from its records and its newest look only: what happened, what it waits for, what to do.
+
+Silence is explained: whoever reads this never has to guess why nothing moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from guardian.core import records as r
+from guardian.core.gates import first_release, missing
+from guardian.core.looks import Breach, GuardrailLook, Look, evidence
+from guardian.core.model import Instant, Phase
+from guardian.core.policy import full
+from guardian.core.rollout import Rollout
+from guardian.core.sentences import comparison, duration, share
+
+
+class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
+    """One guardrail: a sentence, and the numbers behind it."""
+
+    name: str
+    sentence: str
+    harm: float
+    safe: float
+    canary: r.SideNote
+    stable: r.SideNote
+    breach: Breach
+    calibrated: bool
+    anomalies: dict[str, int] = {}
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """summary: one sentence. waits: what is still missing. next: what a person can do."""
+
+    rollout: str
+    phase: Phase
+    summary: str
+    waits: tuple[str, ...]
+    guardrails: tuple[GuardrailStory, ...]
+    history: tuple[str, ...]
+    next: tuple[str, ...]
+
+
+def explain(
+    rollout: Rollout, look: Look | None, now: Instant, records: tuple[r.Record, ...] = ()
+) -> Explanation:
+    """Return the rollout in sentences; `records` are its own, oldest first, and become its history."""
+    waits: tuple[str, ...] = ()
+    if rollout.phase in (Phase.PROGRESSING, Phase.PAUSED):
+        waits = tuple(item.text for item in missing(rollout, look, now))
+    return Explanation(
+        rollout=rollout.id,
+        phase=rollout.phase,
+        summary=_summary(rollout, now),
+        waits=waits,
+        guardrails=tuple(_story(rollout, look, at) for at in look.guardrails) if look is not None else (),
+        history=tuple(_line(record) for record in records if _tells(record)),
+        next=tuple(_remedies(rollout, look)),
+    )
+
+
+def _summary(rollout: Rollout, now: Instant) -> str:
+    what = f"{rollout.place.service} {rollout.revision} in {rollout.place.environment}"
+    if rollout.phase.terminal:
+        reason = rollout.cause.reason if rollout.cause is not None else ""
+        return f"{what} is {rollout.phase}" + (f": {reason}" if reason else "")
+    if rollout.held is not None:
+        return f"{what} is held at {share(rollout.desired)}: {rollout.held.reason}"
+    if rollout.awaiting is not None:
+        return f"{what} waits for a person: {rollout.awaiting.reason}"
+    if rollout.phase is Phase.PROGRESSING:
+        return f"{what} is at step {rollout.step + 1} of {len(rollout.steps)} ({share(rollout.desired)})"
+    if rollout.phase is Phase.BAKING:
+        left = (rollout.promoted_at or now) + rollout.steps[-1].bake - now
+        return f"{what} has all traffic and bakes for {duration(max(left, 0.0))} more"
+    return f"{what} is {rollout.phase}"
+
+
+def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailStory:
+    guardrail = rollout.policy.guardrail(at.name)
+    lasted = 0.0
+    if look is not None and look.began is not None:
+        lasted = look.at - look.began
+    text = f"{at.name}: {comparison(guardrail, at, lasted)}"
+    if at.participates:
+        text += (
+            f"; evidence against {evidence(at.log_harm):.3g}, for promotion {evidence(at.log_safe):.3g} "
+            f"of {1.0 / rollout.policy.risk.false_promotion:.3g}"
+        )
+        if not at.calibrated:
+            text += "; uncalibrated (too little history of equal pods)"
+    elif guardrail.compare is None:
+        text += "; judged by its objective only"
+    else:
+        text += "; takes no part: stable has no history of it"
+    return GuardrailStory(
+        name=at.name,
+        sentence=text,
+        harm=evidence(at.log_harm),
+        safe=evidence(at.log_safe),
+        canary=r.SideNote(requests=at.canary.requests, bad=at.canary.bad, level=at.canary.level),
+        stable=r.SideNote(requests=at.stable.requests, bad=at.stable.bad, level=at.stable.level),
+        breach=at.breach,
+        calibrated=at.calibrated,
+        anomalies=at.anomalies,
+    )
+
+
+def _tells(record: r.Record) -> bool:
+    silent = (r.EffectOrdered, r.EffectEnded, r.PolicyAdopted)
+    return not isinstance(record, silent)
+
+
+def _line(record: r.Record) -> str:
+    if isinstance(record, r.Judged):
+        return f"verdict {record.verdict}"
+    if isinstance(record, r.StepBegan):
+        return f"step {record.step + 1} began at {share(record.accepted)}"
+    if isinstance(record, r.AlertLinked):
+        return f"alert {record.name} {'is firing' if record.firing else 'is resolved'}"
+    if isinstance(record, r.PolicyAdopted):
+        return f"policy {record.digest}"
+    return record.reason or type(record).__name__.lower()
+
+
+def _remedies(rollout: Rollout, look: Look | None) -> Iterator[str]:
+    name = rollout.id
+    if rollout.phase.terminal:
+        if rollout.phase is Phase.ROLLED_BACK:
+            yield (
+                f"{rollout.revision} is refused here for {duration(rollout.policy.refuse_for)}; "
+                f"after a fix: guardian deploy {rollout.place.service} {rollout.revision} --retry"
+            )
+        return
+    if rollout.awaiting is not None:
+        yield f"guardian approve {name} --reason TEXT, or guardian reject {name} --reason TEXT"
+    if rollout.phase is Phase.PAUSED:
+        yield f"guardian resume {name} --reason TEXT"
+    elif rollout.phase is Phase.PROGRESSING:
+        yield f"guardian promote {name} --reason TEXT passes this step; guardian rollback {name} --reason TEXT stops it"
+    if first_release(rollout, look) and rollout.policy.participating:
+        yield "first release: there is no stable to compare with; objectives, probes and the bake decide"
+    following = rollout.following
+    if following is not None and full(following.weight) and rollout.policy.participating:
+        yield "the next step leaves no stable traffic, so this one extends itself until the promotion evidence is there"

@@ -1,0 +1,188 @@
+"""What a step still waits for. Answers one question, `missing`; orders nothing.
+
+Each condition of CONTRACTS section 5 ("A step passes when") is one function, so that waiting can always be explained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from enum import StrEnum
+
+from guardian.core import records as r
+from guardian.core.facts import WeightRead
+from guardian.core.looks import Allocation, Breach, Look, evidence
+from guardian.core.model import Instant, Mode, Value
+from guardian.core.policy import full
+from guardian.core.rollout import Rollout
+from guardian.core.sentences import duration, share, silence
+
+ENOUGH_TO_OBSERVE = 100
+"""Canary-and-stable requests since a weight was set before the observed share can contradict the accepted one."""
+WEIGHT_TOLERANCE = 0.005
+"""Routers round weights (HAProxy to 1/256, meshes to whole percents)."""
+
+
+class Condition(StrEnum):
+    """One reason why a step does not pass yet."""
+
+    WEIGHT = "weight"
+    BAKE = "bake"
+    SAMPLE = "sample"
+    EVIDENCE = "evidence"
+    VERDICT = "verdict"
+    HOLD = "hold"
+    APPROVAL = "approval"
+    PAUSED = "paused"
+
+
+class Missing(Value, frozen=True, kw_only=True):
+    """A condition that is not met, and the sentence that says so."""
+
+    condition: Condition
+    text: str
+
+
+def missing(rollout: Rollout, look: Look | None, now: Instant) -> tuple[Missing, ...]:
+    """Return what the present step waits for; empty when it passes. Waived steps need their weight and gates only."""
+    found: list[Missing] = []
+    if rollout.step_began is None:
+        found.append(Missing(condition=Condition.WEIGHT, text=f"weight {share(rollout.desired)} is not reached"))
+    if rollout.paused_at is not None:
+        found.append(Missing(condition=Condition.PAUSED, text="a person paused the rollout; resume it"))
+    if rollout.waived != rollout.step:
+        found.extend(_unmet(rollout, look, now))
+    if rollout.held is not None and rollout.held.hold is not r.Hold.UNDECIDED and rollout.waived != rollout.step:
+        found.append(Missing(condition=Condition.HOLD, text=rollout.held.reason))
+    if (gate := approval_missing(rollout)) is not None:
+        found.append(Missing(condition=Condition.APPROVAL, text=gate[1]))
+    return tuple(found)
+
+
+def approval_missing(rollout: Rollout) -> tuple[r.Proposal, str] | None:
+    """Return which approval the step lacks, with its sentence."""
+    step = rollout.current
+    if step is None:
+        return None
+    if step.approval is not None and (r.Proposal.GATE, rollout.step) not in rollout.approved:
+        return r.Proposal.GATE, f"step {rollout.step + 1} waits for approval"
+    if rollout.policy.mode is Mode.ADVISE and (r.Proposal.ADVANCE, rollout.step) not in rollout.approved:
+        return r.Proposal.ADVANCE, "mode advise: the next weight waits for approval"
+    return None
+
+
+def _unmet(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Missing]:
+    step = rollout.current
+    if step is None or rollout.step_began is None:
+        return
+    left = rollout.step_began + step.bake - now
+    if left > 0:
+        yield Missing(condition=Condition.BAKE, text=f"bake time: {duration(left)} left")
+    if not rollout.policy.participating or first_release(rollout, look):
+        return
+    if look is None:
+        yield Missing(condition=Condition.SAMPLE, text="no metrics were seen yet")
+        return
+    yield from _samples(look)
+    yield from _harm(rollout, look)
+    if needs_verdict(rollout, look):
+        yield from _verdict(rollout, look)
+
+
+def _samples(look: Look) -> Iterator[Missing]:
+    for at in look.guardrails:
+        if at.participates and not at.step_requests >= at.needed:
+            yield Missing(
+                condition=Condition.SAMPLE,
+                text=f"'{at.name}' has {at.step_requests:,.0f} of {at.needed:,.0f} canary requests in this step",
+            )
+
+
+def _harm(rollout: Rollout, look: Look) -> Iterator[Missing]:
+    limit = 1.0 / math.sqrt(rollout.policy.risk.false_rollback)
+    value = evidence(look.log_harm)
+    if value >= limit:
+        text = f"rollback evidence {value:.3g} of '{look.worst}' is not below {limit:.3g}"
+        yield Missing(condition=Condition.EVIDENCE, text=text)
+    elif look.rising:
+        span = duration(rollout.policy.hold_back)
+        text = f"rollback evidence {value:.3g} of '{look.worst}' is higher than {span} ago"
+        yield Missing(condition=Condition.EVIDENCE, text=text)
+
+
+def _verdict(rollout: Rollout, look: Look) -> Iterator[Missing]:
+    risk = rollout.policy.risk
+    if promotable(rollout, look):
+        return
+    if look.began is None:
+        yield Missing(condition=Condition.VERDICT, text="the canary had no traffic yet")
+    elif look.at - look.began < risk.earliest_promotion:
+        left = duration(risk.earliest_promotion - (look.at - look.began))
+        yield Missing(condition=Condition.VERDICT, text=f"earliest promotion in {left}")
+    else:
+        text = (
+            f"promotion evidence {evidence(look.log_safe):.3g} of '{look.weakest}' "
+            f"is below {1.0 / risk.false_promotion:.3g}"
+        )
+        yield Missing(condition=Condition.VERDICT, text=text)
+
+
+def promotable(rollout: Rollout, look: Look) -> bool:
+    """Whether every participating guardrail shows the canary within its promote margin, late enough."""
+    risk = rollout.policy.risk
+    return (
+        look.began is not None
+        and look.at - look.began >= risk.earliest_promotion
+        and look.log_safe >= -math.log(risk.false_promotion)
+        and look.allocation is not Allocation.SKEWED
+        and not look.rising
+    )
+
+
+def harmful(rollout: Rollout, look: Look) -> bool:
+    """Whether the rollback evidence reached 1/false_rollback. A skewed allocation makes it unknown."""
+    threshold = -math.log(rollout.policy.risk.false_rollback)
+    return look.log_harm >= threshold and look.allocation is not Allocation.SKEWED
+
+
+def needs_verdict(rollout: Rollout, look: Look | None) -> bool:
+    """Whether the next step leaves no stable traffic, so that this one must show the canary to be good."""
+    following = rollout.following
+    if following is None or not full(following.weight) or not rollout.policy.participating:
+        return False
+    return not first_release(rollout, look)
+
+
+def first_release(rollout: Rollout, look: Look | None) -> bool:
+    """Whether there is no stable to compare with: none named, none verified here, none running, none measured."""
+    named = rollout.previous or rollout.goal or rollout.stable
+    return named is None and (look is None or look.stable_last is None)
+
+
+def critical(look: Look | None) -> str | None:
+    """Return the first guardrail whose objective is critical on the canary."""
+    if look is None:
+        return None
+    return next((at.name for at in look.guardrails if at.breach is Breach.CRITICAL), None)
+
+
+def weight_reached(rollout: Rollout, look: Look | None, reading: WeightRead | None) -> bool:
+    """Whether the step's weight is accepted, and what was observed does not contradict it.
+
+    Where somebody else moves the traffic there is no weight of ours to wait for.
+    """
+    if not rollout.moves_traffic:
+        return True
+    if rollout.accepted is None or abs(rollout.accepted - rollout.desired) > WEIGHT_TOLERANCE:
+        return False
+    if reading is not None and abs(reading.accepted - rollout.desired) > WEIGHT_TOLERANCE:
+        return False
+    seen = look.observed if look is not None else None
+    if seen is None or seen.requests < ENOUGH_TO_OBSERVE or look is None:
+        return True
+    return look.allocation is not Allocation.SKEWED
+
+
+def unobserved(look: Look, now: Instant) -> str:
+    """Say since when the canary gave no data."""
+    return f"no metrics of the canary {silence(look.canary_last, now)}"

@@ -1,0 +1,115 @@
+"""Why a rollout must wait although nothing is proved against it. Absent data is neither good nor bad news."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guardian.core import records as r
+from guardian.core.gates import critical, first_release
+from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
+from guardian.core.model import Instant, Phase, Value
+from guardian.core.rollout import Rollout
+from guardian.core.sentences import duration, share, silence
+
+SILENT_AFTER = 3.0
+"""Looks without a row before a track counts as silent; one missed scrape is normal."""
+
+
+class Waiting(Value, frozen=True, kw_only=True):
+    """A reason to hold. page: key under which a person is called, None while nobody needs to be."""
+
+    hold: r.Hold
+    text: str
+    guardrail: str = ""
+    page: str | None = None
+
+
+def pressing(rollout: Rollout, look: Look | None, now: Instant) -> Waiting | None:
+    """Return the most pressing reason to hold, None when there is none."""
+    found = list(_reasons(rollout, look, now))
+    order = list(r.Hold)
+    return min(found, key=lambda waiting: order.index(waiting.hold), default=None)
+
+
+def _reasons(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Waiting]:
+    if rollout.held is not None and rollout.held.hold in _STICKY and rollout.waived != rollout.step:
+        yield Waiting(hold=rollout.held.hold, text=rollout.held.reason, guardrail=rollout.held.guardrail)
+    if rollout.alerts:
+        names = ", ".join(sorted({name for _, name in rollout.alerts}))
+        yield Waiting(hold=r.Hold.ALERT, text=f"alert {names} is firing; it resumes when resolved")
+    if look is not None:
+        yield from _objectives(rollout, look)
+        if look.allocation is Allocation.SKEWED and rollout.step_began is not None:
+            yield _skewed(rollout, look)
+    yield from _silences(rollout, look, now)
+    if rollout.held is not None and rollout.held.hold is r.Hold.UNDECIDED:
+        yield Waiting(hold=r.Hold.UNDECIDED, text=rollout.held.reason)
+
+
+_STICKY = frozenset({r.Hold.IRREVERSIBLE, r.Hold.FIRST_RELEASE_FAILS})
+"""Only a person ends these while their cause lasts; evidence against a release does not wear off by waiting."""
+
+
+def _objectives(rollout: Rollout, look: Look) -> Iterator[Waiting]:
+    name = critical(look)
+    if name is not None and look.of(name).stable_breach:
+        text = f"critical objective '{name}' is broken on stable as well, or was before: not this rollout's doing"
+        yield Waiting(hold=r.Hold.SHARED_INCIDENT, text=text, guardrail=name, page=f"shared-{name}")
+    for at in look.guardrails:
+        if at.breach is Breach.WARNING:
+            text = f"warning objective of '{at.name}' is broken"
+            yield Waiting(hold=r.Hold.WARNING, text=text, guardrail=at.name)
+
+
+def _skewed(rollout: Rollout, look: Look) -> Waiting:
+    seen = look.observed
+    got = f"{share(seen.share)} of {seen.requests:,.0f} requests" if seen is not None else "another share"
+    text = (
+        f"the canary serves {got} where {share(rollout.desired)} was accepted: canary and stable do not get the "
+        "same kind of traffic, so nothing is compared; check the router and session affinity"
+    )
+    return Waiting(hold=r.Hold.ALLOCATION, text=text, page="allocation")
+
+
+def _silences(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Waiting]:
+    since = rollout.step_began if rollout.phase is not Phase.BAKING else rollout.promoted_at
+    if since is None or not rollout.policy.guardrails:
+        return
+    patience = SILENT_AFTER * rollout.policy.interval
+    if look is None:
+        if now - since > patience:
+            yield _silent(rollout, "no metrics were seen at all", "", since, now)
+        return
+    compares = rollout.phase is not Phase.BAKING and not first_release(rollout, look)
+    for at in look.guardrails:
+        yield from _track(rollout, at, "canary", at.canary, since, now)
+        if compares and at.participates:
+            yield from _track(rollout, at, "stable", at.stable, since, now)
+
+
+def _track(
+    rollout: Rollout, at: GuardrailLook, track: str, side: Side, since: Instant, now: Instant
+) -> Iterator[Waiting]:
+    patience = SILENT_AFTER * rollout.policy.interval
+    last = max(since, side.last) if side.last is not None else since
+    if now - last > patience:
+        text = (
+            f"'{at.name}' has no metrics of the {track} {silence(side.last, now)}; check its selector, the scrape "
+            "and the pods (`guardian doctor`)"
+        )
+        yield _silent(rollout, text, at.name, last, now)
+        return
+    seen = max(since, side.seen) if side.seen is not None else since
+    if now - seen > rollout.policy.guardrail(at.name).page_after:
+        text = f"'{at.name}': the {track} had no requests for {duration(now - seen)}; check the router's weight"
+        yield _silent(rollout, text, at.name, seen, now)
+
+
+def _silent(rollout: Rollout, text: str, guardrail: str, since: Instant, now: Instant) -> Waiting:
+    after = (
+        rollout.policy.guardrail(guardrail).page_after
+        if guardrail
+        else min(item.page_after for item in rollout.policy.guardrails)
+    )
+    page = f"no-data-{guardrail}" if now - since >= after else None
+    return Waiting(hold=r.Hold.NO_DATA, text=text, guardrail=guardrail, page=page)

@@ -1,0 +1,176 @@
+"""What a person orders, and what somebody else's controller reports. Refused orders say what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from guardian.core import records as r
+from guardian.core.amend import loosened
+from guardian.core.draft import Draft
+from guardian.core.facts import DeployEnd, DeployReported, Order, Ordered
+from guardian.core.gates import critical, harmful
+from guardian.core.looks import Look
+from guardian.core.model import Driver, Instant, Phase
+from guardian.core.outcomes import begin
+from guardian.core.rollback import take_back
+from guardian.core.rollout import Rollout
+from guardian.errors import CommandError
+
+BEFORE_PROMOTION: Final = frozenset({Phase.PREFLIGHT, Phase.PROGRESSING, Phase.PAUSED})
+
+
+def obey(rollout: Rollout, fact: Ordered, look: Look | None, now: Instant) -> Draft:
+    """Return what follows from a person's order.
+
+    Raises CommandError when it cannot be carried out in this phase.
+    """
+    draft = Draft(rollout, now)
+    if rollout.phase.terminal:
+        raise CommandError(f"{rollout.id} is over: {rollout.phase}", remedy="start a new rollout with a deploy event")
+    _ORDERS[fact.order](draft, fact, look)
+    return draft
+
+
+def _cannot(draft: Draft, order: Order, remedy: str) -> CommandError:
+    return CommandError(f"cannot {order} {draft.id} in phase {draft.rollout.phase}", remedy=remedy)
+
+
+def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    rollout = draft.rollout
+    if rollout.phase is not Phase.PROGRESSING:
+        raise _cannot(draft, fact.order, "promote passes a step of a progressing rollout; resume it first if paused")
+    name = critical(look)
+    if name is not None:
+        raise CommandError(
+            f"the critical objective of '{name}' is broken", remedy="nobody may promote over it; roll back"
+        )
+    if look is not None and harmful(rollout, look):
+        raise CommandError("the evidence says roll back", remedy="nobody may promote over it; roll back")
+    draft.add(
+        r.StepWaived(
+            rollout=rollout.id, at=draft.now, who=fact.who, step=rollout.step, reason=_by(fact, "passes this step")
+        )
+    )
+
+
+def _pause(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    if draft.rollout.phase not in (Phase.PREFLIGHT, Phase.PROGRESSING):
+        raise _cannot(draft, fact.order, "only a rollout that is going out can be paused")
+    draft.add(r.Paused(rollout=draft.id, at=draft.now, who=fact.who, reason=_by(fact, "paused the rollout")))
+
+
+def _resume(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    if draft.rollout.phase is not Phase.PAUSED:
+        raise _cannot(draft, fact.order, "it is not paused; a hold ends by itself when its cause is gone")
+    draft.add(r.Unpaused(rollout=draft.id, at=draft.now, who=fact.who, reason=_by(fact, "let it go on")))
+
+
+def _approve(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    rollout, waiting = draft.rollout, draft.rollout.awaiting
+    if waiting is None:
+        step = rollout.current
+        if step is None or step.approval is None:
+            raise _cannot(draft, fact.order, "nothing waits for an approval (`guardian status` says what does)")
+        proposal, number = r.Proposal.GATE, rollout.step
+    else:
+        proposal, number = waiting.proposal, waiting.step
+    text = _by(fact, "approved")
+    draft.add(
+        r.Approved(rollout=draft.id, at=draft.now, who=fact.who, proposal=proposal, step=number, reason=text)
+    )
+    if proposal is r.Proposal.START:
+        begin(draft)
+    elif proposal is r.Proposal.ROLLBACK:
+        take_back(
+            draft, why=r.Why.PERSON, outcome=Phase.ROLLED_BACK, reason=text, who=fact.who, evidence=rollout.evidence
+        )
+
+
+def _reject(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    waiting = draft.rollout.awaiting
+    if waiting is None:
+        raise _cannot(draft, fact.order, "nothing waits for an approval; to stop it, abort")
+    text = _by(fact, "rejected it")
+    if waiting.proposal is r.Proposal.ROLLBACK:
+        draft.add(r.Dismissed(rollout=draft.id, at=draft.now, who=fact.who, reason=text))
+        return
+    take_back(draft, why=r.Why.PERSON, outcome=Phase.ABORTED, reason=text, who=fact.who)
+
+
+def _abort(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    rollout = draft.rollout
+    if rollout.phase is Phase.QUEUED:
+        draft.end(Phase.ABORTED, _by(fact, "aborted"), why=r.Why.PERSON)
+    elif rollout.phase in BEFORE_PROMOTION:
+        take_back(
+            draft, why=r.Why.PERSON, outcome=Phase.ABORTED, reason=_by(fact, "aborted"), who=fact.who
+        )
+    else:
+        raise _cannot(draft, fact.order, "after promotion use rollback")
+
+
+def _rollback(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    if draft.rollout.phase not in BEFORE_PROMOTION | {Phase.BAKING}:
+        raise _cannot(draft, fact.order, "abort a queued rollout; one that is rolling back needs nothing more")
+    take_back(
+        draft, why=r.Why.PERSON, outcome=Phase.ROLLED_BACK, reason=_by(fact, "rolled back"), who=fact.who
+    )
+
+
+def _amend(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    if fact.policy is None:
+        raise CommandError("the order carries no policy", remedy="send the tightened policy with the amend")
+    loose = loosened(draft.rollout.policy, fact.policy)
+    if loose:
+        raise CommandError(
+            "an amendment may only tighten: " + "; ".join(loose), remedy="change the policy for the next rollout"
+        )
+    draft.records.append(r.PolicyAdopted(at=draft.now, digest=fact.policy.digest, policy=fact.policy))
+    amended = r.Amended(
+        rollout=draft.id, at=draft.now, who=fact.who, policy=fact.policy.digest, reason=_by(fact, "tightened the policy")
+    )
+    draft.add(amended, fact.policy)
+
+
+def _by(fact: Ordered, did: str) -> str:
+    return f"{fact.who} {did}: {fact.reason}"
+
+
+_ORDERS: Final[dict[Order, Callable[[Draft, Ordered, Look | None], None]]] = {
+    Order.PROMOTE: _promote,
+    Order.PAUSE: _pause,
+    Order.RESUME: _resume,
+    Order.APPROVE: _approve,
+    Order.REJECT: _reject,
+    Order.ABORT: _abort,
+    Order.ROLLBACK: _rollback,
+    Order.AMEND: _amend,
+}
+
+
+def reported(rollout: Rollout, fact: DeployReported, now: Instant) -> Draft:
+    """Return what follows when a pipeline reports that a deploy was finished, cancelled or approved."""
+    draft = Draft(rollout, now)
+    if fact.end is DeployEnd.CANCELLED and rollout.phase is Phase.QUEUED:
+        draft.end(Phase.ABORTED, "the deploy was cancelled", why=r.Why.CANCELLED)
+    elif fact.end is DeployEnd.CANCELLED and rollout.phase in BEFORE_PROMOTION:
+        take_back(draft, why=r.Why.CANCELLED, outcome=Phase.ABORTED, reason="the deploy was cancelled")
+    elif fact.end is DeployEnd.APPROVED and (rollout.awaiting is not None or _gated(rollout)):
+        who = fact.author or fact.event.source
+        order = Ordered(event=fact.event, rollout=rollout.id, order=Order.APPROVE, reason="deploy.approved", who=who)
+        _approve(draft, order, None)
+    elif fact.end is DeployEnd.FINISHED and _finishes(rollout):
+        text = "its controller reports all traffic on the new revision; from here only its own past compares"
+        draft.add(r.Promoted(rollout=rollout.id, at=now, reason=text))
+    else:
+        draft.note(f"deploy.{fact.end} of {fact.event.source} changes nothing in phase {rollout.phase}")
+    return draft
+
+
+def _gated(rollout: Rollout) -> bool:
+    return rollout.current is not None and rollout.current.approval is not None
+
+
+def _finishes(rollout: Rollout) -> bool:
+    return rollout.driver is Driver.OTHER and not rollout.moves_traffic and rollout.phase is Phase.PROGRESSING

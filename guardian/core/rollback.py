@@ -1,0 +1,118 @@
+"""Going back: all traffic to the verified revision, whatever ordered it. The safe direction; needs no metrics."""
+
+from __future__ import annotations
+
+from guardian.core import records as r
+from guardian.core.draft import Draft
+from guardian.core.effects import SetWeight, StopCanary
+from guardian.core.gates import first_release
+from guardian.core.looks import Look
+from guardian.core.model import Instant, Mode, Phase, Verdict, Weight
+
+AUTOMATIC = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT, r.Why.UNDECIDED})
+"""Causes that no person stands behind: held back by irreversible changes and by mode advise."""
+
+
+def take_back(
+    draft: Draft,
+    *,
+    why: r.Why,
+    outcome: Phase,
+    reason: str,
+    guardrail: str = "",
+    who: str = "",
+    evidence: r.Evidence | None = None,
+) -> None:
+    """Order the rollback and what it needs; where the guardian moves nothing, the order itself is the outcome."""
+    rollout = draft.rollout
+    moved = rollout.moves_traffic and (
+        rollout.had_traffic or any(isinstance(pending.effect, SetWeight) for pending in rollout.effects)
+    )
+    if rollout.phase is not Phase.QUEUED and moved:
+        draft.add(
+            r.RollbackOrdered(
+                rollout=rollout.id,
+                at=draft.now,
+                why=why,
+                outcome=outcome,
+                guardrail=guardrail,
+                who=who,
+                evidence=evidence,
+                reason=reason,
+            )
+        )
+        draft.set_weight(Weight(0.0))
+        return
+    draft.drop_effects()
+    if evidence is not None:
+        verdict = r.Judged(rollout=rollout.id, at=draft.now, verdict=_verdict_of(outcome), evidence=evidence)
+        draft.add(verdict)
+    draft.end(outcome, reason, why=why, guardrail=guardrail)
+    stop_canary(draft)
+
+
+def _verdict_of(outcome: Phase) -> Verdict:
+    return Verdict.ROLLBACK if outcome is Phase.ROLLED_BACK else Verdict.HOLD
+
+
+def propose(
+    draft: Draft,
+    look: Look | None,
+    *,
+    why: r.Why,
+    reason: str,
+    guardrail: str = "",
+    evidence: r.Evidence | None = None,
+) -> None:
+    """Roll back automatically, or do what the policy says instead: hold and page, or ask first."""
+    rollout = draft.rollout
+    if rollout.irreversible:
+        text = f"{reason} The change is irreversible, so it is not rolled back automatically: decide by hand."
+        draft.hold(r.Hold.IRREVERSIBLE, text, guardrail=guardrail)
+        draft.page("irreversible", text, guardrail=guardrail)
+    elif first_release(rollout, look) and rollout.policy.first_release == "hold":
+        text = f"{reason} There is no stable revision to go back to: decide by hand."
+        draft.hold(r.Hold.FIRST_RELEASE_FAILS, text, guardrail=guardrail)
+        draft.page("first-release", text, guardrail=guardrail)
+    elif rollout.policy.mode is Mode.ADVISE:
+        _ask(draft, reason, guardrail)
+    else:
+        take_back(
+            draft, why=why, outcome=Phase.ROLLED_BACK, reason=reason, guardrail=guardrail, evidence=evidence
+        )
+
+
+def _ask(draft: Draft, reason: str, guardrail: str) -> None:
+    waiting = draft.rollout.awaiting
+    if "dismissed" in draft.rollout.paged or (waiting and waiting.proposal is r.Proposal.ROLLBACK):
+        return
+    text = f"{reason} Mode advise: approve the rollback."
+    draft.page("rollback-advised", text, guardrail=guardrail)
+    draft.add(
+        r.Awaiting(
+            rollout=draft.id,
+            at=draft.now,
+            proposal=r.Proposal.ROLLBACK,
+            step=max(draft.rollout.step, 0),
+            reason=text,
+        )
+    )
+
+
+def went_back(draft: Draft) -> None:
+    """The weight is 0 and accepted: the rollback is done."""
+    cause = draft.rollout.cause
+    if cause is None or draft.rollout.phase is not Phase.ROLLING_BACK:
+        return
+    draft.end(cause.outcome, cause.reason, why=cause.why, guardrail=cause.guardrail)
+    stop_canary(draft)
+
+
+def stop_canary(draft: Draft) -> None:
+    """Scale the canary down after it has drained, if the guardian brought it up."""
+    rollout = draft.rollout
+    if rollout.policy.workload is None or rollout.policy.mode is Mode.OBSERVE or rollout.started_at is None:
+        return
+    wait = rollout.policy.drain if rollout.had_traffic else 0.0
+    effect = StopCanary(id=draft.effect_id("stop-canary"), place=rollout.place)
+    draft.order(effect, not_before=Instant(draft.now + wait))
