@@ -37,8 +37,20 @@ _HOMES = {
 }
 
 __all__ = [
-    "Decision", "Engine", "Evidence", "Guardrail", "GuardianError", "Objective", "Observed", "Phase", "Policy",
-    "Rollout", "Verdict", "explain", "fold", "load_policy",
+    "Decision",
+    "Engine",
+    "Evidence",
+    "GuardianError",
+    "Guardrail",
+    "Objective",
+    "Observed",
+    "Phase",
+    "Policy",
+    "Rollout",
+    "Verdict",
+    "explain",
+    "fold",
+    "load_policy",
 ]  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from guardian.core.facts import Fact
 from guardian.core.looks import Floats, Ints, SeriesKey
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import EventRef, Instant, Place, Revision, RolloutId, Share, Weight
-from guardian.core.policy import Guardrail, Labels
 from guardian.errors import CommandError, JournalError
 
 

@@ -12,9 +12,7 @@ from guardian.config.units import format_share
 from guardian.core.model import Ratio
 from guardian.core.policy import Compare, Margin
 
-RATIO: Final = Compare(
-    rollback=Margin(relative=1.05, absolute=5e-5), promote=Margin(relative=1.5, absolute=5e-4)
-)
+RATIO: Final = Compare(rollback=Margin(relative=1.05, absolute=5e-5), promote=Margin(relative=1.5, absolute=5e-4))
 HISTOGRAM: Final = Compare(rollback=Margin(relative=1.02), promote=Margin(relative=1.15))
 LEVEL: Final = Compare(rollback=Margin(relative=1.1), promote=Margin(relative=1.25))
 DEFAULTS: Final = {"ratio": RATIO, "histogram": HISTOGRAM, "gauge": LEVEL, "count": LEVEL}
@@ -72,9 +70,7 @@ def compare_to_core(config: CompareConfig | None, kind: str) -> Compare:
 def _bounded(default: Margin, other: Margin | None, bound: Any) -> Margin:
     if other is None:
         return default
-    return Margin(
-        relative=bound(default.relative, other.relative), absolute=bound(default.absolute, other.absolute)
-    )
+    return Margin(relative=bound(default.relative, other.relative), absolute=bound(default.absolute, other.absolute))
 
 
 def _share(written: float | None, default: float, other: float | None, bound: Any) -> Ratio:

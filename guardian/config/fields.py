@@ -50,9 +50,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     return path if path.is_absolute() or base is None else Path(base) / path
 
 
-FilePath = Annotated[
-    Path, AfterValidator(_absolute), WithJsonSchema({"type": "string", "description": "a path"})
-]
+FilePath = Annotated[Path, AfterValidator(_absolute), WithJsonSchema({"type": "string", "description": "a path"})]
 """A path; a relative one is meant from the folder of the file it is written in."""
 
 
@@ -81,9 +79,7 @@ class Secret(Section):
         else:
             value, where = self._from_file()
         if not value:
-            raise ConfigError(
-                "the secret is empty or absent", where=where, remedy="set it, or name another place"
-            )
+            raise ConfigError("the secret is empty or absent", where=where, remedy="set it, or name another place")
         return value
 
     def _from_file(self) -> tuple[str, str]:

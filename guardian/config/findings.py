@@ -153,11 +153,7 @@ def _remedy(kind: str, schema: Mapping[str, Any], path: Sequence[str | int]) -> 
 
 
 def _shown(value: object) -> str:
-    text = (
-        repr(value)
-        if not isinstance(value, dict | list)
-        else ("a mapping" if isinstance(value, dict) else "a list")
-    )
+    text = repr(value) if not isinstance(value, dict | list) else ("a mapping" if isinstance(value, dict) else "a list")
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -176,9 +172,7 @@ def _properties(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[st
 
 def _properties_enum(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[str]:
     nodes = _nodes(schema, path)
-    return [
-        str(value) for node in nodes for value in node.get("enum", [node["const"]] if "const" in node else [])
-    ]
+    return [str(value) for node in nodes for value in node.get("enum", [node["const"]] if "const" in node else [])]
 
 
 def _nodes(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[Mapping[str, Any]]:

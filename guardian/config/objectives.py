@@ -46,9 +46,7 @@ class ObjectiveConfig(Section):
     """The user's pain, judged over a trailing window at every look."""
 
     target: Quantity = Field(description="what was promised: a share of good events, a latency, a number")
-    quantile: ShareField | None = Field(
-        None, description="histograms: the share of requests meant, such as 95%"
-    )
+    quantile: ShareField | None = Field(None, description="histograms: the share of requests meant, such as 95%")
     warning: LevelConfig | None = Field(None, description="holds the rollout")
     critical: LevelConfig | None = Field(None, description="rolls back")
     window: Duration | None = Field(None, gt=0, description="default: the level's own 'for'")

@@ -53,9 +53,7 @@ class StepConfig(Section):
     @model_validator(mode="after")
     def _limit_fits(self) -> Self:
         if self.limit is None and self.bake == 0:
-            raise complaint(
-                "bake 0 leaves no time to decide", "write a longer bake, or a limit", at=("bake",)
-            )
+            raise complaint("bake 0 leaves no time to decide", "write a longer bake, or a limit", at=("bake",))
         if self.limit is not None and self.limit < self.bake:
             limit, bake = format_duration(self.limit), format_duration(self.bake)
             what = f"limit {limit} is shorter than bake {bake}"
@@ -105,14 +103,10 @@ STRATEGIES: Final[dict[str, type[CanaryConfig]]] = {"canary": CanaryConfig}
 def _alert_label(value: object) -> str:
     if isinstance(value, str) and value.startswith("labels.") and len(value) > len("labels."):
         return value.removeprefix("labels.")
-    raise complaint(
-        f"{value!r} does not name a label of the alert", "write labels.NAME, such as labels.service"
-    )
+    raise complaint(f"{value!r} does not name a label of the alert", "write labels.NAME, such as labels.service")
 
 
-AlertLabel = Annotated[
-    str, BeforeValidator(_alert_label), WithJsonSchema({"type": "string", "pattern": r"^labels\.."})
-]
+AlertLabel = Annotated[str, BeforeValidator(_alert_label), WithJsonSchema({"type": "string", "pattern": r"^labels\.."})]
 
 
 class AlertConfig(Section):

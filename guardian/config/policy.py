@@ -209,9 +209,7 @@ def _read(paths: Iterable[Path]) -> list[PolicyFile]:
 
 def _yaml_files(folder: Path) -> list[Path]:
     return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
+        path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
     )
 
 

@@ -79,9 +79,7 @@ class KafkaSecurity(Section):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.protocol.startswith("SASL") and (self.username is None or self.password is None):
-            raise complaint(
-                f"protocol {self.protocol} needs 'username' and 'password'", "add them, or use SSL"
-            )
+            raise complaint(f"protocol {self.protocol} needs 'username' and 'password'", "add them, or use SSL")
         if (self.certificate is None) != (self.key is None):
             raise complaint("'certificate' and 'key' belong together", "add the other one")
         return self
@@ -97,9 +95,7 @@ class Topics(Section):
     @model_validator(mode="after")
     def _differ(self) -> Self:
         if len({self.events, self.dead_letter, self.decisions}) < 3:
-            raise complaint(
-                "two of the topics have one name", "the guardian would read what it writes: rename one"
-            )
+            raise complaint("two of the topics have one name", "the guardian would read what it writes: rename one")
         return self
 
 
@@ -117,9 +113,7 @@ class Kafka(Section):
     group: str = Field("slo-guardian", min_length=1, description="consumer group")
     client_id: str = "slo-guardian"
     security: KafkaSecurity = KafkaSecurity()
-    session_timeout: Duration = Field(
-        30.0, description="after this long without a sign of life the group goes on"
-    )
+    session_timeout: Duration = Field(30.0, description="after this long without a sign of life the group goes on")
     request_timeout: Duration = Field(30.0, description="longest wait for one answer of the broker")
 
 
@@ -133,9 +127,7 @@ class Metrics(Section):
         ("replica", "prometheus_replica", "__replica__"),
         description="labels of a deduplicating pair, left out",
     )
-    scrape_interval: Duration = Field(
-        15.0, description="how often Prometheus scrapes; a query reaches back further"
-    )
+    scrape_interval: Duration = Field(15.0, description="how often Prometheus scrapes; a query reaches back further")
     timeout: Duration = Field(10.0, description="longest wait for one answer")
     token: Secret | None = None
     username: str | None = None
@@ -155,17 +147,13 @@ class HaproxySocket(Section):
     """The runtime API of one HAProxy process (`stats socket ... level admin`)."""
 
     socket: FilePath | None = Field(None, description="unix socket")
-    tcp: AddressField | None = Field(
-        None, description="host:port of a TCP stats socket; on loopback, it has no login"
-    )
+    tcp: AddressField | None = Field(None, description="host:port of a TCP stats socket; on loopback, it has no login")
     timeout: Duration = 5.0
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:
         if (self.socket is None) == (self.tcp is None):
-            raise complaint(
-                "needs exactly one of 'socket' and 'tcp'", "write {socket: /run/haproxy/admin.sock}"
-            )
+            raise complaint("needs exactly one of 'socket' and 'tcp'", "write {socket: /run/haproxy/admin.sock}")
         return self
 
 
@@ -212,12 +200,8 @@ class Intervals(Section):
     """How often the daemon does what nobody asks for."""
 
     policies: Duration = Field(10.0, description="how often changed policy files are looked for")
-    checkpoint: Duration = Field(
-        60.0, description="most often that evidence is written down between verdicts"
-    )
-    stop: Duration = Field(
-        10.0, description="how long a stopping daemon waits for effects that are under way"
-    )
+    checkpoint: Duration = Field(60.0, description="most often that evidence is written down between verdicts")
+    stop: Duration = Field(10.0, description="how long a stopping daemon waits for effects that are under way")
 
 
 class Limits(Section):
@@ -225,12 +209,8 @@ class Limits(Section):
 
     body: Size = Field(1024 * 1024, description="largest event or webhook; more is answered 413")
     write_body: Size = Field(32 * 1024 * 1024, description="largest remote-write request, unpacked")
-    waiting: int = Field(
-        20_000, ge=1, description="facts that may wait for the engine; more are answered 503"
-    )
-    series: int = Field(
-        1_000_000, ge=1, description="series kept from remote write; more are dropped and counted"
-    )
+    waiting: int = Field(20_000, ge=1, description="facts that may wait for the engine; more are answered 503")
+    series: int = Field(1_000_000, ge=1, description="series kept from remote write; more are dropped and counted")
     streams: int = Field(200, ge=1, description="listeners of /v1/stream at a time")
 
 
@@ -244,9 +224,7 @@ class Settings(Section):
         validate_default=True,
         description="folder of the journal; one daemon per folder",
     )
-    listen: AddressField = Field(
-        Address("127.0.0.1", 8080), description="host:port of API, hooks and console"
-    )
+    listen: AddressField = Field(Address("127.0.0.1", 8080), description="host:port of API, hooks and console")
     server: str | None = Field(None, pattern=r"^https?://", description="where commands find the daemon")
     token: Secret | None = Field(None, description="bearer token of API, hooks and remote write")
     policies: FilePath = Field(
@@ -295,9 +273,7 @@ class Settings(Section):
             raise ConfigError(
                 f"environment '{environment}' is not configured",
                 where="guardian.yaml: environments",
-                remedy=hint(environment, self.environments)
-                if self.environments
-                else "add it to 'environments'",
+                remedy=hint(environment, self.environments) if self.environments else "add it to 'environments'",
             )
         return found.in_region(region)
 

@@ -72,9 +72,7 @@ def read_documents(path: Path) -> list[Document]:
 def parse_documents(text: str, *, file: str) -> list[Document]:
     """Return the documents of a YAML text; `file` is what errors call it. Raises ConfigError."""
     try:
-        return [
-            _document(tree, file) for tree in YAML(typ="rt", pure=True).load_all(text) if tree is not None
-        ]
+        return [_document(tree, file) for tree in YAML(typ="rt", pure=True).load_all(text) if tree is not None]
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file

@@ -39,9 +39,7 @@ def parse_duration(value: object) -> Seconds:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value == 0:
             return Seconds(0.0)
-        raise UnitError(
-            f"duration {value:g} has no unit", f"write {value:g}s if seconds are meant, or 5m, 1h30m"
-        )
+        raise UnitError(f"duration {value:g} has no unit", f"write {value:g}s if seconds are meant, or 5m, 1h30m")
     if not isinstance(value, str):
         raise UnitError(f"{value!r} is not a duration", remedy)
     text = value.strip().replace(" ", "")
@@ -74,9 +72,7 @@ def parse_share(value: object) -> Ratio:
     try:
         share = parse_number(value)
     except UnitError:
-        raise UnitError(
-            f"{value!r} is not a share", "write a percentage such as 5%, or a share such as 0.05"
-        ) from None
+        raise UnitError(f"{value!r} is not a share", "write a percentage such as 5%, or a share such as 0.05") from None
     if share > 1.0 and not isinstance(value, str):
         raise UnitError(f"{share:g} is more than 1", f"write {_plain(share / 100)} or '{share:g}%'")
     if not 0.0 <= share <= 1.0:

@@ -59,9 +59,7 @@ def weigh(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None
     return draft
 
 
-def _action(
-    rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None
-) -> tuple[OnAlert, str]:
+def _action(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None) -> tuple[OnAlert, str]:
     action = rule.on_firing
     track = alert.labels.get(rule.track, "")
     if rule is DEFAULT and alert.labels.get("severity") == "critical":

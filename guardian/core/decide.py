@@ -49,7 +49,7 @@ def decide(rollout: Rollout, look: Look | None, reading: WeightRead | None, now:
     if draft.rollout.phase is Phase.PROGRESSING:
         _advance(draft, look)
     elif draft.rollout.phase is Phase.BAKING:
-        _bake(draft, look)
+        _bake(draft)
     return draft
 
 
@@ -60,9 +60,7 @@ def _expire(draft: Draft) -> None:
     if waiting.proposal is r.Proposal.ROLLBACK:
         return
     waited = duration(draft.now - waiting.since)
-    take_back(
-        draft, why=r.Why.EXPIRED, outcome=Phase.ABORTED, reason=f"nobody approved within {waited}: aborted"
-    )
+    take_back(draft, why=r.Why.EXPIRED, outcome=Phase.ABORTED, reason=f"nobody approved within {waited}: aborted")
 
 
 def _drift(draft: Draft, reading: WeightRead | None) -> None:
@@ -249,7 +247,7 @@ def promote_if_full(draft: Draft) -> None:
         _promote(draft, None)
 
 
-def _bake(draft: Draft, look: Look | None) -> None:
+def _bake(draft: Draft) -> None:
     rollout = draft.rollout
     since, step = rollout.promoted_at, rollout.steps[-1]
     if since is None or draft.now - since < step.bake or rollout.held is not None or rollout.effects:
@@ -257,8 +255,5 @@ def _bake(draft: Draft, look: Look | None) -> None:
     text = f"{rollout.revision} baked for {duration(draft.now - since)} with all traffic: verified"
     draft.end(Phase.VERIFIED, text)
     if rollout.policy.workload is not None and rollout.moves_traffic:
-        effect = MakeStable(
-            id=draft.effect_id("make-stable"), place=rollout.place, revision=rollout.revision
-        )
+        effect = MakeStable(id=draft.effect_id("make-stable"), place=rollout.place, revision=rollout.revision)
         draft.order(effect)
-

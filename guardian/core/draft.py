@@ -94,8 +94,4 @@ class Draft:
 
     def end(self, phase: Phase, reason: str, *, why: r.Why | None = None, guardrail: str = "") -> None:
         """Reach a terminal phase."""
-        self.add(
-            r.Ended(rollout=self.id, at=self.now, phase=phase, reason=reason, why=why, guardrail=guardrail)
-        )
-
-
+        self.add(r.Ended(rollout=self.id, at=self.now, phase=phase, reason=reason, why=why, guardrail=guardrail))

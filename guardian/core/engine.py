@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -30,7 +31,6 @@ from guardian.core.facts import (
     WeightRead,
     Woke,
 )
-from guardian.core.fleet import Fleet
 from guardian.core.intake import start_next, take_in
 from guardian.core.looks import Look, Observed, SeriesKey
 from guardian.core.measures import MeasureRequest, requests
@@ -41,6 +41,10 @@ from guardian.core.policies import Policies
 from guardian.core.rollout import Rollout
 from guardian.core.world import World
 from guardian.errors import CommandError, UnknownRollout
+
+if TYPE_CHECKING:
+    from guardian.core.fleet import Fleet
+
 
 class Decision:
     """What followed from one fact. `refusal`: a person's order that could not be carried out."""
@@ -60,9 +64,9 @@ class Decision:
 class Engine:
     """Decides for all rollouts of one process; see the module's text for what is durable."""
 
-    def __init__(self, *, policies: Policies, fleet: Fleet | None = None, world: World | None = None) -> None:
+    def __init__(self, *, policies: Policies, fleet: Fleet, world: World | None = None) -> None:
         self.policies = policies
-        self.fleet = fleet if fleet is not None else Fleet()
+        self.fleet = fleet
         self.world = world if world is not None else World()
         self._agenda: Agenda[RolloutId] = Agenda()
         self._looks: dict[RolloutId, Look] = {}
@@ -260,9 +264,7 @@ class Engine:
     def outstanding(self) -> tuple[tuple[RolloutId, Effect], ...]:
         """Return all effects ordered and not ended: after a restart each is looked up before it is repeated."""
         return tuple(
-            (rollout.id, pending.effect)
-            for rollout in self.world.rollouts.values()
-            for pending in rollout.effects
+            (rollout.id, pending.effect) for rollout in self.world.rollouts.values() for pending in rollout.effects
         )
 
     # ---- evidence -------------------------------------------------------------------------------------------

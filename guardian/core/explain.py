@@ -44,9 +44,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     next: tuple[str, ...]
 
 
-def explain(
-    rollout: Rollout, look: Look | None, now: Instant, records: tuple[r.Record, ...] = ()
-) -> Explanation:
+def explain(rollout: Rollout, look: Look | None, now: Instant, records: tuple[r.Record, ...] = ()) -> Explanation:
     """Return the rollout in sentences; `records` are its own, oldest first, and become its history."""
     waits: tuple[str, ...] = ()
     if rollout.phase in (Phase.PROGRESSING, Phase.PAUSED):

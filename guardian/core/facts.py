@@ -139,7 +139,5 @@ class Woke(_Fact, frozen=True, kw_only=True):
     """Time passed: deadlines are looked at."""
 
 
-Fact = (
-    DeployRequested | DeployReported | AlertSeen | Ordered | EffectDone | EffectFailed | WeightRead | Woke | Observed
-)
+Fact = DeployRequested | DeployReported | AlertSeen | Ordered | EffectDone | EffectFailed | WeightRead | Woke | Observed
 Journaled = DeployRequested | DeployReported | AlertSeen | Ordered | EffectDone | EffectFailed

@@ -38,7 +38,7 @@ def _reasons(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Wait
         names = ", ".join(sorted({name for _, name in rollout.alerts}))
         yield Waiting(hold=r.Hold.ALERT, text=f"alert {names} is firing; it resumes when resolved")
     if look is not None:
-        yield from _objectives(rollout, look)
+        yield from _objectives(look)
         if look.allocation is Allocation.SKEWED and rollout.step_began is not None:
             yield _skewed(rollout, look)
     yield from _silences(rollout, look, now)
@@ -50,7 +50,7 @@ _STICKY = frozenset({r.Hold.IRREVERSIBLE, r.Hold.FIRST_RELEASE_FAILS})
 """Only a person ends these while their cause lasts; evidence against a release does not wear off by waiting."""
 
 
-def _objectives(rollout: Rollout, look: Look) -> Iterator[Waiting]:
+def _objectives(look: Look) -> Iterator[Waiting]:
     name = critical(look)
     if name is not None and look.of(name).stable_breach:
         text = f"critical objective '{name}' is broken on stable as well, or was before: not this rollout's doing"

@@ -19,9 +19,7 @@ from guardian.core.strategies import Canary
 from guardian.core.world import PlaceState, World
 from guardian.errors import PolicyError
 
-NO_POLICY = Policy(
-    name="(none)", match=Match(service=""), strategy=Canary(plan=()), guardrails=(), mode=Mode.OBSERVE
-)
+NO_POLICY = Policy(name="(none)", match=Match(service=""), strategy=Canary(plan=()), guardrails=(), mode=Mode.OBSERVE)
 """What a rollout is rejected under when no policy matches it."""
 
 
@@ -44,7 +42,7 @@ def take_in(world: World, policies: Policies, request: DeployRequested, now: Ins
     except PolicyError as error:
         policy, refusal = NO_POLICY, str(error)
     running = world.rollouts.get(state.running) if state.running else None
-    if (why := _ignored(world, state, request, running, policy)) is not None:
+    if (why := _ignored(world, request, running, policy)) is not None:
         return [r.Noted(at=now, reason=why, place=place)]
     refusal = refusal or _refused(state, request, running, policy, now)
     records: list[r.Record] = []
@@ -70,9 +68,7 @@ def _opened(state: PlaceState, request: DeployRequested, policy: Policy, now: In
     return Draft.open(opened, policy)
 
 
-def _ignored(
-    world: World, state: PlaceState, request: DeployRequested, running: Rollout | None, policy: Policy
-) -> str | None:
+def _ignored(world: World, request: DeployRequested, running: Rollout | None, policy: Policy) -> str | None:
     identity = rollout_id(request.place.service, request.event)
     if identity in world.rollouts:
         return f"the event that began {identity} came again"
@@ -86,9 +82,7 @@ def _ignored(
     return None
 
 
-def _refused(
-    state: PlaceState, request: DeployRequested, running: Rollout | None, policy: Policy, now: Instant
-) -> str:
+def _refused(state: PlaceState, request: DeployRequested, running: Rollout | None, policy: Policy, now: Instant) -> str:
     until = state.refuses(request.revision, now)
     if until is not None and not request.retry:
         return (
@@ -102,7 +96,7 @@ def _refused(
                 "send deploy.started, or set spec.mode to enforce or advise"
             )
         if policy.router is None and policy.workload is None:
-            return "the policy names no router and no workload to carry the rollout out; add one, or send deploy.started"
+            return "the policy names no router and no workload to carry it out; add one, or send deploy.started"
         if request.change is not Change.IMAGE and (policy.router is None or policy.router.kind != "webhook"):
             return f"a change of kind {request.change} can only be watched here; send deploy.started"
     if running is not None and not running.phase.terminal and policy.concurrency is Concurrency.REJECT:
@@ -110,9 +104,7 @@ def _refused(
     return ""
 
 
-def _superseded(
-    world: World, state: PlaceState, request: DeployRequested, now: Instant
-) -> list[r.Record]:
+def _superseded(world: World, state: PlaceState, request: DeployRequested, now: Instant) -> list[r.Record]:
     reason = f"superseded by {request.revision}"
     records: list[r.Record] = []
     for waiting in state.queue:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +54,7 @@ class Observed:
             raise ValueError(f"unequal shapes: series {series.shape}, time {time.shape}, value {value.shape}")
         self.series, self.time, self.value, self.started = series, time, value, started
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Observed)
             and np.array_equal(self.series, other.series)
@@ -121,7 +120,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     stable_breach: bool = False
     calibrated: bool = False
     moved: Ratio | None = None
-    anomalies: dict[str, int] = {}
+    anomalies: dict[str, int] = {}  # noqa: RUF012  (msgspec copies it)
 
 
 class Look(Value, frozen=True, kw_only=True):

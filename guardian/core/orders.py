@@ -76,9 +76,7 @@ def _approve(draft: Draft, fact: Ordered, look: Look | None) -> None:
     else:
         proposal, number = waiting.proposal, waiting.step
     text = _by(fact, "approved")
-    draft.add(
-        r.Approved(rollout=draft.id, at=draft.now, who=fact.who, proposal=proposal, step=number, reason=text)
-    )
+    draft.add(r.Approved(rollout=draft.id, at=draft.now, who=fact.who, proposal=proposal, step=number, reason=text))
     if proposal is r.Proposal.START:
         begin(draft)
     elif proposal is r.Proposal.ROLLBACK:
@@ -103,9 +101,7 @@ def _abort(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if rollout.phase is Phase.QUEUED:
         draft.end(Phase.ABORTED, _by(fact, "aborted"), why=r.Why.PERSON)
     elif rollout.phase in BEFORE_PROMOTION:
-        take_back(
-            draft, why=r.Why.PERSON, outcome=Phase.ABORTED, reason=_by(fact, "aborted"), who=fact.who
-        )
+        take_back(draft, why=r.Why.PERSON, outcome=Phase.ABORTED, reason=_by(fact, "aborted"), who=fact.who)
     else:
         raise _cannot(draft, fact.order, "after promotion use rollback")
 
@@ -113,9 +109,7 @@ def _abort(draft: Draft, fact: Ordered, look: Look | None) -> None:
 def _rollback(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if draft.rollout.phase not in BEFORE_PROMOTION | {Phase.BAKING}:
         raise _cannot(draft, fact.order, "abort a queued rollout; one that is rolling back needs nothing more")
-    take_back(
-        draft, why=r.Why.PERSON, outcome=Phase.ROLLED_BACK, reason=_by(fact, "rolled back"), who=fact.who
-    )
+    take_back(draft, why=r.Why.PERSON, outcome=Phase.ROLLED_BACK, reason=_by(fact, "rolled back"), who=fact.who)
 
 
 def _amend(draft: Draft, fact: Ordered, look: Look | None) -> None:
@@ -128,7 +122,11 @@ def _amend(draft: Draft, fact: Ordered, look: Look | None) -> None:
         )
     draft.records.append(r.PolicyAdopted(at=draft.now, digest=fact.policy.digest, policy=fact.policy))
     amended = r.Amended(
-        rollout=draft.id, at=draft.now, who=fact.who, policy=fact.policy.digest, reason=_by(fact, "tightened the policy")
+        rollout=draft.id,
+        at=draft.now,
+        who=fact.who,
+        policy=fact.policy.digest,
+        reason=_by(fact, "tightened the policy"),
     )
     draft.add(amended, fact.policy)
 

@@ -30,16 +30,19 @@ def done(rollout: Rollout, fact: EffectDone, now: Instant) -> Draft:
     if pending is None:
         return draft
     effect = pending.effect
-    if isinstance(effect, SetWeight) and fact.accepted is not None:
-        if abs(fact.accepted - effect.weight) > WEIGHT_TOLERANCE:
-            reason = f"the router accepted {share(effect.weight)} and reads back {share(fact.accepted)}"
-            _again(draft, pending, reason)
-            return draft
+    if isinstance(effect, SetWeight) and not _reads_back(effect, fact):
+        reason = f"the router was told {share(effect.weight)} and reads back {share(fact.accepted or 0.0)}"
+        _again(draft, pending, reason)
+        return draft
     draft.add(r.EffectEnded(rollout=rollout.id, at=now, effect=effect.id, done=True))
     if rollout.held is not None and rollout.held.hold is r.Hold.WEIGHT:
         draft.resume(f"{_name(effect)} is done")
     _follow(draft, effect, fact)
     return draft
+
+
+def _reads_back(effect: SetWeight, fact: EffectDone) -> bool:
+    return fact.accepted is None or abs(fact.accepted - effect.weight) <= WEIGHT_TOLERANCE
 
 
 def _follow(draft: Draft, effect: Effect, fact: EffectDone) -> None:
@@ -84,9 +87,7 @@ def begin(draft: Draft) -> None:
             )
         )
     elif rollout.policy.workload is not None and rollout.moves_traffic:
-        effect = StartCanary(
-            id=draft.effect_id("start-canary"), place=rollout.place, revision=rollout.revision
-        )
+        effect = StartCanary(id=draft.effect_id("start-canary"), place=rollout.place, revision=rollout.revision)
         draft.order(effect)
     else:
         first_weight(draft)

@@ -226,9 +226,7 @@ def _ended(rollout: Rollout, record: r.Ended) -> _Changes:
 
 
 def _effect_ordered(rollout: Rollout, record: r.EffectOrdered) -> _Changes:
-    pending = PendingEffect(
-        effect=record.effect, since=record.at, deadline=record.deadline, next_at=record.not_before
-    )
+    pending = PendingEffect(effect=record.effect, since=record.at, deadline=record.deadline, next_at=record.not_before)
     changes: _Changes = {"effects": (*rollout.effects, pending), "ordered": rollout.ordered + 1}
     if isinstance(record.effect, SetWeight):
         changes["desired"] = record.effect.weight
@@ -278,4 +276,3 @@ _CHANGES: Final[dict[type[r.OfRollout], Callable[[Rollout, Any], _Changes]]] = {
     r.EffectDelayed: _effect_delayed,
     r.EffectEnded: _effect_ended,
 }
-

@@ -77,9 +77,7 @@ def propose(
     elif rollout.policy.mode is Mode.ADVISE:
         _ask(draft, reason, guardrail)
     else:
-        take_back(
-            draft, why=why, outcome=Phase.ROLLED_BACK, reason=reason, guardrail=guardrail, evidence=evidence
-        )
+        take_back(draft, why=why, outcome=Phase.ROLLED_BACK, reason=reason, guardrail=guardrail, evidence=evidence)
 
 
 def _ask(draft: Draft, reason: str, guardrail: str) -> None:

@@ -1,4 +1,4 @@
-"""One rollout's state, as the fold of its records. No behaviour: phases.py changes it, gates.py and decide.py read it."""
+"""One rollout's state, as the fold of its records. No behaviour: phases.py changes it, gates and decide read it."""
 
 from __future__ import annotations
 

@@ -61,9 +61,7 @@ def _head(meta: list[tuple[str, object]]) -> tuple[object, object]:
 
 def _exists(path: Path) -> None:
     if not path.is_file():
-        raise JournalError(
-            "does not exist", where=str(path), remedy="name the data folder of a guardian that has run"
-        )
+        raise JournalError("does not exist", where=str(path), remedy="name the data folder of a guardian that has run")
 
 
 def _damaged(path: Path, seq: int, what: str) -> JournalError:

@@ -188,9 +188,7 @@ class SqliteJournal:
             else:
                 execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, value))
         if values:
-            self._write.executemany(
-                "UPDATE meta SET value = ? WHERE name = ?", ((seq, "seq"), (chain, "chain"))
-            )
+            self._write.executemany("UPDATE meta SET value = ? WHERE name = ?", ((seq, "seq"), (chain, "chain")))
         execute("COMMIT")
 
     def _pause(self, trouble: JournalError) -> bool:
