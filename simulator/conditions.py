@@ -1,0 +1,27 @@
+"""What holds for each pod over a stretch of time: the values that faults bend and counts are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.topology import Flags
+from simulator.traffic import Floats
+
+
+@dataclass(slots=True, kw_only=True)
+class Conditions:
+    """Arrays of one shape (..., pods); a fault changes them in place.
+
+    t: seconds since the traffic shift, in the middle of the stretch. fresh: shape (pods,), which run the
+    revision being rolled out. rate: requests/s of the whole service. share: of traffic that the router gives
+    to the canary. errors: chance that a request fails. slow: factor on latencies. tail: share of requests in
+    the slow tail.
+    """
+
+    t: Floats
+    fresh: Flags
+    rate: Floats
+    share: Floats
+    errors: Floats
+    slow: Floats
+    tail: Floats

@@ -1,0 +1,188 @@
+"""What goes wrong, one class a kind, and the table of them. A new fault is a class and a line in FAULTS.
+
+Three families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`), and what the
+guardian is told (`simulator/messages.py`). Times are seconds after the traffic shift. A fault `on: canary`
+follows the new revision: after a promotion all users have it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from simulator.conditions import Conditions
+from simulator.messages import AlertStorm, EventRepeats
+from simulator.topology import Flags
+from simulator.traffic import Floats
+from simulator.units import FOREVER, Duration, Factor, Moment, Part, Portion
+
+
+class On(StrEnum):
+    """Which pods a fault is about."""
+
+    CANARY = "canary"
+    STABLE = "stable"
+    BOTH = "both"
+
+    def slots(self, fresh: Flags) -> Flags:
+        """fresh: which slots run the new revision. Returns those the fault is about."""
+        if self is On.BOTH:
+            return np.ones_like(fresh)
+        return fresh if self is On.CANARY else ~fresh
+
+
+class _Timed(Part):
+    """A fault that begins and may end."""
+
+    at: Moment = 0.0
+    lasts: Duration = FOREVER
+    on: On = On.CANARY
+
+    def edges(self) -> tuple[float, ...]:
+        """Return the times at which conditions jump."""
+        return (self.at,) if self.lasts == FOREVER else (self.at, self.at + self.lasts)
+
+    def touches(self, conditions: Conditions) -> Flags:
+        """Return which entries of the conditions it acts on, shape of `conditions.t`."""
+        running = (conditions.t >= self.at) & (conditions.t < self.at + self.lasts)
+        return running & self.on.slots(conditions.fresh)
+
+
+class ErrorStep(_Timed):
+    """Failures jump, to `share` of requests or by `factor`."""
+
+    kind: Literal["error_step"]
+    share: Portion | None = None
+    factor: Factor | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.share is None) == (self.factor is None):
+            raise ValueError("say either `share` or `factor`")
+        return self
+
+    def bend(self, conditions: Conditions) -> None:
+        """Change the chance to fail where it runs."""
+        worse = conditions.errors * self.factor if self.factor is not None else self.share
+        conditions.errors = np.where(self.touches(conditions), worse, conditions.errors)
+
+
+class LatencyShift(_Timed):
+    """Every request takes `factor` times as long; `ramp`: the time in which it gets there."""
+
+    kind: Literal["latency_shift"]
+    factor: Factor
+    ramp: Duration = 0.0
+
+    def bend(self, conditions: Conditions) -> None:
+        """Change the latencies where it runs."""
+        grown = np.clip((conditions.t - self.at) / self.ramp, 0, 1) if self.ramp else 1.0
+        factor = self.factor**grown
+        conditions.slow = np.where(self.touches(conditions), conditions.slow * factor, conditions.slow)
+
+
+class TailShare(_Timed):
+    """`share` of all requests fall into the slow tail; median and p95 may stay where they are."""
+
+    kind: Literal["tail_share"]
+    share: Portion
+
+    def bend(self, conditions: Conditions) -> None:
+        """Change the tail where it runs."""
+        conditions.tail = np.where(self.touches(conditions), self.share, conditions.tail)
+
+
+class WarmUp(_Timed):
+    """Cold caches, compilers: latencies begin `factor` times as long and decay with `tau`."""
+
+    kind: Literal["warm_up"]
+    factor: Factor
+    tau: Duration
+    errors: Factor = 1.0
+
+    def bend(self, conditions: Conditions) -> None:
+        """Slow the pods down, less and less."""
+        touched = self.touches(conditions)
+        left = np.exp(-np.maximum(conditions.t - self.at, 0.0) / self.tau)
+        conditions.slow = np.where(touched, conditions.slow * (1 + (self.factor - 1) * left), conditions.slow)
+        conditions.errors = np.where(touched, conditions.errors * (1 + (self.errors - 1) * left), conditions.errors)
+
+
+class SharedIncident(_Timed):
+    """Something both tracks depend on breaks: the same harm on both, so it is not the canary's fault."""
+
+    kind: Literal["shared_incident"]
+    on: Literal[On.BOTH] = On.BOTH
+    share: Portion
+    slow: Factor = 1.0
+
+    def bend(self, conditions: Conditions) -> None:
+        """Raise failures and latencies of all pods; what a pod had on its own stays on top."""
+        touched = self.touches(conditions)
+        both = 1 - (1 - conditions.errors) * (1 - self.share)
+        conditions.errors = np.where(touched, both, conditions.errors)
+        conditions.slow = np.where(touched, conditions.slow * self.slow, conditions.slow)
+
+
+class NoTraffic(_Timed):
+    """The weight is set, the router says so, and not one request reaches the canary."""
+
+    kind: Literal["no_traffic"]
+    on: Literal[On.CANARY] = On.CANARY
+
+    def bend(self, conditions: Conditions) -> None:
+        """Leave all traffic with stable."""
+        running = (conditions.t >= self.at) & (conditions.t < self.at + self.lasts)
+        conditions.share = np.where(running, 0.0, conditions.share)
+
+
+class MetricsGap(_Timed):
+    """Scrapes fail: the service lives, its counters go on, nobody reads them."""
+
+    kind: Literal["metrics_gap"]
+    on: On = On.BOTH
+
+    def loses(self, t: Floats, fresh: Flags) -> Flags:
+        """t: sample times, shape (..., pods), seconds after the shift. Returns which samples are missed."""
+        lost: Flags = (t >= self.at) & (t < self.at + self.lasts) & self.on.slots(fresh)
+        return lost
+
+
+class CounterReset(Part):
+    """Processes restart in place: their counters begin at 0 again, what was not scraped yet is lost."""
+
+    kind: Literal["counter_reset"]
+    at: Moment
+    on: On = On.BOTH
+    pods: Annotated[int, Field(ge=1)] | None = None
+
+    def edges(self) -> tuple[float, ...]:
+        """Return the times at which counters fall."""
+        return (self.at,)
+
+    def resets(self, fresh: Flags) -> Flags:
+        """Return which slots restart: the first `pods` of those it is on, or all."""
+        slots = self.on.slots(fresh)
+        return slots if self.pods is None else slots & (np.cumsum(slots) <= self.pods)
+
+
+ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic
+MessageFault = AlertStorm | EventRepeats
+Fault = Annotated[ServiceFault | MetricsGap | CounterReset | MessageFault, Field(discriminator="kind")]
+
+FAULTS: Final[dict[str, type[Part]]] = {
+    "error_step": ErrorStep,
+    "latency_shift": LatencyShift,
+    "tail_share": TailShare,
+    "warm_up": WarmUp,
+    "shared_incident": SharedIncident,
+    "no_traffic": NoTraffic,
+    "metrics_gap": MetricsGap,
+    "counter_reset": CounterReset,
+    "alert_storm": AlertStorm,
+    "event_repeats": EventRepeats,
+}
+"""Kind in a scenario file -> what it does. The union `Fault` above must list the same (a test compares)."""

@@ -1,0 +1,132 @@
+"""A scenario: a world, what goes wrong in it, the ground truth, and the policy it is judged by. Values only.
+
+Reading the file is simulator/library.py's part; running it, driver.py's.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from pydantic import BeforeValidator, Field
+
+from guardian.config.fields import Name
+from guardian.config.findings import complaint, hint
+from guardian.core.model import Driver, Place, Revision, Seconds, Verdict
+from guardian.core.policy import Policy
+from simulator.faults import FAULTS, CounterReset, Fault, MetricsGap, ServiceFault
+from simulator.messages import AlertStorm, EventRepeats
+from simulator.service import Service
+from simulator.traffic import Traffic
+from simulator.truth import Truth
+from simulator.units import Duration, Factor, Part
+
+LATE: Final = 4.0
+"""A verdict after this many times its deadline is late (SCENARIOS: R after 4 x max)."""
+
+
+def _known_fault(value: Any) -> Any:
+    """Name the nearest fault: a union's own complaint would list its members."""
+    if isinstance(value, dict):
+        kind = value.get("kind")
+        if kind is None:
+            raise complaint("a fault without 'kind'", f"add one of: {', '.join(sorted(FAULTS))}")
+        if kind not in FAULTS:
+            raise complaint(f"there is no fault '{kind}'", hint(str(kind), FAULTS), at=("kind",))
+    return value
+
+
+class Scrape(Part):
+    """How the service is scraped. spread: how far apart pods lie within the interval, 0..1."""
+
+    every: Annotated[Duration, Field(gt=0)] = 10.0
+    spread: Annotated[float, Field(ge=0, le=1)] = 0.9
+    jitter: Duration = 0.05
+
+
+class Deploy(Part):
+    """What goes out, and who carries it out."""
+
+    previous: Revision = Revision("1.0.0")
+    revision: Revision = Revision("1.1.0")
+    driver: Driver = Driver.GUARDIAN
+
+
+class Reactions(Part):
+    """How fast the platform does what it is told. serves: part of the weight that is really served."""
+
+    answers: Duration = 0.2
+    weight_lag: Duration = 2.0
+    ready: Duration = 5.0
+    serves: Factor = 1.0
+
+
+class Metadata(Part):
+    """What the scenario is called, and where it comes from."""
+
+    name: Name
+    title: str
+    origin: str = ""
+
+
+class Spec(Part):
+    """The world, in the order one would tell it. lasts: default is 4 x the deadline of the verdict."""
+
+    story: str
+    service: Service
+    traffic: Traffic
+    history: Annotated[Duration, Field(ge=0)] = 2100.0
+    lasts: Duration | None = None
+    scrape: Scrape = Scrape()
+    deploy: Deploy = Deploy()
+    platform: Reactions = Reactions()
+    faults: tuple[Annotated[Fault, BeforeValidator(_known_fault)], ...] = ()
+    truth: Truth
+
+
+class ScenarioFile(Part):
+    """The first document of a scenario file."""
+
+    apiVersion: Literal["slo-guardian/v1"]  # noqa: N815 - as Kubernetes writes it
+    kind: Literal["Scenario"]
+    metadata: Metadata
+    spec: Spec
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One scenario, ready to run any number of times."""
+
+    metadata: Metadata
+    spec: Spec
+    policy: Policy
+
+    @property
+    def name(self) -> str:
+        """Return the name in the library, for example S01."""
+        return self.metadata.name
+
+    @property
+    def place(self) -> Place:
+        """Return where the rollout happens."""
+        return Place(service=self.spec.service.name, environment=self.spec.service.environment)
+
+    @property
+    def horizon(self) -> Seconds:
+        """Return how long after the traffic shift a run is watched."""
+        truth = self.spec.truth
+        if self.spec.lasts is not None:
+            return Seconds(self.spec.lasts)
+        return Seconds(max(one.after + LATE * one.within for one in truth.milestones))
+
+    @property
+    def risk(self) -> float:
+        """Return the share of wrong verdicts that the policy accepts."""
+        risk = self.policy.risk
+        return risk.false_promotion if self.spec.truth.verdict is Verdict.ROLLBACK else risk.false_rollback
+
+    @cached_property
+    def service_faults(self) -> tuple[ServiceFault, ...]:
+        """Return the faults that act on the service itself, in the order of the file."""
+        others = CounterReset | MetricsGap | AlertStorm | EventRepeats
+        return tuple(fault for fault in self.spec.faults if not isinstance(fault, others))

@@ -1,0 +1,122 @@
+"""How a service answers: share of failed requests and distribution of latencies, pod by pod.
+
+Equal pods differ lastingly and errors cluster: production data shows both (data of equal pods: sd of log
+latency 0.105 between pods). What a fault changes is in faults.py; counts are drawn in world.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Final, Self
+
+import numpy as np
+from numpy.random import Generator
+from pydantic import Field, model_validator
+from scipy.special import ndtr
+
+from simulator.traffic import Floats, Noise
+from simulator.units import Duration, Part, Portion, Spread
+
+BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the buckets in seconds, the default of Prometheus' client libraries; +Inf follows."""
+
+
+class Mode(Part):
+    """One hump of a latency distribution: log-normal."""
+
+    share: Portion = 1.0
+    median: Duration
+    sigma: Spread
+
+
+class Errors(Part):
+    """Requests that fail. spread: between equal pods, lasting. noise: per pod. bursts: of all at once."""
+
+    share: Portion
+    spread: Spread = 0.0
+    noise: Noise = Noise()
+    bursts: Noise = Noise()
+
+
+class Latency(Part):
+    """Latencies: humps whose shares sum to 1; `tail.share` of all requests fall into the tail instead.
+
+    spread: sd of log latency between equal pods, lasting. noise: per pod, over time. common: of all pods at
+    once.
+    """
+
+    body: Annotated[tuple[Mode, ...], Field(min_length=1)]
+    tail: Mode
+    spread: Spread = 0.0
+    noise: Noise = Noise()
+    common: Noise = Noise()
+    bounds: Annotated[tuple[float, ...], Field(min_length=1)] = BOUNDS
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if abs(sum(mode.share for mode in self.body) - 1.0) > 1e-9:
+            raise ValueError("the shares of `body` must sum to 100 %")
+        if list(self.bounds) != sorted(set(self.bounds)) or self.bounds[0] <= 0:
+            raise ValueError("`bounds` must rise and be more than 0")
+        return self
+
+    @cached_property
+    def _log_bounds(self) -> Floats:
+        return np.log(np.array(self.bounds))
+
+    def shares(self, slow: Floats, tail: Floats) -> Floats:
+        """Return the probability of each bucket.
+
+        slow: factor on every latency. tail: share of requests in the tail, 0..1. Both of one shape s.
+        Returns shape (*s, buckets + 1), +Inf last, sums to 1 along the last axis.
+        """
+        reach = self._log_bounds - np.log(slow)[..., None]
+        body = sum(mode.share * ndtr((reach - math.log(mode.median)) / mode.sigma) for mode in self.body)
+        late = ndtr((reach - math.log(self.tail.median)) / self.tail.sigma)
+        below = body + tail[..., None] * (late - body)
+        edges = np.zeros((*slow.shape, len(self.bounds) + 2))
+        edges[..., 1:-1] = below
+        edges[..., -1] = 1.0
+        return np.maximum(np.diff(edges, axis=-1), 0.0)
+
+
+class Pods(Part):
+    """How many pods each track has, and by how much their loads differ lastingly (sd of the logarithm)."""
+
+    stable: Annotated[int, Field(ge=0, le=1000)] = 5
+    canary: Annotated[int, Field(ge=1, le=1000)] = 1
+    spread: Spread = 0.0
+
+
+class Service(Part):
+    """One service as users and scrapers meet it."""
+
+    name: str = "checkout"
+    environment: str = "production"
+    pods: Pods = Pods()
+    errors: Errors
+    latency: Latency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temper:
+    """What each pod was born with: factors on errors, latencies and its share of load; shape (pods,)."""
+
+    errors: Floats
+    slow: Floats
+    load: Floats
+
+
+def temper(service: Service, pods: int, chance: Generator) -> Temper:
+    """Draw the lasting differences of `pods` pods, each factor with mean 1."""
+
+    def factors(spread: float) -> Floats:
+        return np.exp(spread * chance.standard_normal(pods) - spread**2 / 2)
+
+    return Temper(
+        errors=factors(service.errors.spread),
+        slow=factors(service.latency.spread),
+        load=factors(service.pods.spread),
+    )

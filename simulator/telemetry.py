@@ -1,0 +1,120 @@
+"""What a metric source reads of the simulated world: raw cumulative samples, missed scrapes and all.
+
+Is a guardian.ports.MetricSource. Tells nothing of the ground truth: only what scrapes saw, up to now.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from guardian.core.looks import Floats, Ints, Part, SeriesKey
+from guardian.core.measures import MeasureRequest
+from guardian.core.model import RolloutId
+from guardian.core.policy import Guardrail, HistogramSli, RatioSli
+from guardian.errors import Refused
+from guardian.ports import Clock, Samples
+from simulator.world import World
+
+TOTAL: Final = "http_requests_total"
+BUCKET: Final = "http_request_duration_seconds_bucket"
+_METRIC: Final = re.compile(r"[A-Za-z_:][\w:]*")
+
+
+class Telemetry:
+    """Scrapes of simulated services, by the service's name."""
+
+    def __init__(self, worlds: Mapping[str, World], clock: Clock) -> None:
+        self._worlds, self._clock = worlds, clock
+        self._keys: dict[tuple[RolloutId, str], tuple[SeriesKey, ...]] = {}
+        self._together: dict[tuple[tuple[RolloutId, str], ...], tuple[SeriesKey, ...]] = {}
+
+    async def measure(self, requests: Sequence[MeasureRequest]) -> Samples:
+        """Return all samples asked for. `keys` is the same object as long as the same is asked for."""
+        names = tuple((request.rollout, request.guardrail.name) for request in requests)
+        parts: list[tuple[Ints, Floats, Floats]] = []
+        keys: list[SeriesKey] = []
+        for request in requests:
+            world = self._worlds.get(request.place.service)
+            if world is None:
+                raise Refused(
+                    f"no service '{request.place.service}' is simulated",
+                    where="simulated metrics",
+                    remedy=f"there are: {', '.join(sorted(self._worlds))}",
+                )
+            world.advance(self._clock.now())
+            offset = len(keys)
+            keys.extend(self._keys_of(request, world))
+            key, time, value = _read(world, request)
+            parts.append((key + offset, time, value))
+        together = self._together.setdefault(names, tuple(keys))
+        key, time, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return Samples(keys=together, key=key, time=time, value=value)
+
+    def _keys_of(self, request: MeasureRequest, world: World) -> tuple[SeriesKey, ...]:
+        name = (request.rollout, request.guardrail.name)
+        if name not in self._keys:
+            self._keys[name] = series_keys(world, request.rollout, request.guardrail)
+        return self._keys[name]
+
+
+def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple[SeriesKey, ...]:
+    """Return the series of a guardrail: per slot its parts, in the order of `_read`. Raises Refused."""
+    metric = _METRIC.match(_selector(guardrail))
+    expected = TOTAL if isinstance(guardrail.sli, RatioSli) else BUCKET
+    if metric is None or metric[0] != expected:
+        raise Refused(
+            f"guardrail '{guardrail.name}': no simulated series match '{_selector(guardrail)}'",
+            where="simulated metrics",
+            remedy=f"a simulated service has {TOTAL} and {BUCKET}",
+        )
+    bounds = (*world.spec.service.latency.bounds, math.inf)
+    parts: list[tuple[Part, float]] = [(Part.TOTAL, math.nan), (Part.BAD, math.nan)]
+    if expected == BUCKET:
+        parts = [(Part.BUCKET, bound) for bound in bounds]
+    return tuple(
+        SeriesKey(rollout=rollout, guardrail=guardrail.name, track=track, pod=pod, part=part, le=le)
+        for pod, track in zip(world.topology.names, world.topology.tracks(), strict=True)
+        for part, le in parts
+    )
+
+
+def _selector(guardrail: Guardrail) -> str:
+    if isinstance(guardrail.sli, RatioSli):
+        return guardrail.sli.total
+    if isinstance(guardrail.sli, HistogramSli):
+        return guardrail.sli.buckets
+    raise Refused(
+        f"guardrail '{guardrail.name}' measures a {type(guardrail.sli).__name__}",
+        where="simulated metrics",
+        remedy="a simulated service has requests and latencies only",
+    )
+
+
+def _read(world: World, request: MeasureRequest) -> tuple[Ints, Floats, Floats]:
+    """Return series number, sample time and value of every sample in (since, until], round by round."""
+    columns: list[tuple[Ints, Floats, Floats]] = []
+    for rounds in reversed(world.rounds):
+        wanted = rounds.seen & (rounds.time > request.since) & (rounds.time <= request.until)
+        if not wanted.any():
+            if float(rounds.time.max()) <= request.since:
+                break
+            continue
+        when, slot = np.nonzero(wanted)
+        if isinstance(request.guardrail.sli, RatioSli):
+            values = np.stack([rounds.total[when, slot], rounds.bad[when, slot]], axis=1)
+        else:
+            values = np.cumsum(rounds.buckets[when, slot], axis=1)
+        width = values.shape[1]
+        key = (slot[:, None] * width + np.arange(width)).ravel()
+        time = np.repeat(rounds.time[when, slot], width)
+        columns.append((key, time, values.ravel().astype(np.float64)))
+    if not columns:
+        return np.empty(0, np.int64), np.empty(0), np.empty(0)
+    columns.reverse()
+    key, time, value = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return key, time, value

@@ -1,0 +1,106 @@
+"""How many users ask, and when: requests per second of a whole service at any moment of a run.
+
+Arrivals themselves are Poisson given this rate; they are drawn in world.py. Does not know pods or tracks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator
+from pydantic import Field
+
+from simulator.units import Duration, Factor, Part, Portion, Spread
+
+Floats = npt.NDArray[np.float64]
+Rate = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+"""Requests per second."""
+
+
+class Noise(Part):
+    """A lasting wobble of a rate: log-normal with this standard deviation of its logarithm, mean 1.
+
+    memory: correlation of one scrape with the next, 0..1; 0.9 makes bad minutes, 0 makes bad scrapes.
+    """
+
+    sd: Spread = 0.0
+    memory: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def factors(self, chance: Generator, shape: tuple[int, int]) -> Floats:
+        """Return factors of shape (rounds, columns), each column with mean 1; ones when sd is 0.
+
+        Source: a stationary first-order autoregression of the logarithm.
+        """
+        if self.sd == 0:
+            return np.ones(shape)
+        steps = chance.standard_normal(shape)
+        fresh = math.sqrt(1.0 - self.memory**2)
+        for row in range(1, shape[0]):
+            steps[row] = self.memory * steps[row - 1] + fresh * steps[row]
+        return np.exp(self.sd * steps - self.sd**2 / 2)
+
+
+class Steady(Part):
+    """The same rate all the time."""
+
+    kind: Literal["steady"]
+    rate: Rate
+    noise: Noise = Noise()
+
+    def at(self, t: Floats) -> Floats:
+        """t: seconds since the traffic shift, any shape. Returns requests/s, same shape."""
+        return np.full_like(t, self.rate)
+
+
+class Ramp(Part):
+    """A straight climb or fall from `rate` to `to`, beginning at the traffic shift."""
+
+    kind: Literal["ramp"]
+    rate: Rate
+    to: Rate
+    over: Duration
+    noise: Noise = Noise()
+
+    def at(self, t: Floats) -> Floats:
+        """t: seconds since the traffic shift, any shape. Returns requests/s, same shape."""
+        return self.rate + (self.to - self.rate) * np.clip(t / self.over, 0.0, 1.0)
+
+
+class OnOff(Part):
+    """Bursts: `rate` while on, `quiet` of it while off, by turns; `phase`: how far the turn is at t = 0."""
+
+    kind: Literal["on_off"]
+    rate: Rate
+    on: Duration
+    off: Duration
+    quiet: Portion = 0.0
+    phase: Duration = 0.0
+    noise: Noise = Noise()
+
+    def at(self, t: Floats) -> Floats:
+        """t: seconds since the traffic shift, any shape. Returns requests/s, same shape."""
+        inside = np.mod(t + self.phase, self.on + self.off) < self.on
+        return np.where(inside, self.rate, self.rate * self.quiet)
+
+
+class Daily(Part):
+    """A day and a night: `low` (at `low_at` after the traffic shift) and `high`, twelve hours apart."""
+
+    kind: Literal["daily"]
+    low: Rate
+    high: Rate
+    low_at: Duration = 0.0
+    sharpness: Factor = 1.0
+    noise: Noise = Noise()
+
+    def at(self, t: Floats) -> Floats:
+        """t: seconds since the traffic shift, any shape. Returns requests/s, same shape."""
+        height = (1.0 - np.cos(2 * np.pi * (t - self.low_at) / 86_400.0)) / 2
+        shaped: Floats = self.low + (self.high - self.low) * height**self.sharpness
+        return shaped
+
+
+Traffic = Annotated[Steady | Ramp | OnOff | Daily, Field(discriminator="kind")]

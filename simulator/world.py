@@ -1,0 +1,274 @@
+"""The simulated world of one service: users, pods and counters, scrape round by scrape round.
+
+Answers what a scraper would read at any time up to now, and how many users were hurt. Knows the ground truth;
+nothing of it leaves through the ports (telemetry.py, platform.py). Decides nothing.
+
+A round is one scrape of every pod. Each pod has its own place within the scrape interval and its own jitter,
+so the stretch (previous sample, this sample] differs from pod to pod. Where conditions jump within a round (a
+weight moves, a fault begins), the round is drawn in pieces, so no count is smeared over a jump.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from guardian.core.looks import Ints
+from guardian.core.model import Instant, Ratio, Share, Weight
+from simulator.chance import Chance, Purpose
+from simulator.conditions import Conditions
+from simulator.faults import CounterReset, MetricsGap
+from simulator.scenario import Scenario
+from simulator.service import temper
+from simulator.topology import NEVER, Flags, Group, lay_out
+from simulator.traffic import Floats, Noise
+
+EPOCH: Final = Instant(1_767_571_200.0)
+"""2026-01-05T00:00:00Z, a Monday: when every simulated run begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """Counters as they stood at some rounds, oldest first.
+
+    time: sample times, shape (rounds, slots). total, bad: shape (rounds, slots). buckets: per bucket, not yet
+    summed up, shape (rounds, slots, buckets). seen: which samples a scraper got, shape (rounds, slots).
+    """
+
+    time: Floats
+    total: Ints
+    bad: Ints
+    buckets: Ints
+    seen: Flags
+
+
+@dataclass(slots=True)
+class Harm:
+    """Requests since the traffic shift, and those that failed; fresh: served by the new revision."""
+
+    total: int = 0
+    bad: int = 0
+    fresh_total: int = 0
+    fresh_bad: int = 0
+
+
+class World:
+    """One service in virtual time; `advance` draws what happened until then, each round once."""
+
+    def __init__(self, scenario: Scenario, chance: Chance, *, start: Instant = EPOCH) -> None:
+        self.scenario, self.chance, self.start = scenario, chance, start
+        self.spec = spec = scenario.spec
+        self.every = spec.scrape.every
+        self.opening = Instant(start + spec.history)
+        self.shift: Instant | None = None
+        self.topology = lay_out(spec.service, old=spec.deploy.previous, new=spec.deploy.revision, since=start)
+        slots = len(self.topology.names)
+        self.temper = temper(spec.service, slots, chance.at(Purpose.PODS))
+        self.weights: list[tuple[float, Weight]] = [(-math.inf, Weight(0.0))]
+        self.rounds: list[Rounds] = []
+        self.harm = Harm()
+        self._served: list[tuple[float, int, int]] = []
+        self._service_faults = scenario.service_faults
+        self._gaps = [fault for fault in spec.faults if isinstance(fault, MetricsGap)]
+        self._resets = [fault for fault in spec.faults if isinstance(fault, CounterReset)]
+        self._jumps: list[float] = []
+        self._draw_scenery(slots)
+        self._counters = np.zeros((slots, self._buckets + 2), dtype=np.int64)
+        self._next = 1
+        self._previous = np.full(slots, start) + self._places
+        self._draw_history()
+
+    def _draw_scenery(self, slots: int) -> None:
+        """Draw all that does not depend on the guardian: noise over time and places within a scrape."""
+        spec, service = self.spec, self.spec.service
+        self._buckets = len(service.latency.bounds) + 1
+        rounds = math.ceil((spec.history + self.scenario.horizon) / self.every) + 2
+        noise = self.chance.at(Purpose.NOISE)
+
+        def wobble(kind: Noise, columns: int) -> Floats:
+            return kind.factors(noise, (rounds, columns))
+
+        self._rate_noise = wobble(spec.traffic.noise, 1)
+        self._error_noise = wobble(service.errors.bursts, 1) * wobble(service.errors.noise, slots)
+        self._slow_noise = wobble(service.latency.common, 1) * wobble(service.latency.noise, slots)
+        scrapes = self.chance.at(Purpose.SCRAPES)
+        self._places = -self.every * spec.scrape.spread * scrapes.uniform(0.02, 0.98, slots)
+        jitter = spec.scrape.jitter * scrapes.uniform(-1.0, 1.0, (rounds, slots))
+        self._jitter = np.minimum(jitter, -self._places * 0.9)  # never later than the round itself
+
+    # -- what platform and messages change
+
+    def serve(self, weight: Weight, at: Instant) -> None:
+        """From `at` on the router sends this share to the canary."""
+        insort(self.weights, (at, weight), key=lambda change: change[0])
+        self._add_jumps([at])
+        if self.shift is None and weight > 0:
+            self.shift = at
+            times = (edge for fault in (*self._service_faults, *self._resets) for edge in fault.edges())
+            self._add_jumps([at + edge for edge in times if edge >= 0])
+
+    def start_canary(self, at: Instant) -> None:
+        """Have the canary's pods run from `at` on."""
+        self._begin(self.topology.canary, at)
+
+    def stop_canary(self, at: Instant) -> None:
+        """End the canary's pods."""
+        self._end(self.topology.canary, at)
+
+    def hand_over(self, at: Instant) -> None:
+        """Replace stable's pods by fresh ones that run the new revision."""
+        self._end(self.topology.stable, at)
+        self._begin(self.topology.successor, at)
+
+    def _begin(self, group: Group, at: Instant) -> None:
+        group.since, group.until = at, NEVER
+        self._add_jumps([at])
+
+    def _end(self, group: Group, at: Instant) -> None:
+        group.until = at
+        self._add_jumps([at])
+
+    def _add_jumps(self, times: list[float]) -> None:
+        self._jumps = sorted({*self._jumps, *(float(time) for time in times)})
+
+    # -- time
+
+    def advance(self, now: Instant) -> None:
+        """Draw every round whose nominal time is at or before `now`."""
+        while self.start + self._next * self.every <= now + 1e-6:
+            self._draw_round(self._next)
+            self._next += 1
+
+    def observed_share(self, since: float) -> Share:
+        """Return the canary's share of requests in whole rounds after `since`, and their number."""
+        first = bisect_right(self._served, since, key=lambda row: row[0])
+        canary = sum(row[1] for row in self._served[first:])
+        total = sum(row[2] for row in self._served[first:])
+        return Share(share=Ratio(canary / total if total else 0.0), requests=float(total))
+
+    def weight(self, at: float) -> Weight:
+        """Return the share that the router serves at that time."""
+        return self.weights[bisect_right(self.weights, at, key=lambda change: change[0]) - 1][1]
+
+    def conditions(self, t: Floats, *, at: float, noise: slice | int | None = None) -> Conditions:
+        """Return what holds at some moments.
+
+        t: seconds since the shift, shape (..., slots). at: time by which weight is taken. noise: rounds
+        whose wobble applies; None for none (the ground truth).
+        """
+        service, temper_ = self.spec.service, self.temper
+        one = np.ones_like(t)
+        rate, errors, slow = self.spec.traffic.at(t), service.errors.share * one, one
+        if noise is not None:
+            rate = rate * self._rate_noise[noise]
+            errors = errors * temper_.errors * self._error_noise[noise]
+            slow = temper_.slow * self._slow_noise[noise] * one
+        bent = Conditions(
+            t=t,
+            fresh=self.topology.fresh,
+            rate=rate,
+            share=self.weight(at) * one,
+            errors=errors,
+            slow=slow,
+            tail=service.latency.tail.share * one,
+        )
+        for fault in self._service_faults:
+            fault.bend(bent)
+        bent.errors = np.clip(bent.errors, 0.0, 1.0)
+        return bent
+
+    def loads(self, conditions: Conditions, at: float) -> Floats:
+        """Return requests/s of each slot, given who is alive at that time; shape of `conditions.t`."""
+        shares = np.zeros_like(conditions.t)
+        for group in self.topology.groups:
+            if not group.alive(at):
+                continue
+            slots = group.slots
+            part = self.temper.load[slots] / self.temper.load[slots].sum()
+            canary = conditions.share[..., slots]
+            shares[..., slots] = part * (canary if group is self.topology.canary else 1.0 - canary)
+        return shares * conditions.rate
+
+    # -- drawing
+
+    def _draw_history(self) -> None:
+        """Draw all rounds before the rollout at once: nothing jumps there."""
+        rounds = math.floor(self.spec.history / self.every + 1e-9)
+        which = np.arange(1, rounds + 1)
+        until = self.start + which[:, None] * self.every + self._places + self._jitter[which]
+        since = np.vstack([self._previous, until[:-1]])
+        middle = (since + until) / 2 - self.opening
+        counts = self._counts(middle, until - since, at=self.start, noise=slice(1, rounds + 1), key=0)
+        sums = np.cumsum(counts, axis=0)
+        seen = np.zeros(until.shape, dtype=np.bool_)
+        seen[:, self.topology.stable.slots] = True
+        self._record(until, sums, seen & self._scraped(until))
+        self._counters, self._previous, self._next = sums[-1], until[-1], rounds + 1
+
+    def _draw_round(self, number: int) -> None:
+        row = min(number, len(self._jitter) - 1)  # past the horizon the last noise stays
+        since, until = self._previous, self.start + number * self.every + self._places + self._jitter[row]
+        low, high = float(since.min()), float(until.max())
+        first = bisect_right(self._jumps, low)
+        cuts = [low, *(jump for jump in self._jumps[first:] if jump < high), high]
+        served = np.zeros_like(self._counters)
+        for piece, (begin, end) in enumerate(pairwise(cuts)):
+            self._reset(begin, since, until)
+            begins, ends = np.clip(since, begin, end), np.clip(until, begin, end)
+            middle = (begins + ends) / 2 - (self.opening if self.shift is None else self.shift)
+            counts = self._counts(middle, ends - begins, at=begin, noise=row, key=number * 64 + piece)
+            self._counters += counts
+            served += counts
+        alive = np.zeros(until.shape, dtype=np.bool_)
+        for group in self.topology.groups:
+            alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
+        self._record(until[None], self._counters[None].copy(), (alive & self._scraped(until))[None])
+        self._previous = until
+        self._tally(low, served)
+
+    def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> Ints:
+        """Draw requests, failures and buckets of stretches; shape (..., slots, 2 + buckets)."""
+        conditions = self.conditions(t, at=at, noise=noise)
+        loads = self.loads(conditions, at)
+        total = self.chance.at(Purpose.TRAFFIC, key).poisson(loads * lasted)
+        counts = np.empty((*total.shape, self._buckets + 2), dtype=np.int64)
+        counts[..., 0] = total
+        counts[..., 1] = self.chance.at(Purpose.ERRORS, key).binomial(total, conditions.errors)
+        shares = self.spec.service.latency.shares(conditions.slow, conditions.tail)
+        counts[..., 2:] = self.chance.at(Purpose.LATENCY, key).multinomial(total, shares)
+        return counts
+
+    def _reset(self, begin: float, since: Floats, until: Floats) -> None:
+        """Set counters to 0 of the pods that restart at `begin`."""
+        if self.shift is None:
+            return
+        for fault in self._resets:
+            if self.shift + fault.at == begin:
+                self._counters[fault.resets(self.topology.fresh) & (since < begin) & (begin <= until)] = 0
+
+    def _scraped(self, until: Floats) -> Flags:
+        """Return which samples are not lost in a gap."""
+        got = np.ones(until.shape, dtype=np.bool_)
+        if self.shift is not None:
+            for gap in self._gaps:
+                got &= ~gap.loses(until - self.shift, self.topology.fresh)
+        return got
+
+    def _record(self, time: Floats, sums: Ints, seen: Flags) -> None:
+        self.rounds.append(Rounds(time=time, total=sums[..., 0], bad=sums[..., 1], buckets=sums[..., 2:], seen=seen))
+
+    def _tally(self, low: float, served: Ints) -> None:
+        """Count users, for the outcome and for the router's own statistics."""
+        total, bad = served[:, :2].sum(axis=0).tolist()
+        self._served.append((low, int(served[self.topology.canary.slots, 0].sum()), total))
+        if self.shift is not None:
+            fresh = self.topology.fresh
+            self.harm.total += total
+            self.harm.bad += bad
+            self.harm.fresh_total += int(served[fresh, 0].sum())
+            self.harm.fresh_bad += int(served[fresh, 1].sum())
