@@ -1,7 +1,7 @@
 """How a speed is measured: ours and a reference in turn, in the same run, and what is told of it.
 
-A figure alone says as much about the machine as about the code; its ratio to a bare reference that was measured
-in the same seconds says something about the code. It does not say why a figure is what it is.
+A figure alone says as much about the machine as about the code; its ratio to a bare reference, measured in the
+same seconds, says something about the code. It does not say why a figure is what it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
