@@ -1,0 +1,127 @@
+"""What a sequential test is, and the mixture weights that every test shares.
+
+A test reads one tick of two tracks and says by how much each alternative gained on the null (log likelihood ratios).
+It keeps no state of its own: accumulating, correcting for dependence and mixing is done by mixture.py and by whoever
+holds the arrays. Axes: C cells (one guardrail of one rollout), K alternatives, P promotion alternatives, D directions
+(ways in which two pods may differ lastingly), F columns of counts, J start times, S pods, Q spreads of a prior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+FIRST_START: Final = 30.0
+"""Seconds after the first canary traffic at which the second part of the mixture starts."""
+START_RATIO: Final = 1.6
+START_COUNT: Final = 16
+FIRST_WEIGHT: Final = 0.6
+TICK_CAP: Final = 3.5
+"""Largest gain of one tick, in units of log evidence times the tick's dispersion: a single burst decides nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One tick as a test sees it; all arrays of float64, nothing is NaN.
+
+    harm: (C, K) gain of each alternative on "at the rollback margin". safe: (C, P) gain of "healthy" on "at the
+    promote margin". score: (C, D) canary labels beyond those expected at the rollback margin. harm_information, safe_information: (C, D) variance of the score at that margin. lean: (C, D) how far the score moves when a whole
+    track is worse by one unit of the direction.
+    """
+
+    harm: Floats
+    safe: Floats
+    score: Floats
+    harm_information: Floats
+    safe_information: Floats
+    lean: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodReading:
+    """How each pod of one tick differs from its own track.
+
+    drift: (S, D) score beyond what the track's mean explains. exposure: (S, D) drift that one unit of the direction
+    would give. noise: (S, D) variance of drift when pods are equal and requests independent.
+    """
+
+    drift: Floats
+    exposure: Floats
+    noise: Floats
+
+
+class Test(Protocol):
+    """One way of comparing two tracks. Pure: everything remembered lies in the `memory` rows handed in."""
+
+    columns: int
+    """F: counts per pod and tick."""
+    remembered: int
+    """Columns of `memory` that the test needs per cell."""
+    harm_weights: Floats
+    """(K,), fixed in advance, sums to 1."""
+    harm_direction: Ints
+    """(K,) direction of each alternative."""
+    safe_weights: Floats
+    """(P,), sums to 1 within each direction."""
+    safe_direction: Ints
+    """(P,) direction that each promotion alternative belongs to; every direction named must pass by itself."""
+    spreads: Floats
+    """(D, Q) lasting standard deviations between equal pods, in units of the direction, rising from 0."""
+    prior: Floats
+    """(D, Q) prior weight of each spread where several pods can be compared, rows sum to 1."""
+    lone_prior: Floats
+    """(D, Q) the same where no two pods of one track were seen: nothing will ever correct it."""
+
+    def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:
+        """Read one tick: totals (C, F) per track, memory (C, remembered) from EARLIER ticks, elapsed (C,) seconds."""
+        ...
+
+    def pods(self, counts: Floats, track: Floats, memory: Floats) -> PodReading:
+        """Compare pods (S, F) with their track's totals (S, F); memory (S, remembered) of their cell."""
+        ...
+
+    def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:
+        """Take one tick of stable totals (C, F) into memory (C, remembered), in place."""
+        ...
+
+    def requests(self, counts: Floats) -> Floats:
+        """Requests in each row (..., F) of counts."""
+        ...
+
+
+def start_times(count: int = START_COUNT) -> Floats:
+    """Seconds after the first canary traffic at which the parts of the mixture start; shape (count,).
+
+    >>> start_times(4)
+    array([ 0. , 30. , 48. , 76.8])
+    """
+    return np.concatenate(([0.0], FIRST_START * START_RATIO ** np.arange(count - 1)))
+
+
+def start_weights(count: int = START_COUNT) -> Floats:
+    """Weight of each start; sums to 1. What has not started yet counts as evidence 1 with its weight.
+
+    >>> float(start_weights(8).sum().round(12))
+    1.0
+    """
+    later = 1.0 / (np.arange(count - 1) + 4.0)
+    return np.concatenate(([FIRST_WEIGHT], (1.0 - FIRST_WEIGHT) * later / later.sum()))
+
+
+def logsumexp(values: Floats, axis: int | tuple[int, ...]) -> Floats:
+    """log(sum(exp(values))) along axes, without overflow; a slice of -inf only gives -inf.
+
+    >>> float(logsumexp(np.log(np.array([1.0, 2.0, 5.0])), axis=0).round(12)) == float(np.log(8).round(12))
+    True
+    """
+    top = np.max(values, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        total = np.log(np.exp(values - top).sum(axis=axis))
+    return np.asarray(total + np.squeeze(top, axis=axis), dtype=np.float64)

@@ -1,0 +1,235 @@
+"""Are the canary's requests slower? Conditional label test on histogram buckets.
+
+Given all requests of a tick and their buckets, is the label "canary" tilted towards slow buckets? Two kinds of
+alternatives: all latencies times s, and a share of requests moved to the tail (two-mode and tail-only regressions).
+The tilt is learnt from stable rows of EARLIER ticks; when it is learnt badly power is lost, validity is not.
+
+Source: exchangeability of labels; the same idea for quantiles in Lindon, Sanden and Shirikian 2022.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from analysis.sequential.base import Floats, Ints, PodReading, Reading
+
+SCALES: Final = (1.05, 1.1, 1.18, 1.3, 1.5, 1.9, 2.6)
+TAILS: Final = ((0.003, 4.0), (0.01, 4.0), (0.03, 4.0), (0.003, 10.0), (0.01, 10.0), (0.03, 10.0))
+SCALE_REFERENCE: Final = 1.2
+TAIL_REFERENCE: Final = 0.01
+RECENT: Final = 900.0
+"""Seconds over which the remembered distribution of stable forgets."""
+PSEUDO: Final = 0.5
+"""Requests added to every bucket of the remembered distribution: no alternative is ever certain."""
+
+
+def bucket_edges(bounds: Floats) -> tuple[Floats, Floats]:
+    """Logarithms of lower and upper ends of the buckets; the first and the last, open ones are given a factor of 4."""
+    finite = bounds[:-1]
+    upper = np.log(np.append(finite, finite[-1] * 4.0))
+    lower = np.concatenate(([upper[0] - np.log(4.0)], upper[:-1]))
+    return lower, upper
+
+
+def slowed(bounds: Floats, scale: float) -> Floats:
+    """Where requests land when their latency is multiplied by `scale`; rows sum to 1.
+
+    bounds: (B,) upper bounds in seconds, rising, the last one inf. Within a bucket latency is log-uniform.
+    Returns (B, B): part of bucket i's requests that lands in bucket b.
+
+    >>> slowed(np.array([1.0, 2.0, np.inf]), 2.0 ** 0.5).round(2).tolist()
+    [[0.75, 0.25, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]
+    """
+    lower, upper = bucket_edges(bounds)
+    cuts = np.append(np.log(bounds[:-1]) - np.log(scale), np.inf)
+    below = np.clip((cuts[None, :] - lower[:, None]) / (upper - lower)[:, None], 0.0, 1.0)
+    below[:, -1] = 1.0
+    return np.diff(below, axis=1, prepend=0.0)
+
+
+def tailed(bounds: Floats, share: float, scale: float) -> Floats:
+    """Where requests land when a share of them takes `scale` times as long; (B, B), rows sum to 1."""
+    return (1.0 - share) * np.eye(len(bounds)) + share * slowed(bounds, scale)
+
+
+def label_gains(canary: Floats, both: Floats, canary_share: Floats, tilt: Floats, null: Floats) -> Floats:
+    """Log likelihood ratio of "canary requests are tilted by `tilt`" against "by `null`", one tick.
+
+    canary, both: (C, B) requests by bucket. canary_share: (C,) canary's share of all requests, in [0, 1].
+    tilt: (C, K, B), null: (C, B): density of the canary over stable's, per bucket, positive.
+    Returns (C, K).  Under the null labels are independent with odds share*null/(1-share): expectation of exp is 1.
+    """
+    share = canary_share[:, None]
+    base = np.log1p(share * (null - 1.0))
+    gain = np.einsum("cb,ckb->ck", canary, np.log(tilt)) - (canary * np.log(null)).sum(axis=1)[:, None]
+    mixed = np.log1p(share[:, :, None] * (tilt - 1.0))
+    return np.asarray(gain - np.einsum("cb,ckb->ck", both, mixed) + (both * base).sum(axis=1)[:, None])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyTest:
+    """Latencies as histogram buckets; counts are requests per bucket (NOT cumulative over buckets).
+
+    bounds: upper bounds in seconds, rising, the last one inf. relative: rollback margin on the scale of all
+    latencies, tail: share that may become 4 times slower; promote_relative, promote_tail: the same for promotion.
+    Directions: 0 all requests, 1 the tail at 4 times, 2 the tail at 10 times.
+    """
+
+    bounds: tuple[float, ...]
+    relative: float
+    tail: float
+    promote_relative: float
+    promote_tail: float
+    factor: float = 1.0
+    columns: int = field(init=False)
+    remembered: int = field(init=False)
+    harm_weights: Floats = field(init=False)
+    harm_direction: Ints = field(init=False)
+    safe_weights: Floats = field(init=False)
+    safe_direction: Ints = field(init=False)
+    spreads: Floats = field(init=False)
+    prior: Floats = field(init=False)
+    lone_prior: Floats = field(init=False)
+    tilts: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fix the alternatives as linear maps of the stable distribution, and their weights."""
+        bounds = np.array(self.bounds)
+        null = slowed(bounds, self.relative * self.factor) @ tailed(bounds, min(self.tail * self.factor, 0.5), 4.0)
+        maps = [null]
+        maps += [slowed(bounds, self.relative * self.factor * s) for s in SCALES]
+        maps += [null @ tailed(bounds, share, scale) for share, scale in TAILS]
+        maps += [slowed(bounds, self.promote_relative), tailed(bounds, self.promote_tail, 4.0)]
+        maps += [slowed(bounds, s) for s in (0.95, min(1.05, self.promote_relative**0.4))]
+        maps += [slowed(bounds, SCALE_REFERENCE)]
+        maps += [tailed(bounds, TAIL_REFERENCE, scale) for scale in (4.0, 10.0)]
+        weights = np.array([1.2, 1.4, 1.4, 1.2, 1.0, 0.6, 0.4, 0.8, 1.0, 0.6, 0.6, 0.6, 0.4])
+        setters = {
+            "columns": len(bounds),
+            "remembered": len(bounds),
+            "tilts": np.concatenate(maps, axis=1),
+            "harm_weights": weights / weights.sum(),
+            "harm_direction": np.array([0] * len(SCALES) + [1] * 3 + [2] * 3),
+            "safe_weights": np.array([0.5, 0.25, 0.25, 1.0]),
+            "safe_direction": np.array([0, 0, 0, 1]),
+            "spreads": np.array(
+                [
+                    [0.0, 0.02, 0.04, 0.07, 0.11, 0.16, 0.24, 0.4],
+                    [0.0, 0.03, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5],
+                    [0.0, 0.03, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5],
+                ]
+            ),
+            "prior": np.array([[0.38, 0.12, 0.12, 0.12, 0.12, 0.08, 0.045, 0.015]] * 3),
+            "lone_prior": np.array([[0.40, 0.20, 0.18, 0.12, 0.06, 0.03, 0.008, 0.002]] * 3),
+        }
+        for name, value in setters.items():
+            object.__setattr__(self, name, value)
+
+    def densities(self, memory: Floats) -> tuple[Floats, Floats]:
+        """Stable's distribution (C, B) and every mapped one over it (C, maps, B)."""
+        known = memory + PSEUDO
+        known = known / known.sum(axis=1, keepdims=True)
+        mapped = (known @ self.tilts).reshape(len(known), -1, self.columns)
+        return known, np.maximum(mapped, 1e-9) / known[:, None, :]
+
+    def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
+        """Read one tick; see base.Test."""
+        known, tilt = self.densities(memory)
+        ours, theirs = canary.sum(axis=1), stable.sum(axis=1)
+        used = ((ours > 0) & (theirs > 0) & (memory.sum(axis=1) > 0)).astype(np.float64)[:, None]
+        ours_used, both = canary * used, (canary + stable) * used
+        total = ours + theirs
+        share = np.divide(ours, total, out=np.zeros_like(total), where=total > 0)
+        count = 1 + len(SCALES) + len(TAILS)
+        null, harm_tilt = tilt[:, 0], tilt[:, 1:count]
+        healthy = np.concatenate((np.ones_like(tilt[:, :1]), tilt[:, count + 2 : count + 4]), axis=1)
+        safe = label_gains(ours_used, both, share, healthy, tilt[:, count])
+        tail = label_gains(ours_used, both, share, np.ones_like(tilt[:, :1]), tilt[:, count + 1])
+        scores = np.log(tilt[:, count + 4 :])
+        lean = (known[:, None, :] * (tilt[:, count + 4 :] - 1.0) * scores).sum(axis=2) / self.units()
+        edges = np.stack((tilt[:, count], tilt[:, count + 1]), axis=1)
+        score, information = _score(ours_used, both, share, null, scores)
+        safe_parts = [_score(ours_used, both, share, edges[:, d], scores[:, d : d + 1])[1] for d in (0, 1)]
+        return Reading(
+            harm=label_gains(ours_used, both, share, harm_tilt, null),
+            safe=np.concatenate((safe, tail), axis=1),
+            score=score,
+            harm_information=information,
+            safe_information=np.concatenate((*safe_parts, np.zeros_like(safe_parts[0])), axis=1),
+            lean=lean * (share * (1.0 - share) * total * used[:, 0])[:, None],
+        )
+
+    def units(self) -> Floats:
+        """Size of the reference alternative of each direction in the units of `spreads`."""
+        return np.array([np.log(SCALE_REFERENCE), 1.0, 1.0])
+
+    def pods(self, counts: Floats, track: Floats, memory: Floats) -> PodReading:
+        """Mean score of a pod beyond its track's; a lone pod is held against the recent past."""
+        known, tilt = self.densities(memory)
+        reference = tilt[:, -3:]
+        scores = np.log(reference)
+        requests, total = counts.sum(axis=1), track.sum(axis=1)
+        alone = (requests >= total)[:, None]
+        mean = np.divide(track, total[:, None], out=np.zeros_like(track), where=total[:, None] > 0)
+        mean = np.where(alone, known, mean)
+        part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone[:, 0])
+        centre = np.einsum("sb,sdb->sd", mean, scores)
+        variance = np.maximum(np.einsum("sb,sdb->sd", mean, scores**2) - centre**2, 0.0)
+        effect = (known[:, None, :] * (reference - 1.0) * scores).sum(axis=2) / self.units()
+        seen = (memory.sum(axis=1) > 0)[:, None]
+        return PodReading(
+            drift=(np.einsum("sb,sdb->sd", counts, scores) - requests[:, None] * centre) * seen,
+            exposure=requests[:, None] * effect * seen,
+            noise=requests[:, None] * variance * (1.0 - part)[:, None] * seen,
+        )
+
+    def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:  # noqa: ARG002
+        """Add stable's requests by bucket; see base.Test."""
+        memory *= np.exp(-np.minimum(seconds, 10.0 * RECENT) / RECENT)[:, None]
+        memory += stable
+
+    def requests(self, counts: Floats) -> Floats:
+        """Requests in each row of counts."""
+        return np.asarray(counts.sum(axis=-1))
+
+
+def _score(
+    canary: Floats, both: Floats, share: Floats, null: Floats, scores: Floats
+) -> tuple[Floats, Floats]:
+    """Score of the canary's labels in each direction and its variance at the null; (C, D) each."""
+    odds = share[:, None] * null
+    chance = odds / (odds + (1.0 - share[:, None]))
+    weight = both * chance * (1.0 - chance)
+    total = np.maximum(weight.sum(axis=1), 1e-300)[:, None]
+    centred = scores - (np.einsum("cb,cdb->cd", weight, scores) / total)[:, :, None]
+    score = np.einsum("cb,cdb->cd", canary - both * chance, centred)
+    return np.asarray(score), np.einsum("cb,cdb->cd", weight, centred**2)
+
+
+def moved_quantile(canary: Floats, stable: Floats, bounds: tuple[float, ...]) -> Floats:
+    """Which of the quantiles 50, 90, 95, 99, 99.9 % moved up most; (C,), NaN where none did or a track is empty.
+
+    canary, stable: (C, B) requests by bucket since the first canary traffic.
+    """
+    lower, upper = bucket_edges(np.array(bounds))
+    levels = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
+    logs = [_quantiles(side, lower, upper, levels) for side in (stable, canary)]
+    change = np.where(np.isfinite(logs[0]) & np.isfinite(logs[1]), logs[1] - logs[0], -np.inf)
+    best = np.argmax(change, axis=1)
+    rose = change[np.arange(len(best)), best] > 0
+    return np.where(rose, levels[best], np.nan)
+
+
+def _quantiles(counts: Floats, lower: Floats, upper: Floats, levels: Floats) -> Floats:
+    total = counts.sum(axis=1)
+    reach = np.cumsum(counts, axis=1)
+    index = (reach[:, None, :] < (levels * np.maximum(total, 1e-300)[:, None])[:, :, None]).sum(axis=2)
+    index = np.minimum(index, counts.shape[1] - 1)
+    row = np.arange(len(counts))[:, None]
+    inside = counts[row, index]
+    part = (levels * total[:, None] - (reach[row, index] - inside)) / np.maximum(inside, 1e-300)
+    value = lower[index] + np.clip(part, 0.0, 1.0) * (upper - lower)[index]
+    return np.where((total > 0)[:, None], value, np.nan)

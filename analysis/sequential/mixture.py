@@ -1,0 +1,134 @@
+"""From gains to evidence: mixtures over alternatives and start times, plain and corrected for pods that differ.
+
+Two numbers, and the smaller one counts:
+  plain       mixture of likelihood ratios. Proved (Ville): under independent requests it exceeds 1/alpha with chance
+              at most alpha, at any number of looks.
+  calibrated  the same against a null in which pods differ by a random lasting effect and a passing one: the ratio of
+              marginal likelihoods, Gaussian in the score. Measured, not proved.
+The minimum keeps the first claim and usually has the second.
+
+Source: Robbins 1970 (mixtures); Howard et al. 2021; marginal likelihood ratios under random effects: docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.sequential.base import Floats, Ints, logsumexp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """What has accumulated since each start; (C, J, ...) with rows that have not started all 0.
+
+    gain: (C, J, K). information: (C, J, D). reach: (C, J, D) sum over pods of squared lean, in units of the
+    direction. passing: (C, J, D) the same, times the passing variance of each pod over that time. common: (C, J, D)
+    variance of the score if whole tracks wander by themselves; which they do with chance `wander` (C, D).
+    """
+
+    gain: Floats
+    information: Floats
+    reach: Floats
+    passing: Floats
+    common: Floats
+    wander: Floats
+
+    def rows(self, chosen: Ints) -> Sums:
+        """The same for some of the cells."""
+        return Sums(
+            gain=self.gain[chosen], information=self.information[chosen], reach=self.reach[chosen],
+            passing=self.passing[chosen], common=self.common[chosen], wander=self.wander[chosen],
+        )  # fmt: skip
+
+
+def inflation(sums: Sums, spreads: Floats, posterior: Floats) -> tuple[Floats, Floats]:
+    """Variance of the score over what independent requests give, for each explanation, and their weights.
+
+    Explanations: each lasting spread (Q), with and without tracks that wander. Returns phi (C, J, D, 2Q), >= 1, and
+    weights (C, D, 2Q); only Q of each where no track is thought to wander.
+    """
+    information = sums.information[..., None]
+    extra = sums.reach[..., None] * spreads**2 + sums.passing[..., None]
+    if sums.common.any():
+        extra = np.concatenate((extra, extra + sums.common[..., None]), axis=-1)
+        chance = sums.wander[..., None]
+        posterior = np.concatenate((posterior * (1.0 - chance), posterior * chance), axis=-1)
+    return 1.0 + np.divide(extra, information, out=np.zeros_like(extra), where=information > 0), posterior
+
+
+def plain(gain: Floats, *, log_starts: Floats, log_weights: Floats) -> Floats:
+    """Log of the mixture e-process (C,); gain (C, J, K), log_starts (J,), log_weights (K,)."""
+    return logsumexp(gain + log_weights + log_starts[:, None], axis=(1, 2))
+
+
+def null_weights(deviance: Floats, phi: Floats, posterior: Floats) -> Floats:
+    """How well each spread explains what was seen under the null; logs, normalised over Q, (..., D, Q).
+
+    deviance: (..., D) largest log likelihood ratio against the null, >= 0. posterior: (..., D, Q), broadcast.
+    """
+    with np.errstate(divide="ignore"):
+        fit = np.log(posterior) - 0.5 * np.log(phi) - deviance[..., None] / phi
+    return np.asarray(fit - logsumexp(fit, axis=-1)[..., None])
+
+
+def tempered(gain: Floats, phi: Floats, posterior: Floats) -> Floats:
+    """Log ratio of marginal likelihoods for the alternatives of ONE direction, (..., K).
+
+    gain: (..., K), phi: (..., Q), posterior: (..., Q): sum over spreads of P(spread | seen, null) * exp(gain / phi).
+    """
+    fit = null_weights(np.maximum(gain.max(axis=-1), 0.0), phi, posterior)
+    return logsumexp(gain[..., None] / phi[..., None, :] + fit[..., None, :], axis=-1)
+
+
+def calibrated(
+    sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, log_starts: Floats, log_weights: Floats
+) -> Floats:
+    """Log of the evidence under a null with pod effects (C,). posterior: (C, D, Q); direction: (K,)."""
+    phi, posterior = inflation(sums, spreads, posterior)
+    parts = []
+    for d in range(len(spreads)):
+        chosen = direction == d
+        each = tempered(sums.gain[:, :, chosen], phi[:, :, d], posterior[:, None, d])
+        parts.append(each + log_weights[chosen] + log_starts[:, None])
+    return logsumexp(np.concatenate(parts, axis=2), axis=(1, 2))
+
+
+def harm_evidence(
+    sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, starts: Floats, weights: Floats
+) -> Floats:
+    """Log evidence (C,) that the canary is beyond the rollback margin: the smaller of plain and calibrated.
+
+    starts: (J,) weights of the start times, weights: (K,) of the alternatives; both sum to 1.
+    Where the plain one is below 0 the calibrated one is not worked out.
+    """
+    log_starts, log_weights = np.log(starts), np.log(weights)
+    value = plain(sums.gain, log_starts=log_starts, log_weights=log_weights)
+    grown = np.flatnonzero(value > 0.0)
+    if len(grown):
+        corrected = calibrated(
+            sums.rows(grown), posterior=posterior[grown], spreads=spreads, direction=direction,
+            log_starts=log_starts, log_weights=log_weights,
+        )  # fmt: skip
+        value[grown] = np.minimum(value[grown], corrected)
+    return value
+
+
+def safe_evidence(
+    sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, weights: Floats
+) -> Floats:
+    """Log evidence (C,) that the canary is within the promote margin; every direction named must show it by itself.
+
+    sums: with J = 1, gains of the promotion alternatives (C, 1, P), information at the promote margin.
+    """
+    phi, posterior = inflation(sums, spreads, posterior)
+    phi = phi[:, 0]
+    smallest = np.full(len(phi), np.inf)
+    for d in np.unique(direction):
+        chosen = direction == d
+        gain, log_weights = sums.gain[:, 0, chosen], np.log(weights[chosen])
+        bare = logsumexp(gain + log_weights, axis=1)
+        corrected = logsumexp(tempered(gain, phi[:, d], posterior[:, d]) + log_weights, axis=1)
+        smallest = np.minimum(smallest, np.minimum(bare, corrected))
+    return smallest

@@ -1,0 +1,173 @@
+"""Is the canary's share of bad events beyond the margin? Conditional test on the errors of both tracks.
+
+Given the X errors of a tick, the canary's part of them is binomial with q = theta*Nc / (theta*Nc + Ns) when the canary
+is theta times as bad, whatever the base rate is at that moment: an incident that hits both tracks cancels. It does not
+say whether an error rate is acceptable (slo.py), nor how pods differ (baseline.py).
+
+Source: conditional two-sample Poisson comparison (Lindon and Malek 2022, "Anytime-valid inference for multinomial
+count data"); mixtures over alternatives: Robbins 1970.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from analysis.sequential.base import Floats, Ints, PodReading, Reading
+
+MULTIPLES: Final = np.array([1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 5.0, 10.0])
+"""Alternatives, in multiples of the rollback margin."""
+TRENDS: Final = np.array([0.6 / 1800.0, 2.0 / 1800.0])
+"""Growth of a leak per second, as a share of the margin."""
+HEALTHY: Final = np.array([0.8, 1.0, 1.15])
+"""Promotion alternatives: times as bad as stable."""
+RECENT: Final = 200.0
+"""Seconds over which the recent base rate forgets."""
+
+
+def gains(
+    canary_bad: Floats, bad: Floats, canary_share: Floats, multiples: Floats, out: Floats | None = None
+) -> Floats:
+    """Log likelihood ratio of "multiples[k] times the null" against the null, one tick.
+
+    canary_bad, bad: errors of the canary and of both tracks, shape (C,). canary_share: canary's part of the errors
+    under the null, shape (C,), in [0, 1]. multiples: shape (K,) or (C, K), positive.
+    Returns (C, K); 0 where there was no error.  Under the null the expectation of exp(gain) is exactly 1.
+
+    >>> gains(np.array([3.0]), np.array([4.0]), np.array([0.5]), np.array([2.0])).round(4)
+    array([[0.4576]])
+    """
+    spread = np.multiply(canary_share[:, None], multiples - 1.0, out=out)
+    np.log1p(spread, out=spread)
+    spread *= -bad[:, None]
+    spread += canary_bad[:, None] * np.log(multiples)
+    return spread
+
+
+def null_share(canary: Floats, stable: Floats, theta: Floats) -> Floats:
+    """Canary's share of errors when it is theta times as bad; 0 where neither track had requests."""
+    weighed = theta * canary
+    total = weighed + stable
+    return np.divide(weighed, total, out=np.zeros_like(total), where=total > 0)
+
+
+def lower_rate(bad: Floats, requests: Floats, z: float = 1.64) -> Floats:
+    """Lower confidence bound of a rate of rare events, never below 0.35 events; 0 without requests.
+
+    Source: Wilson and Hilferty 1931 (cube root of a gamma variable).
+    """
+    least = np.maximum(bad, 0.35)
+    bound = least * np.maximum(1.0 - 1.0 / (9.0 * least) - z / (3.0 * np.sqrt(least)), 0.0) ** 3
+    return np.divide(np.maximum(bound, 0.35), requests, out=np.zeros_like(bound), where=requests > 0)
+
+
+def upper_rate(bad: Floats, requests: Floats, z: float = 1.64) -> Floats:
+    """Upper confidence bound of a rate of rare events; inf without requests."""
+    more = bad + 1.0
+    bound = more * (1.0 - 1.0 / (9.0 * more) + z / (3.0 * np.sqrt(more))) ** 3
+    return np.divide(bound, requests, out=np.full_like(bound, np.inf), where=requests > 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioTest:
+    """Errors among requests; counts are (requests, bad).
+
+    relative, absolute: rollback margin p_stable * relative + absolute. promote_relative, promote_absolute: the same
+    for promotion. factor: how many times worse a warming pod may be.
+    Memory: bad and requests of history, then both again with RECENT forgetting.
+    """
+
+    relative: float
+    absolute: float
+    promote_relative: float
+    promote_absolute: float
+    factor: float = 1.0
+    columns: int = 2
+    remembered: int = 4
+    harm_weights: Floats = field(init=False)
+    harm_direction: Ints = field(init=False)
+    safe_weights: Floats = field(init=False)
+    safe_direction: Ints = field(init=False)
+    spreads: Floats = field(init=False)
+    prior: Floats = field(init=False)
+    lone_prior: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fix the weights of the mixture."""
+        weights = np.array([1.0, 1.6, 2.2, 2.6, 2.4, 1.8, 1.2, 0.8, 0.8, 0.8])
+        setters = {
+            "harm_weights": weights / weights.sum(),
+            "harm_direction": np.zeros(len(weights), dtype=np.int64),
+            "safe_weights": np.full(len(HEALTHY), 1.0 / len(HEALTHY)),
+            "safe_direction": np.zeros(len(HEALTHY), dtype=np.int64),
+            "spreads": np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]]),
+            "prior": np.array([[0.47, 0.13, 0.11, 0.09, 0.08, 0.07, 0.035, 0.015]]),
+            "lone_prior": np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
+        }
+        for name, value in setters.items():
+            object.__setattr__(self, name, value)
+
+    def margins(self, memory: Floats) -> tuple[Floats, Floats]:
+        """Rollback and promote margins (C,) as multiples of the stable rate, from earlier ticks only."""
+        history_bad, history, recent_bad, recent = memory.T
+        low = np.fmin(lower_rate(history_bad, history), lower_rate(recent_bad, recent))
+        high = np.fmax(upper_rate(history_bad, history), upper_rate(recent_bad, recent))
+        known = (history > 0) & (recent > 0) & (low > 0)
+        extra = np.divide(self.absolute, low, out=np.zeros_like(low), where=known)
+        harm = np.where(known | (self.absolute == 0), (self.relative + extra) * self.factor, np.inf)
+        more = np.divide(self.promote_absolute, high, out=np.zeros_like(high), where=np.isfinite(high))
+        return harm, np.asarray(self.promote_relative + more)
+
+    def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:
+        """Read one tick; see base.Test."""
+        harm_theta, safe_theta = self.margins(memory)
+        known = np.isfinite(harm_theta)
+        used = np.where(known & (canary[:, 0] > 0) & (stable[:, 0] > 0), 1.0, 0.0)
+        canary_bad, bad = used * canary[:, 1], used * (canary[:, 1] + stable[:, 1])
+        share = null_share(canary[:, 0], stable[:, 0], np.where(known, harm_theta, 1.0))
+        growing = 1.0 + TRENDS * np.minimum(np.maximum(elapsed[:, None], 0.0), 7200.0)
+        multiples = np.concatenate(
+            (np.broadcast_to(MULTIPLES, (len(share), len(MULTIPLES))), growing), axis=1
+        )
+        safe_share = null_share(canary[:, 0], stable[:, 0], safe_theta)
+        healthy = np.minimum(HEALTHY / safe_theta[:, None], 1.0)
+        information = bad * share * (1.0 - share)
+        return Reading(
+            harm=gains(canary_bad, bad, share, multiples),
+            safe=gains(canary_bad, bad, safe_share, healthy),
+            score=(canary_bad - bad * share)[:, None],
+            harm_information=information[:, None],
+            safe_information=(bad * safe_share * (1.0 - safe_share))[:, None],
+            lean=information[:, None],
+        )
+
+    def pods(self, counts: Floats, track: Floats, memory: Floats) -> PodReading:
+        """Errors of a pod beyond its share of the track's; a lone pod is held against the recent past."""
+        requests, total = counts[:, 0], track[:, 0]
+        alone = requests >= total
+        rate = np.divide(track[:, 1], total, out=np.zeros_like(total), where=total > 0)
+        past = np.divide(memory[:, 0], memory[:, 1], out=np.zeros_like(total), where=memory[:, 1] > 0)
+        rate = np.where(alone, past, rate)
+        expected = requests * rate
+        part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone)
+        return PodReading(
+            drift=(counts[:, 1] * (rate > 0) - expected)[:, None],
+            exposure=expected[:, None],
+            noise=(expected * (1.0 - part))[:, None],
+        )
+
+    def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:
+        """Add stable's errors and requests; see base.Test."""
+        keep = np.exp(-np.minimum(seconds, 10.0 * RECENT) / RECENT)
+        memory[:, 2:] *= keep[:, None]
+        memory[:, 2] += stable[:, 1]
+        memory[:, 3] += stable[:, 0]
+        if history:
+            memory[:, 0] += stable[:, 1]
+            memory[:, 1] += stable[:, 0]
+
+    def requests(self, counts: Floats) -> Floats:
+        """Requests in each row of counts."""
+        return np.asarray(counts[..., 0])

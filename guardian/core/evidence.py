@@ -1,0 +1,260 @@
+"""The evidence of many guardrails under one test, as arrays: takes ticks of counts in, gives log evidence out.
+
+A cell is one guardrail of one rollout, a pod one series of a track of a cell. All rows of a tick that belong together
+must arrive in ONE call of `fold`: aligning them is intake.py's part. It reads no clock and decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.baseline import noise_at, sum_by
+from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, start_times, start_weights
+from analysis.sequential.mixture import Sums, harm_evidence, safe_evidence
+from guardian.core.columns import Columns
+from guardian.core.noise import Noise
+
+UNCALIBRATED: Final = 0.5
+"""Extra dispersion assumed where too little history of stable was seen."""
+ENOUGH_HISTORY: Final = 1740.0
+"""Seconds of stable history that calibrate (30 minutes, less one long tick)."""
+REFRESH: Final = 4
+"""Ticks between two fits of the noise between pods."""
+STARTS: Final = start_times()
+_SINCE: Final = ("gain", "information", "lean", "square")
+
+
+class Panel:
+    """Evidence of all cells of one test. Cells and pods are added, never moved; columns hold their state."""
+
+    def __init__(self, test: Test) -> None:
+        self.test = test
+        alternatives, safe = len(test.harm_weights), len(test.safe_weights)
+        directions, parts = len(test.spreads), len(STARTS)
+        self.cells = Columns(
+            {
+                "memory": (test.remembered,), "safe_gain": (safe,), "safe_information": (directions,),
+                "gain": (alternatives,), "information": (directions,), "lean": (directions,),
+                "square": (directions,), "gain0": (parts, alternatives), "information0": (parts, directions),
+                "lean0": (parts, directions), "square0": (parts, directions), "started": (), "ticks": (),
+                "history": (), "totals": (2, test.columns),
+            }
+        )  # fmt: skip
+        self.pods = Columns(
+            {
+                "cell": (), "canary": (), "lean": (directions,), "square": (directions,),
+                "lean0": (parts, directions), "square0": (parts, directions),
+            }
+        )  # fmt: skip
+        self.noise = Noise(test.spreads, test.prior, test.lone_prior)
+        self.cells.add()  # row 0 is nobody's: pods of closed rollouts point there
+        self.noise.add_cell()
+
+    def add_cell(self) -> int:
+        """Make room for one guardrail of one rollout and return its number."""
+        self.noise.add_cell()
+        return self.cells.add()
+
+    def add_pod(self, cell: int, *, canary: bool) -> int:
+        """Make room for one pod of a cell and return its number."""
+        pod = self.pods.add()
+        self.noise.add_pod()
+        self.pods["cell"][pod], self.pods["canary"][pod] = cell, float(canary)
+        return pod
+
+    def drop(self, cell: int) -> None:
+        """Forget a cell with its pods; their numbers are used again."""
+        for pod in np.flatnonzero(self.pods["cell"][: self.pods.size] == cell):
+            self.pods.give_back(int(pod))
+            self.noise.pods.give_back(int(pod))
+        self.cells.give_back(cell)
+        self.noise.drop_cell(cell)
+
+    def fold(self, pods: Ints, counts: Floats, *, elapsed: Floats, seconds: Floats, cells: Ints) -> None:
+        """Take one tick of some cells: counts (S, F) of `pods`, which belong to `cells` (C,), each once.
+
+        elapsed: (C,) seconds from the canary's first traffic to the tick's end, <= 0 in history. seconds: (C,) its
+        length. Gains of this tick use only what earlier ticks left in memory, noise curve and posterior.
+        """
+        local = self._places(cells)[self.pods["cell"][pods].astype(np.int64)]
+        if np.any(local[1:] < local[:-1]):
+            order = np.argsort(local, kind="stable")
+            pods, counts, local = pods[order], counts[order], local[order]
+        canary = self.pods["canary"][pods] > 0
+        sides = tuple(sum_by(counts * side[:, None], local, len(cells)) for side in (canary, ~canary))
+        live = elapsed > 0
+        track = np.where(canary[:, None], sides[0][local], sides[1][local])
+        if live.any():
+            self._compare(
+                pods, counts, local, track, sides, cells=cells, elapsed=elapsed, begin=elapsed - seconds
+            )
+        self._watch_pods(pods, counts, local, track, sides[1], cells=cells, live=live)
+        self._finish(cells, sides, live=live, seconds=seconds)
+
+    def _places(self, cells: Ints) -> Ints:
+        places = np.full(self.cells.size, -1)
+        places[cells] = np.arange(len(cells))
+        return places
+
+    def _members(self, cells: Ints) -> tuple[Ints, Ints]:
+        """Pods of cells, sorted by cell, and the place of each one's cell."""
+        owner = self._places(cells)[self.pods["cell"][: self.pods.size].astype(np.int64)]
+        mine = np.flatnonzero(owner >= 0)
+        mine = mine[np.argsort(owner[mine], kind="stable")]
+        return mine, owner[mine]
+
+    def _compare(
+        self, pods: Ints, counts: Floats, local: Ints, track: Floats, sides: tuple[Floats, ...], *,
+        cells: Ints, elapsed: Floats, begin: Floats,
+    ) -> None:  # fmt: skip
+        live = np.flatnonzero(elapsed > 0)
+        chosen, pick = cells[live], np.full(len(cells), -1)
+        pick[live] = np.arange(len(live))
+        kept = np.flatnonzero(pick[local] >= 0)
+        mine, group = pods[kept], pick[local[kept]]
+        self._begin_parts(chosen, begin[live])
+        memory = self.cells["memory"][chosen]
+        reading = self.test.read(sides[0][live], sides[1][live], memory, elapsed=elapsed[live])
+        requests, total = self.test.requests(counts[kept]), self.test.requests(track[kept])
+        share = np.divide(requests, total, out=np.zeros_like(total), where=total > 0)
+        lean = reading.lean[group] * share[:, None]
+        self._add_gains(chosen, reading, sum_by(lean**2, group, len(live)))
+        self.pods["lean"][mine] += lean
+        self.pods["square"][mine] += lean**2
+
+    def _begin_parts(self, cells: Ints, begin: Floats) -> None:
+        """Remember the sums of cells at the start of each part of the mixture that begins with this tick."""
+        started = self.cells["started"][cells]
+        due = np.maximum(np.searchsorted(STARTS, begin, side="right"), 1)
+        for part in range(int(started.min()), int(due.max())):
+            fresh = cells[(started <= part) & (part < due)]
+            if not len(fresh):
+                continue
+            for name in _SINCE:
+                self.cells[f"{name}0"][fresh, part] = self.cells[name][fresh]
+            mine, _ = self._members(fresh)
+            for name in ("lean", "square"):
+                self.pods[f"{name}0"][mine, part] = self.pods[name][mine]
+        self.cells["started"][cells] = np.maximum(started, due)
+
+    def _add_gains(self, cells: Ints, reading: Reading, squared: Floats) -> None:
+        """Add one tick's gains, none larger than the cap: one burst may not decide."""
+        extra = self.noise.tick_variance(cells, squared, reading.lean)
+        known = reading.harm_information > 0
+        tick = 1.0 + np.divide(extra, reading.harm_information, out=np.zeros_like(extra), where=known)
+        cap = TICK_CAP * tick
+        self.cells["gain"][cells] += np.minimum(reading.harm, cap[:, self.test.harm_direction])
+        self.cells["information"][cells] += reading.harm_information
+        self.cells["lean"][cells] += reading.lean
+        self.cells["square"][cells] += reading.lean**2
+        self.cells["safe_gain"][cells] += np.minimum(reading.safe, cap[:, self.test.safe_direction])
+        self.cells["safe_information"][cells] += reading.safe_information
+        pods = np.divide(squared, reading.lean**2, out=np.zeros_like(squared), where=reading.lean > 0)
+        seen = known.any(axis=1)
+        terms = np.stack((reading.score, reading.lean, reading.harm_information), axis=-1)
+        self.noise.contrast(cells[seen], terms[seen], pods[seen])
+
+    def _watch_pods(
+        self, pods: Ints, counts: Floats, local: Ints, track: Floats, stable: Floats, *,
+        cells: Ints, live: npt.NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        """Take each pod's drift from its own track; a lone canary says nothing, a lone stable pod only in history."""
+        canary = self.pods["canary"][pods] > 0
+        requests = self.test.requests(counts)
+        alone = requests >= self.test.requests(track)
+        kept = np.flatnonzero((requests > 0) & ~(alone & (canary | live[local])))
+        memory = self.cells["memory"][cells[local[kept]]]
+        seen = self.test.pods(counts[kept], track[kept], memory)
+        terms = np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
+        self.noise.take_pods(pods[kept], terms, lone=alone[kept])
+        past = np.flatnonzero(~live & (self.test.requests(stable) > 0))
+        if len(past):
+            whole = self.test.pods(stable[past], stable[past], self.cells["memory"][cells[past]])
+            terms = np.stack((whole.drift, whole.exposure, whole.noise), axis=-1)
+            self.noise.take_tracks(cells[past], terms)
+
+    def _finish(
+        self, cells: Ints, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats
+    ) -> None:
+        memory = self.cells["memory"][cells]
+        for history in (False, True):
+            rows = np.flatnonzero(live != history)
+            if len(rows):
+                part = memory[rows]
+                self.test.remember(part, sides[1][rows], seconds=seconds[rows], history=history)
+                memory[rows] = part
+        self.cells["memory"][cells] = memory
+        self.cells["ticks"][cells] += 1
+        self.cells["history"][cells] += np.where(live, 0.0, seconds)
+        self.cells["totals"][cells] += np.stack(sides, axis=1) * live[:, None, None]
+        due = cells[self.cells["ticks"][cells] % REFRESH == 0]
+        if len(due):
+            mine, group = self._members(due)
+            self.noise.refresh(due, mine, group, self.pods["canary"][mine] > 0)
+
+    def harm(self, cells: Ints) -> Floats:
+        """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic."""
+        parts = int(self.cells["started"][cells].max(initial=0))
+        if parts == 0:
+            return np.zeros(len(cells))
+        weights = start_weights()[:parts]
+        return harm_evidence(
+            self._sums(cells, parts), posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
+            direction=self.test.harm_direction, starts=np.append(weights, max(1.0 - weights.sum(), 1e-300)),
+            weights=self.test.harm_weights,
+        )  # fmt: skip
+
+    def safe(self, cells: Ints) -> Floats:
+        """Log evidence (C,) that the canary is within the promote margin."""
+        reach, passing, common = self._reach(cells, 1)
+        sums = Sums(
+            gain=self.cells["safe_gain"][cells][:, None], reach=reach, passing=passing, common=common,
+            information=self.cells["safe_information"][cells][:, None], wander=self.noise.cells["wander"][cells],
+        )  # fmt: skip
+        return safe_evidence(
+            sums, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
+            direction=self.test.safe_direction, weights=self.test.safe_weights,
+        )  # fmt: skip
+
+    def calibrated(self, cells: Ints) -> npt.NDArray[np.bool_]:
+        """Whether enough of stable against itself was seen (C,)."""
+        enough = self.cells["history"][cells] >= ENOUGH_HISTORY
+        return np.asarray(enough & (self.noise.cells["pods"][cells] >= 2))
+
+    def _since(self, name: str, cells: Ints, parts: int) -> Floats:
+        begun = (np.arange(parts) < self.cells["started"][cells][:, None])[:, :, None]
+        return np.asarray((self.cells[name][cells][:, None] - self.cells[f"{name}0"][cells, :parts]) * begun)
+
+    def _sums(self, cells: Ints, parts: int) -> Sums:
+        """Sums since each start (C, parts + 1, ...); the last part, all 0, stands for what has not begun."""
+        since = [self._since(name, cells, parts) for name in ("gain", "information")]
+        padded = [
+            np.concatenate((each, np.zeros((len(cells), 1, each.shape[2]))), axis=1)
+            for each in (*since, *self._reach(cells, parts))
+        ]
+        return Sums(
+            gain=padded[0], information=padded[1], reach=padded[2], passing=padded[3], common=padded[4],
+            wander=self.noise.cells["wander"][cells],
+        )  # fmt: skip
+
+    def _reach(self, cells: Ints, parts: int) -> tuple[Floats, Floats, Floats]:
+        """Per start (C, parts, D): squared lean over pods; the same times passing noise; if whole tracks wander."""
+        mine, group = self._members(cells)
+        lean = self.pods["lean"][mine][:, None] - self.pods["lean0"][mine, :parts]
+        square = self.pods["square"][mine][:, None] - self.pods["square0"][mine, :parts]
+        noise = _noise(self.noise.cells["curve"][cells][group], lean, square)
+        both = sum_by(np.concatenate((lean**2, lean**2 * noise), axis=2), group, len(cells))
+        reach, passing = both[..., : lean.shape[2]], both[..., lean.shape[2] :]
+        thin = UNCALIBRATED * (self.cells["history"][cells] < ENOUGH_HISTORY)
+        whole, squares = self._since("lean", cells, parts), self._since("square", cells, parts)
+        common = 2.0 * whole**2 * _noise(self.noise.cells["tracks"][cells], whole, squares)
+        return reach, passing + thin[:, None, None] * self._since("information", cells, parts), common
+
+
+def _noise(curve: Floats, lean: Floats, square: Floats) -> Floats:
+    """Passing variance (N, parts, D) over the effective number of ticks behind each lean."""
+    ticks = np.divide(lean**2, square, out=np.ones_like(lean), where=square > 0)
+    return np.stack([noise_at(curve[:, d], ticks[:, :, d]) for d in range(lean.shape[2])], axis=2)

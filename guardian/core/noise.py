@@ -1,0 +1,118 @@
+"""How much the pods, and the tracks as wholes, of each cell differ without any change: the state behind baseline.py.
+
+Three things are watched: each pod against its own track (always), the whole stable track against its own past (in
+history), and canary against stable around its own mean (during the rollout). The second alone cannot tell an incident
+that hits both tracks from a track that wanders by itself; the third tells them apart.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, wander_chance
+from analysis.sequential.base import Floats, Ints
+from guardian.core.columns import Columns
+from guardian.core.windows import LENGTHS, take_tick, window_columns
+
+WANDERS: Final = 0.7
+"""Chance given in advance that noise common to all stable pods is that track's own."""
+CONTRAST: Final = 1
+"""Window (index into WINDOWS) at which canary against stable is watched."""
+
+
+class Noise:
+    """Noise of cells and pods, numbered as in the panel that owns it."""
+
+    def __init__(self, spreads: Floats, prior: Floats, lone_prior: Floats) -> None:
+        self._spreads, self._prior, self._lone = spreads, prior, lone_prior
+        directions, count = spreads.shape
+        windows = window_columns(directions)
+        self.pods = Columns({**windows, "noise": (directions,)})
+        self.tracks = Columns(windows)
+        self.contrasts = Columns({**windows, "pods": (directions,)})
+        self.cells = Columns(
+            {
+                "curve": (directions, LENGTHS), "tracks": (directions, LENGTHS), "wander": (directions,),
+                "posterior": (directions, count), "pods": (),
+            }
+        )  # fmt: skip
+
+    def add_cell(self) -> None:
+        """Make room for one more cell."""
+        cell = self.cells.add()
+        self.tracks.add()
+        self.contrasts.add()
+        self.cells["posterior"][cell] = self._lone
+        self.cells["wander"][cell] = WANDERS
+
+    def drop_cell(self, cell: int) -> None:
+        """Forget a cell; its number is used again."""
+        for columns in (self.cells, self.tracks, self.contrasts):
+            columns.give_back(cell)
+
+    def add_pod(self) -> None:
+        """Make room for one more pod."""
+        self.pods.add()
+
+    def take_pods(self, pods: Ints, terms: Floats, *, lone: npt.NDArray[np.bool_]) -> None:
+        """Add one tick of pods (S,); terms (S, D, 3) drift, exposure, noise. Lone pods say nothing of spread."""
+        take_tick(self.pods, pods, terms)
+        self.pods["noise"][pods] += terms[..., 2] * ~lone[:, None]
+
+    def take_tracks(self, cells: Ints, terms: Floats) -> None:
+        """Add one tick of whole stable tracks against their own past."""
+        take_tick(self.tracks, cells, terms)
+
+    def contrast(self, cells: Ints, terms: Floats, pods: Floats) -> None:
+        """Add one tick of canary against stable; pods: (C, D) sum of squared shares of pods in their tracks."""
+        take_tick(self.contrasts, cells, terms)
+        self.contrasts["pods"][cells] += pods
+
+    def tick_variance(self, cells: Ints, squared: Floats, lean: Floats) -> Floats:
+        """Variance (C, D) of one tick's score beyond independent requests. squared: pods' squared lean, summed."""
+        lasting = (self.cells["posterior"][cells] * self._spreads**2).sum(axis=-1)
+        common = 2.0 * self.cells["wander"][cells] * self.cells["tracks"][cells][:, :, 0]
+        return np.asarray(squared * (lasting + self.cells["curve"][cells][:, :, 0]) + lean**2 * common)
+
+    def refresh(self, cells: Ints, pods: Ints, group: Ints, canary: npt.NDArray[np.bool_]) -> None:
+        """Fit cells (C,) anew; pods (S,) are all of theirs, sorted by group, the place of each one's cell."""
+        count = len(cells)
+        totals, noise = self.pods["drift"][pods], self.pods["noise"][pods]
+        curve = passing_noise(self.pods["sums"][pods], self.pods["closed"][pods], totals, group, count)
+        ticks = np.broadcast_to(self.pods["ticks"][pods][:, None], noise.shape)
+        passing = noise_at(curve[group].reshape(-1, LENGTHS), ticks.reshape(-1)).reshape(noise.shape)
+        fit = np.zeros(self.cells["posterior"][cells].shape)
+        for side in (canary, ~canary):
+            fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._spreads, count=count)
+        self.cells["curve"][cells] = curve
+        compared = (fit != 0.0).any(axis=(1, 2))[:, None, None]
+        prior = np.where(compared, self._prior, self._lone)
+        self.cells["posterior"][cells] = spread_posterior(fit, prior)
+        stable = ((noise[:, 0] > 0) & ~canary).astype(np.float64)
+        self.cells["pods"][cells] = np.bincount(group, weights=stable, minlength=count)
+        self._refresh_tracks(cells, curve)
+
+    def _refresh_tracks(self, cells: Ints, curve: Floats) -> None:
+        """What all stable pods share beyond their own noise, and whether that is the track's own."""
+        several = np.maximum(self.cells["pods"][cells], 1.0)
+        whole = passing_noise(
+            self.tracks["sums"][cells], self.tracks["closed"][cells], self.tracks["drift"][cells],
+            np.arange(len(cells)), len(cells),
+        )  # fmt: skip
+        longest = np.maximum(self.tracks["closed"][cells], 1.0)
+        whole *= (1.0 + np.sqrt(2.0 / longest))[:, None, :]
+        shared = np.maximum(whole - curve / several[:, None, None], 0.0) * (several > 1)[:, None, None]
+        self.cells["tracks"][cells] = shared
+        state = self.contrasts
+        ticks = np.maximum(state["ticks"][cells], 1.0)
+        self.cells["wander"][cells] = wander_chance(
+            state["sums"][cells][:, :, CONTRAST], state["closed"][cells, CONTRAST], state["drift"][cells],
+            pods=curve[:, :, CONTRAST] * state["pods"][cells] / ticks[:, None],
+            tracks=2.0 * shared[:, :, CONTRAST], prior=WANDERS,
+        )  # fmt: skip
+
+
+__all__ = ["CONTRAST", "WANDERS", "WINDOWS", "Noise"]
