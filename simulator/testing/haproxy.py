@@ -74,9 +74,7 @@ class HaProxy:
 
     def set_weights(self, weights: Mapping[str, int]) -> None:
         """Give each named server its weight, 0..256."""
-        answer = self.ask(
-            "; ".join(f"set server {self.backend}/{name} weight {w}" for name, w in weights.items())
-        )
+        answer = self.ask("; ".join(f"set server {self.backend}/{name} weight {w}" for name, w in weights.items()))
         if answer:
             raise ServiceError(f"HAProxy refused: {answer}", where=str(self.socket), remedy="see `show stat`")
 

@@ -195,9 +195,7 @@ class Load:
     async def _connect(self, due: float) -> None:
         try:
             async with asyncio.timeout(self.plan.timeout):
-                _, connection = await self.loop.create_connection(
-                    lambda: _Connection(self), self.host, self.port
-                )
+                _, connection = await self.loop.create_connection(lambda: _Connection(self), self.host, self.port)
         except (OSError, TimeoutError):
             self.open -= 1
             self.failed += 1
@@ -238,8 +236,7 @@ class Load:
     def _report(self, began: float, ended: float) -> LoadReport:
         ordered = sorted(self.latencies)
         picks = [
-            ordered[min(int(len(ordered) * q), len(ordered) - 1)] if ordered else 0.0
-            for q in (0.5, 0.95, 0.99, 1)
+            ordered[min(int(len(ordered) * q), len(ordered) - 1)] if ordered else 0.0 for q in (0.5, 0.95, 0.99, 1)
         ]
         rows = (
             Row(second=second, pod=pod, track=track, status=status, count=count)

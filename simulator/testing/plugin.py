@@ -21,6 +21,7 @@ import pytest
 
 from simulator.testing.alertmanager import Alertmanager, AlertmanagerPlan, running_alertmanager
 from simulator.testing.haproxy import HaProxy, running_haproxy
+from simulator.testing.kafka.broker import Kafka, KafkaBroker, running_broker, shared_kafka
 from simulator.testing.load import LoadPlan, LoadProcess, running_load
 from simulator.testing.pods.behaviour import Behaviour, Identity
 from simulator.testing.pods.pod import BUCKETS, HttpPod, running_pod
@@ -32,6 +33,9 @@ from simulator.testing.sink import WebhookSink, running_sink
 T = TypeVar("T")
 
 LOGS: Final = pytest.StashKey[list[Path]]()
+SHARED_LOGS: Final[dict[str, Path]] = {}
+"""Fixture of a shared service -> its log."""
+
 OWNED: Final = pytest.StashKey[ServiceRun]()
 
 
@@ -63,6 +67,12 @@ class MakeAlertmanager(Protocol):
     """`alertmanager(webhook_url)` or `alertmanager(AlertmanagerPlan(...))` -> Alertmanager."""
 
     def __call__(self, webhook: str | AlertmanagerPlan) -> Alertmanager: ...
+
+
+class MakeBroker(Protocol):
+    """`kafka_own()` or `kafka_own(config={"message.max.bytes": "1000"})` -> KafkaBroker."""
+
+    def __call__(self, *, config: Mapping[str, str] | None = None) -> KafkaBroker: ...
 
 
 MakePrometheus = Callable[[PrometheusPlan], Prometheus]
@@ -108,7 +118,8 @@ def pytest_runtest_makereport(
     """Add the services' last lines to the report of a failure."""
     report = yield
     if report.failed:
-        for log in item.stash.get(LOGS, []):
+        shared = [log for name, log in SHARED_LOGS.items() if name in getattr(item, "fixturenames", ())]
+        for log in [*item.stash.get(LOGS, []), *shared]:
             report.sections.append((f"log of {log.stem} ({log})", log_tail(log)))
     return report
 
@@ -169,9 +180,7 @@ def http_app(service_run: ServiceRun, started: Started) -> MakePod:
 def haproxy(service_run: ServiceRun, started: Started) -> MakeHaProxy:
     """Start proxies."""
 
-    def make(
-        servers: Mapping[str, str], *, weights: Mapping[str, int] | None = None, backend: str = "be"
-    ) -> HaProxy:
+    def make(servers: Mapping[str, str], *, weights: Mapping[str, int] | None = None, backend: str = "be") -> HaProxy:
         return started.enter(running_haproxy(service_run, servers, weights=weights, backend=backend))
 
     return make
@@ -204,3 +213,22 @@ def webhook_sink(started: Started) -> MakeSink:
 def load(service_run: ServiceRun, started: Started) -> MakeLoad:
     """Start load, in processes of its own."""
     return lambda plan: started.enter(running_load(service_run, plan))
+
+
+@pytest.fixture(scope="session")
+def kafka(service_run: ServiceRun) -> Kafka:
+    """Find or start the broker that all tests of the run share; take topics and groups from it."""
+    found = shared_kafka(service_run)
+    if found.log is not None:
+        SHARED_LOGS["kafka"] = found.log
+    return found
+
+
+@pytest.fixture
+def kafka_own(service_run: ServiceRun, started: Started) -> MakeBroker:
+    """Start brokers of one's own, to be stopped, killed and frozen."""
+
+    def make(*, config: Mapping[str, str] | None = None) -> KafkaBroker:
+        return started.enter(running_broker(service_run, config=config))
+
+    return make

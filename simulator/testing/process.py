@@ -99,9 +99,7 @@ class Server:
         limit = time.monotonic() + deadline
         while not ready():
             if not self.running:
-                raise self._failure(
-                    f"ended with code {self._running_or_ended().returncode} before it was ready"
-                )
+                raise self._failure(f"ended with code {self._running_or_ended().returncode} before it was ready")
             if time.monotonic() > limit:
                 raise self._failure(f"was not ready after {deadline:g} s")
             time.sleep(POLL)
@@ -152,9 +150,7 @@ class Server:
 
     def _signal(self, number: signal.Signals) -> None:
         if self.container and number in CONTAINER_VERBS:  # the engine's client passes on SIGTERM only
-            subprocess.run(
-                ["docker", CONTAINER_VERBS[number], self.container], capture_output=True, check=False
-            )
+            subprocess.run(["docker", CONTAINER_VERBS[number], self.container], capture_output=True, check=False)
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._running_or_ended().pid, number)
@@ -176,9 +172,7 @@ class Server:
         return self._process
 
     def _failure(self, what: str) -> ServiceError:
-        return ServiceError(
-            f"{self.name} {what}", where=str(self.log), remedy=f"its last lines:\n{self.log_tail()}"
-        )
+        return ServiceError(f"{self.name} {what}", where=str(self.log), remedy=f"its last lines:\n{self.log_tail()}")
 
 
 def log_tail(log: Path, lines: int = LOG_TAIL) -> str:

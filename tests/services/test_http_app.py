@@ -87,7 +87,5 @@ def test_a_server_that_ends_before_it_is_ready_is_reported_with_its_log(http_app
     twin = http_app()
     pod.server.stop()
     pod.server.argv[-1] = pod.server.argv[-1].replace(str(pod.port), str(twin.port))
-    with pytest.raises(
-        ServiceError, match=r"(?s)ended with code 1 before it was ready.*address already in use"
-    ):
+    with pytest.raises(ServiceError, match=r"(?s)ended with code 1 before it was ready.*address already in use"):
         pod.start()

@@ -9,14 +9,10 @@ from simulator.testing.plugin import MakeHaProxy, MakeLoad, MakePod
 from simulator.testing.pods.behaviour import Behaviour, Latency
 
 
-def test_the_rate_holds_and_the_proxy_splits_by_weight(
-    http_app: MakePod, haproxy: MakeHaProxy, load: MakeLoad
-) -> None:
+def test_the_rate_holds_and_the_proxy_splits_by_weight(http_app: MakePod, haproxy: MakeHaProxy, load: MakeLoad) -> None:
     """200 requests per second through HAProxy at weights 90 to 10: every tenth reaches the canary."""
     stable, canary = http_app(), http_app(track="canary")
-    proxy = haproxy(
-        {"stable": stable.address, "canary": canary.address}, weights={"stable": 90, "canary": 10}
-    )
+    proxy = haproxy({"stable": stable.address, "canary": canary.address}, weights={"stable": 90, "canary": 10})
     report = load(LoadPlan(url=proxy.url, rate=200.0, duration=5.0)).report()
     assert (report.sent, report.failed, report.dropped) == (1000, 0, 0)
     assert report.rate == pytest.approx(200.0, rel=0.02)

@@ -29,9 +29,7 @@ CANARY_BAD = {
 }
 
 
-def test_a_scrape_appears_with_the_pods_labels(
-    http_app: MakePod, prometheus: MakePrometheus, load: MakeLoad
-) -> None:
+def test_a_scrape_appears_with_the_pods_labels(http_app: MakePod, prometheus: MakePrometheus, load: MakeLoad) -> None:
     """What the guardian groups by: service, track, pod."""
     pod = http_app(track="canary", pod="c-7")
     server = prometheus(PrometheusPlan(targets=[pod.address]))
@@ -75,9 +73,7 @@ def test_forty_minutes_of_history_are_there_before_the_first_scrape(
     server.wait_for('resets(http_requests_total{status="200"}[10m]) == 1')
 
 
-def test_what_is_scraped_is_also_written_to_another_server(
-    http_app: MakePod, prometheus: MakePrometheus
-) -> None:
+def test_what_is_scraped_is_also_written_to_another_server(http_app: MakePod, prometheus: MakePrometheus) -> None:
     """The streamed way: samples arrive by themselves, within a second."""
     pod = http_app()
     receiver = prometheus(PrometheusPlan())
@@ -113,9 +109,7 @@ def test_an_alert_on_the_canary_reaches_the_webhook_and_is_resolved(
     pod = http_app(track="canary", behaviour=Behaviour(error_ratio=1.0))
     sink = webhook_sink()
     manager = alertmanager(sink.url)
-    server = prometheus(
-        PrometheusPlan(targets=[pod.address], rules=[CANARY_BAD], alertmanagers=[manager.address])
-    )
+    server = prometheus(PrometheusPlan(targets=[pod.address], rules=[CANARY_BAD], alertmanagers=[manager.address]))
     load(LoadPlan(url=pod.url, rate=20.0, duration=0.5)).report()
     fired = json.loads(sink.wait_for(1)[0].body)
     assert (fired["version"], fired["alerts"][0]["status"]) == ("4", "firing")
@@ -126,9 +120,7 @@ def test_an_alert_on_the_canary_reaches_the_webhook_and_is_resolved(
     assert json.loads(sink.wait_for(2)[-1].body)["alerts"][0]["status"] == "resolved"
 
 
-def test_a_webhook_that_says_503_is_asked_again(
-    alertmanager: MakeAlertmanager, webhook_sink: MakeSink
-) -> None:
+def test_a_webhook_that_says_503_is_asked_again(alertmanager: MakeAlertmanager, webhook_sink: MakeSink) -> None:
     """Why overload is answered 503: Alertmanager tries again, and soon."""
     sink = webhook_sink()
     sink.answer_with(503, 503)

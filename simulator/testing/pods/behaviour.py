@@ -24,9 +24,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         if self.median < 0 or self.sigma < 0 or self.tail_factor <= 0 or not 0 <= self.tail_share <= 1:
-            raise ValueError(
-                f"impossible latency {self}: median, sigma >= 0, tail_factor > 0, 0 <= tail_share <= 1"
-            )
+            raise ValueError(f"impossible latency {self}: median, sigma >= 0, tail_factor > 0, 0 <= tail_share <= 1")
 
     def draw(self, chance: random.Random) -> float:
         """One service time in seconds."""

@@ -73,9 +73,7 @@ def running_pod(
     buckets: tuple[float, ...] = BUCKETS,
 ) -> Iterator[HttpPod]:
     """One pod on a free port, until the block ends. seed: of the errors and latencies it draws."""
-    plan = PodPlan(
-        port=run.port(), identity=identity, behaviour=behaviour or Behaviour(), buckets=buckets, seed=seed
-    )
+    plan = PodPlan(port=run.port(), identity=identity, behaviour=behaviour or Behaviour(), buckets=buckets, seed=seed)
     argv = python_module("simulator.testing.pods.server", msgspec.json.encode(plan).decode())
     with Server(f"pod-{identity.pod}", argv, folder=run.workdir("pod"), run=run) as server:
         pod = HttpPod(plan, server)

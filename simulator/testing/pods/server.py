@@ -75,11 +75,7 @@ class Pod:
         if path == b"/version":
             return 200, JSON, msgspec.json.encode({"version": self.identity.version})
         if path == b"/metrics":
-            return (
-                (200, METRICS, generate_latest(self.registry))
-                if now.metrics
-                else (503, TEXT, b"no metrics\n")
-            )
+            return (200, METRICS, generate_latest(self.registry)) if now.metrics else (503, TEXT, b"no metrics\n")
         return 404, TEXT, b"no such path\n"
 
     def _control(self, body: bytes) -> tuple[int, bytes, bytes]:

