@@ -57,6 +57,34 @@ def registry_hosts() -> set[str]:
     return {*REGISTRIES, *(host for host in hosts if host)}
 
 
+# Distribution -> what is imported of it, where the names differ.
+IMPORTED_AS = {
+    "prometheus-api-client": "prometheus_api_client",
+    "prometheus-client": "prometheus_client",
+    "protobuf": "google.protobuf",
+    "ruamel-yaml": "ruamel.yaml",
+}
+# uvicorn loads these two itself, when it is told their names.
+NAMED = {"httptools", "uvloop"}
+
+
+def product() -> str:
+    """All source of the packages that are installed, generated code included."""
+    parts = ("analysis/", "guardian/", "simulator/")
+    return "\n".join(text for name, text in tracked_texts() if name.endswith(".py") and name.startswith(parts))
+
+
+def runtime_requirements() -> list[str]:
+    """Normal names of what the installed product asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return [normal(Requirement(line).name) for line in project["project"]["dependencies"]]
+
+
+def normal(name: str) -> str:
+    """The one spelling of a distribution's name."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def pins() -> dict[str, list[str]]:
     """Normal name of each pinned package -> its versions (more than one where markers choose)."""
     found: dict[str, list[str]] = {}
@@ -78,9 +106,7 @@ def requirements() -> list[Requirement]:
 
 def test_no_file_names_a_registry() -> None:
     """Where packages come from is a matter of the machine, and a mirror's name is nobody's business."""
-    named = [
-        (name, host) for name, text in tracked_texts() for host in sorted(registry_hosts()) if host in text
-    ]
+    named = [(name, host) for name, text in tracked_texts() for host in sorted(registry_hosts()) if host in text]
     assert named == []
 
 
@@ -111,8 +137,7 @@ def test_no_lock_file_with_addresses_is_tracked() -> None:
 @pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
 def test_every_requirement_is_pinned(requirement: Requirement) -> None:
     """constraints.txt is not older than pyproject.toml; `make lock` renews it."""
-    name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-    versions = pins().get(name, [])
+    versions = pins().get(normal(requirement.name), [])
     assert versions
     assert all(requirement.specifier.contains(version, prereleases=True) for version in versions)
 
@@ -130,3 +155,18 @@ def test_constraints_hold_pins_and_hashes_only() -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     kinds = re.compile(r"[\w.-]+==\S+( ; .+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
     assert [line for line in text.splitlines() if not kinds.fullmatch(line)] == []
+
+
+@pytest.mark.parametrize("name", runtime_requirements())
+def test_every_dependency_is_used(name: str) -> None:
+    """What nothing imports is only one more thing to keep safe."""
+    module = re.escape(IMPORTED_AS.get(name, name))
+    used = rf"""^\s*(import|from) {module}\b""" if name not in NAMED else rf"""["']{module}["']"""
+    places = [place.group() for place in re.finditer(used, product(), re.MULTILINE)]
+    assert places
+
+
+def test_every_dependency_has_a_reason() -> None:
+    """docs/decisions/0001 says what each one is for."""
+    reasons = normal((ROOT / "docs/decisions/0001-dependencies.md").read_text(encoding="utf-8"))
+    assert [item.name for item in requirements() if normal(item.name) not in reasons] == []
