@@ -39,7 +39,7 @@ setup:  ## .venv from constraints.txt; does nothing when it is up to date
 	@.ci/setup
 
 services: setup  ## the real services the tests run on: Kafka, Prometheus, Alertmanager, HAProxy, kube-apiserver
-	@.ci/services
+	@$(BIN)/python -m simulator.testing.services prepare
 
 lock:  ## pin every package again from pyproject.toml (ARGS=--upgrade: to the newest); needs uv
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
