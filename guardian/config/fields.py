@@ -35,7 +35,7 @@ ShareField = Annotated[float, BeforeValidator(quantity(parse_share)), WithJsonSc
 Number = Annotated[float, BeforeValidator(quantity(parse_number)), WithJsonSchema(_NUMBER)]
 Size = Annotated[int, BeforeValidator(quantity(parse_size)), WithJsonSchema(_SIZE)]
 """Bytes, written `1MiB`."""
-Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/\x00-\x1f\x7f]+$")]
 
 
 class Section(BaseModel):
