@@ -35,7 +35,7 @@ class AlertStorm(Part):
     labels: dict[str, str]
     first: dict[str, str] = Field(default_factory=dict)
 
-    def arrivals(self, shift: Instant, place: Place, chance: Generator) -> Iterator[Arrival]:
+    def arrivals(self, shift: Instant, place: Place, chance: Generator) -> Iterator[tuple[Instant, AlertSeen]]:
         """Yield each alert and when it arrives; `resolved` of the fingerprints end halfway through."""
         times = self.at + self.lasts * chance.uniform(size=self.posts)
         times.sort()

@@ -1,0 +1,150 @@
+"""Was a run right: what happened, compared with the ground truth; and does a scenario pass over many seeds.
+
+The rules are those of docs/scenarios/README.md. Does not run anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from scipy.special import betaincinv
+
+from guardian.core.model import Seconds, Verdict
+from simulator.scenario import LATE, Scenario
+from simulator.truth import Happening, Milestone
+from simulator.world import Harm
+
+CONFIDENCE: Final = 0.95
+IN_TIME: Final = 0.95
+"""Share of seeds that must be within 4 x the deadline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Something a run did; `at` in seconds after the traffic shift."""
+
+    at: Seconds
+    happening: Happening | None
+    event: str
+    guardrail: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one seed of a scenario came to. decided_at: seconds after the shift; a hold is decided at the end."""
+
+    scenario: str
+    seed: int
+    verdict: Verdict
+    decided_at: Seconds
+    seen: tuple[Seen, ...]
+    harm: Harm
+
+    def count(self, happening: Happening, before: float = math.inf) -> int:
+        """Return how often something happened, up to a time."""
+        return sum(one.happening is happening and one.at < before for one in self.seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One run against the truth. lateness: of the worst milestone, 1 = at its deadline, inf = never."""
+
+    run: Run
+    expected: Verdict
+    wrong: bool
+    lateness: float
+
+    @property
+    def late(self) -> bool:
+        """Whether something that had to happen came after 4 x its deadline, or not at all."""
+        return not self.wrong and self.lateness > LATE
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that had to happen did by 4 x its deadline, and nothing that must not."""
+        return not self.wrong and self.lateness <= LATE
+
+
+def compare(scenario: Scenario, run: Run) -> Outcome:
+    """Compare a run with the scenario's ground truth."""
+    truth = scenario.spec.truth
+    wrong = any(run.count(never.event, never.before) > never.more_than for never in truth.forbidden)
+    lateness = max((_lateness(run, milestone) for milestone in truth.milestones), default=0.0)
+    return Outcome(run=run, expected=truth.verdict, wrong=wrong, lateness=lateness)
+
+
+def _lateness(run: Run, milestone: Milestone) -> float:
+    """Return how late it first happened after its time began, in units of its deadline."""
+    waits = [
+        one.at - milestone.after for one in run.seen if one.happening is milestone.event and one.at >= milestone.after
+    ]
+    return min(waits) / milestone.within if waits else math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A scenario over its seeds. median, p95: seconds from onset to verdict (hold: in units of the deadline)."""
+
+    scenario: Scenario
+    runs: int
+    wrong: int
+    late: int
+    median: float
+    p95: float
+    deadline: float
+    bound: Seconds | None
+    failures: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the scenario comes out right as docs/scenarios says."""
+        return not self.failures
+
+
+def summarise(scenario: Scenario, outcomes: Sequence[Outcome], *, bound: Seconds | None = None) -> Summary:
+    """Judge a scenario over its seeds. bound: seconds that no method could do without, None where not known."""
+    truth = scenario.spec.truth
+    deadline = truth.within if truth.within is not None else 1.0
+    lateness = sorted(math.inf if one.wrong else one.lateness for one in outcomes)
+    wrong, late = sum(one.wrong for one in outcomes), sum(one.late for one in outcomes)
+    median, p95 = _quantile(lateness, 0.5), _quantile(lateness, IN_TIME)
+    failures = []
+    least = lower_limit(wrong, len(outcomes))
+    if least > scenario.risk:
+        share = f"{wrong} of {len(outcomes)} wrong, at least {least:.1%}"
+        failures.append(f"{share}; the policy accepts {scenario.risk:.1%}")
+    reachable = bound is None or bound <= deadline
+    if median > 1.0 and reachable:
+        failures.append(f"the median run takes {median:.2f} of its deadline")
+    if p95 > LATE and (bound is None or bound <= LATE * deadline):
+        failures.append(f"{late + wrong} of {len(outcomes)} seeds are not right within {LATE:g} x the deadline")
+    return Summary(
+        scenario=scenario,
+        runs=len(outcomes),
+        wrong=wrong,
+        late=late,
+        median=median * deadline,
+        p95=p95 * deadline,
+        deadline=deadline,
+        bound=bound,
+        failures=tuple(failures),
+    )
+
+
+def _quantile(rising: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least `share` of them do not exceed; NaN of none."""
+    return rising[max(math.ceil(share * len(rising)) - 1, 0)] if rising else math.nan
+
+
+def lower_limit(count: int, runs: int) -> float:
+    """Return the lower 95 % limit of a share.  Source: Clopper and Pearson 1934."""
+    return 0.0 if count == 0 else float(betaincinv(count, runs - count + 1, 1 - CONFIDENCE))
+
+
+def upper_limit(count: int, runs: int) -> float:
+    """Return the upper 95 % limit of a share.  Source: Clopper and Pearson 1934."""
+    return 1.0 if count == runs else float(betaincinv(count + 1, runs - count, CONFIDENCE))
