@@ -15,6 +15,7 @@ LABELS = {"alertname": "CanaryBad", "service": "checkout", "severity": "page", "
 
 
 def alert(**changes: Any) -> dict[str, Any]:
+    """Return one alert of a group."""
     return {
         "status": "firing",
         "labels": LABELS,
@@ -46,6 +47,7 @@ def webhook(*alerts: dict[str, Any], **changes: Any) -> bytes:
 
 
 def seen(body: bytes) -> list[AlertSeen]:
+    """Return the facts of a webhook."""
     return [fact for fact in decode_alerts(body).facts if isinstance(fact, AlertSeen)]
 
 

@@ -17,6 +17,7 @@ STAMP = 1679322425.315384
 
 
 def event(kind: str, *, custom: Any = None, subject: str = "checkout", **content: Any) -> dict[str, Any]:
+    """Return a CDEvent of the specification's shape."""
     body: dict[str, Any] = {
         "context": {
             "specversion": "0.6.0-draft",
@@ -35,6 +36,7 @@ def event(kind: str, *, custom: Any = None, subject: str = "checkout", **content
 
 
 def decode(content: Any) -> tuple[Fact, ...]:
+    """Return the facts of one message."""
     body = msgspec.json.encode(content)
     return decode_event(body, Headers(), received=NOW, fallback=EventRef(source="s", id="i")).facts
 

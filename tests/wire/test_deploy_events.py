@@ -54,11 +54,13 @@ WANTED = DeployRequested(
 
 
 def decode(content: Any, headers: dict[str, str] | None = None) -> tuple[Fact, ...]:
+    """Return the facts of one message."""
     body = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return decode_event(body, Headers(values=headers or {}), received=NOW, fallback=FALLBACK).facts
 
 
 def refused(content: Any, headers: dict[str, str] | None = None) -> EventError:
+    """Return the error that decoding raises."""
     with pytest.raises(EventError) as caught:
         decode(content, headers)
     assert caught.value.remedy
@@ -66,10 +68,12 @@ def refused(content: Any, headers: dict[str, str] | None = None) -> EventError:
 
 
 def with_data(**changes: Any) -> dict[str, Any]:
+    """Return the contract's event with other data."""
     return {**EVENT, "data": {**DATA, **changes}}
 
 
 def without(name: str) -> dict[str, Any]:
+    """Return the contract's event without one field."""
     return {**EVENT, "data": {key: value for key, value in DATA.items() if key != name}}
 
 
