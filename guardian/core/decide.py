@@ -253,7 +253,6 @@ def _bake(draft: Draft) -> None:
     if since is None or draft.now - since < step.bake or rollout.held is not None or rollout.effects:
         return
     text = f"{rollout.revision} baked for {duration(draft.now - since)} with all traffic: verified"
+    if rollout.policy.workload is not None and rollout.moves_traffic:  # first: the place is free when it is done
+        draft.order(MakeStable(id=draft.effect_id("make-stable"), place=rollout.place, revision=rollout.revision))
     draft.end(Phase.VERIFIED, text)
-    if rollout.policy.workload is not None and rollout.moves_traffic:
-        effect = MakeStable(id=draft.effect_id("make-stable"), place=rollout.place, revision=rollout.revision)
-        draft.order(effect)

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from guardian.core import records as r
 from guardian.core.agenda import Agenda, next_tick
-from guardian.core.alerts import touches, weigh
+from guardian.core.alerts import TOUCHABLE, touches, weigh
 from guardian.core.decide import decide
+from guardian.core.deploys import start_next, take_in
 from guardian.core.draft import Draft
 from guardian.core.drain import drained, watch_until
 from guardian.core.effects import Effect, Measure, Query, ReadWeight, SetWeight
@@ -31,7 +32,6 @@ from guardian.core.facts import (
     WeightRead,
     Woke,
 )
-from guardian.core.intake import start_next, take_in
 from guardian.core.looks import Look, Observed, SeriesKey
 from guardian.core.measures import MeasureRequest, requests
 from guardian.core.model import EffectId, Instant, Place, RolloutId
@@ -160,7 +160,7 @@ class Engine:
         for service in sorted(services):
             for place in self.world.services[service]:
                 running = self.world.place(place).running
-                if running is not None and not self.world.rollouts[running].phase.terminal:
+                if running is not None and self.world.rollouts[running].phase in TOUCHABLE:
                     found.append(self.world.rollouts[running])
         return found
 

@@ -47,8 +47,8 @@ def take_back(
     if evidence is not None:
         verdict = r.Judged(rollout=rollout.id, at=draft.now, verdict=_verdict_of(outcome), evidence=evidence)
         draft.add(verdict)
-    draft.end(outcome, reason, why=why, guardrail=guardrail)
     stop_canary(draft)
+    draft.end(outcome, reason, why=why, guardrail=guardrail)
 
 
 def _verdict_of(outcome: Phase) -> Verdict:
@@ -102,12 +102,15 @@ def went_back(draft: Draft) -> None:
     cause = draft.rollout.cause
     if cause is None or draft.rollout.phase is not Phase.ROLLING_BACK:
         return
-    draft.end(cause.outcome, cause.reason, why=cause.why, guardrail=cause.guardrail)
     stop_canary(draft)
+    draft.end(cause.outcome, cause.reason, why=cause.why, guardrail=cause.guardrail)
 
 
 def stop_canary(draft: Draft) -> None:
-    """Scale the canary down after it has drained, if the guardian brought it up."""
+    """Scale the canary down after it has drained, if the guardian brought it up.
+
+    Ordered before the end is recorded: the place is free only when nothing is left to be done.
+    """
     rollout = draft.rollout
     if rollout.policy.workload is None or rollout.policy.mode is Mode.OBSERVE or rollout.started_at is None:
         return

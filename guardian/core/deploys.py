@@ -1,0 +1,136 @@
+"""A deploy event comes in: what becomes of it, and of rollouts of the same place before it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from guardian.core import records as r
+from guardian.core.draft import Draft
+from guardian.core.effects import Preflight
+from guardian.core.facts import DeployRequested
+from guardian.core.model import Change, Driver, EventRef, Instant, Mode, Phase, RolloutId
+from guardian.core.outcomes import begin
+from guardian.core.policies import Policies
+from guardian.core.policy import Concurrency, Match, Policy
+from guardian.core.rollback import take_back
+from guardian.core.rollout import Rollout
+from guardian.core.sentences import duration
+from guardian.core.strategies import Canary
+from guardian.core.world import PlaceState, World
+from guardian.errors import PolicyError
+
+NO_POLICY = Policy(name="(none)", match=Match(service=""), strategy=Canary(plan=()), guardrails=(), mode=Mode.OBSERVE)
+"""What a rollout is rejected under when no policy matches it."""
+
+
+def rollout_id(service: str, event: EventRef) -> RolloutId:
+    """Return the id of the rollout that this event begins: the same on every replay.
+
+    >>> rollout_id("checkout", EventRef(source="ci/shop/42", id="8a6f"))
+    'checkout-7ec1d8b1b0'
+    """
+    digest = hashlib.sha256(f"{event.source}\0{event.id}".encode()).hexdigest()
+    return RolloutId(f"{service}-{digest[:10]}")
+
+
+def take_in(world: World, policies: Policies, request: DeployRequested, now: Instant) -> list[r.Record]:
+    """Return what follows from a deploy event: a rollout, a rejection, or a note that nothing does."""
+    place, state = request.place, world.place(request.place)
+    refusal = ""
+    try:
+        policy = policies.find(place, request.policy)
+    except PolicyError as error:
+        policy, refusal = NO_POLICY, str(error)
+    running = world.rollouts.get(state.running) if state.running else None
+    if (why := _ignored(world, request, running, policy)) is not None:
+        return [r.Noted(at=now, reason=why, place=place)]
+    refusal = refusal or _refused(state, request, running, policy, now)
+    records: list[r.Record] = []
+    if policy.digest not in world.policies:
+        records.append(r.PolicyAdopted(at=now, digest=policy.digest, policy=policy))
+    if not refusal and policy.concurrency is Concurrency.SUPERSEDE:
+        records += _superseded(world, state, request, now)
+    draft = _opened(state, request, policy, now)
+    if refusal:
+        draft.end(Phase.REJECTED, refusal)
+    return records + draft.records
+
+
+def _opened(state: PlaceState, request: DeployRequested, policy: Policy, now: Instant) -> Draft:
+    opened = r.Opened(
+        rollout=rollout_id(request.place.service, request.event),
+        at=now,
+        request=request,
+        policy=policy.digest,
+        verified=state.verified,
+        reason=f"{request.revision} of {request.place} is to go out",
+    )
+    return Draft.open(opened, policy)
+
+
+def _ignored(world: World, request: DeployRequested, running: Rollout | None, policy: Policy) -> str | None:
+    identity = rollout_id(request.place.service, request.event)
+    if identity in world.rollouts:
+        return f"the event that began {identity} came again"
+    if running is None or running.phase.terminal:
+        return None
+    if request.time < running.event_time - policy.skew:
+        age = duration(running.event_time - request.time)
+        return f"event for {request.revision} is {age} older than that of the running {running.revision}: ignored"
+    if request.revision == running.revision and not request.retry:
+        return f"{request.revision} is going out already as {running.id}"
+    return None
+
+
+def _refused(state: PlaceState, request: DeployRequested, running: Rollout | None, policy: Policy, now: Instant) -> str:
+    until = state.refuses(request.revision, now)
+    if until is not None and not request.retry:
+        return (
+            f"{request.revision} was rolled back here and is refused for {duration(until - now)}; "
+            "send the event with retry: true (`guardian deploy --retry`) to try it again"
+        )
+    if request.driver is Driver.GUARDIAN:
+        if policy.mode is Mode.OBSERVE:
+            return (
+                "mode observe only watches rollouts that somebody else has started; "
+                "send deploy.started, or set spec.mode to enforce or advise"
+            )
+        if policy.router is None and policy.workload is None:
+            return "the policy names no router and no workload to carry it out; add one, or send deploy.started"
+        if request.change is not Change.IMAGE and (policy.router is None or policy.router.kind != "webhook"):
+            return f"a change of kind {request.change} can only be watched here; send deploy.started"
+    if running is not None and not running.phase.terminal and policy.concurrency is Concurrency.REJECT:
+        return f"{running.id} ({running.revision}) is running and the policy says concurrency: reject"
+    return ""
+
+
+def _superseded(world: World, state: PlaceState, request: DeployRequested, now: Instant) -> list[r.Record]:
+    reason = f"superseded by {request.revision}"
+    records: list[r.Record] = []
+    for waiting in state.queue:
+        draft = Draft(world.rollouts[waiting], now)
+        draft.end(Phase.SUPERSEDED, reason, why=r.Why.SUPERSEDED)
+        records += draft.records
+    running = world.rollouts.get(state.running) if state.running else None
+    if running is not None and not running.phase.terminal:
+        draft = Draft(running, now)
+        if running.phase is not Phase.ROLLING_BACK:
+            take_back(draft, why=r.Why.SUPERSEDED, outcome=Phase.SUPERSEDED, reason=reason)
+        records += draft.records
+    return records
+
+
+def start_next(world: World, state: PlaceState, now: Instant) -> Draft | None:
+    """Start the rollout that waits longest for a place, if the place is free."""
+    if state.running is not None or not state.queue:
+        return None
+    draft = Draft(world.rollouts[state.queue[0]], now)
+    rollout = draft.rollout
+    draft.add(r.Started(rollout=rollout.id, at=now, reason=f"{rollout.revision} starts in {rollout.place}"))
+    if rollout.policy.router is None and rollout.policy.workload is None and not rollout.policy.probes:
+        draft.add(r.PreflightPassed(rollout=rollout.id, at=now))
+        begin(draft)
+    else:
+        effect = Preflight(id=draft.effect_id("preflight"), place=rollout.place, revision=rollout.revision)
+        draft.order(effect)
+    return draft
