@@ -31,9 +31,7 @@ T = TypeVar("T")
 EXIT_CODES: Final = {Standing.ACCEPTED: 0, Standing.REJECTED: 3, Standing.UNDECIDED: 4}
 
 
-def full(
-    campaign: Campaign, cells: Sequence[Cell], *, state: State, executor: Executor, reporter: Reporter
-) -> Json:
+def full(campaign: Campaign, cells: Sequence[Cell], *, state: State, executor: Executor, reporter: Reporter) -> Json:
     """Run these cells to the end of the rule, keeping every chunk in `state`; returns the result."""
     known: dict[str, dict[int, Counts]] = {}
     walls: dict[int, float] = {}
@@ -123,26 +121,34 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(chosen: argparse.Namespace, campaign: Campaign, cells: Sequence[Cell]) -> Json:
-    """Run what was chosen and return its result; a complete full run is also written to the results."""
+    """Run what was chosen and return its result. A complete full run is written to a file, the rest to stdout."""
     with reporting(campaign.name) as reporter:
         if chosen.slice:
-            return sliced(campaign, cells, reporter=reporter)
+            return shown(sliced(campaign, cells, reporter=reporter))
         fresh = fresh_header(campaign, chosen.seed)
         state = State.open(STATES / f"{campaign.name}.jsonl", fresh, keep_seed=chosen.seed is not None)
         with processes(chosen.jobs) as executor:
             result = full(campaign, cells, state=state, executor=executor, reporter=reporter)
-    if not chosen.cell:
-        write(RESULTS / f"{campaign.name}.json", json.dumps(result, indent=1) + "\n")
-        state.remove()
+    if chosen.cell:
+        return shown(result)
+    write(RESULTS / f"{campaign.name}.json", result)
+    state.remove()
     return result
 
 
-def write(path: Path, text: str) -> None:
+def shown(result: Json) -> Json:
+    """The same, after it was written to stdout."""
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def write(path: Path, result: Json) -> None:
     """Put the file there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    half.write_text(text, encoding="utf-8")
+    half.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     half.replace(path)
+    sys.stderr.write(f"{result['standing']} after {result['wall_seconds']} s; figures in {path.name}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,7 +168,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return 1
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
     standing = Standing(result["standing"])
     if chosen.slice and standing is Standing.UNDECIDED:
         return 0
