@@ -1,0 +1,1 @@
+"""The daemon around the core: waits, delivers, persists, performs. It decides nothing."""

@@ -1,0 +1,154 @@
+"""Queries carried out beside the engine: metrics in one batch per source, weights router by router.
+
+A source that is slow or hangs keeps back its own rollouts only: they are not asked about again until it has
+answered or its deadline has passed. Answers go to the engine whenever they come; it decides at its next wake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Task
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import structlog
+
+from guardian.core.facts import WeightRead
+from guardian.core.looks import Observed, SeriesKey
+from guardian.core.measures import MeasureRequest
+from guardian.core.model import RolloutId, Seconds
+from guardian.core.rollout import Rollout
+from guardian.errors import GuardianError
+from guardian.ports import Clock, MetricSource, Samples
+from guardian.runtime.equipment import Equip, Sources
+from guardian.runtime.telemetry import Telemetry
+
+_log = structlog.get_logger(__name__)
+_MEASURE: Final = Seconds(30.0)
+"""Longest wait for a batch of measurements."""
+_READ: Final = Seconds(5.0)
+_AT_ONCE: Final = 32
+
+
+class Collector:
+    """Asks sources and routers as tasks of its own group.
+
+    series: gives a series its id. give: takes what was seen.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        equip: Equip,
+        series: Callable[[SeriesKey], int],
+        give: Callable[[Observed | WeightRead], None],
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._clock = clock
+        self._sources, self._equip, self._series = sources, equip, series
+        self._give, self._telemetry = give, telemetry
+        self._asked: set[tuple[str, RolloutId]] = set()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._said: dict[Hashable, str] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Own the questions until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            await asyncio.Event().wait()
+
+    def measure(self, requests: Iterable[MeasureRequest]) -> list[Task[None]]:
+        """Ask each source for its part of these, but for rollouts it still owes an answer on."""
+        batches: dict[int, tuple[MetricSource, list[MeasureRequest]]] = {}
+        for request in requests:
+            if ("measure", request.rollout) in self._asked:
+                continue
+            try:
+                source = self._sources(request.place)
+            except GuardianError as error:
+                self._problems(request.place, [str(error)])
+                continue
+            if source is None:
+                text = f"no metrics are configured for environment '{request.place.environment}'"
+                self._problems(request.place, [f"{text}; add environments.{request.place.environment}.metrics"])
+            else:
+                batches.setdefault(id(source), (source, []))[1].append(request)
+        return [
+            self._ask("measure", {one.rollout for one in wanted}, self._measure(source, wanted))
+            for source, wanted in batches.values()
+        ]
+
+    def read_weights(self, rollouts: Sequence[Rollout]) -> list[Task[None]]:
+        """Ask each router what it does now, but for those that have yet to answer."""
+        wanted = [one for one in rollouts if ("weight", one.id) not in self._asked]
+        return [self._ask("weight", {rollout.id}, self._read(rollout)) for rollout in wanted]
+
+    def _ask(self, kind: str, of: set[RolloutId], question: Coroutine[None, None, None]) -> Task[None]:
+        if self._tasks is None:
+            raise RuntimeError("the collector is not running")
+        asked = {(kind, rollout) for rollout in of}
+        self._asked |= asked
+        task = self._tasks.create_task(question, name=kind)
+        task.add_done_callback(lambda _: self._asked.difference_update(asked))
+        return task
+
+    async def _measure(self, source: MetricSource, requests: Sequence[MeasureRequest]) -> None:
+        name = type(source).__name__
+        try:
+            async with asyncio.timeout(_MEASURE):
+                samples = await source.measure(requests)
+        except TimeoutError:
+            self._problems(name, [f"no answer within {_MEASURE:g}s"])
+            return
+        except GuardianError as error:
+            self._problems(name, [str(error)])
+            return
+        except Exception as error:  # noqa: BLE001  a source's mistake must not end the daemon
+            _log.exception("source_failed", source=name)
+            self._problems(name, [repr(error)])
+            return
+        self._problems(name, samples.problems)
+        if len(samples.key):
+            self._telemetry.samples.labels(name).inc(len(samples.key))
+            self._give(self._observed(samples))
+
+    def _observed(self, samples: Samples) -> Observed:
+        ids = np.fromiter((self._series(key) for key in samples.keys), np.int64, len(samples.keys))
+        return Observed(series=ids[samples.key], time=samples.time, value=samples.value)
+
+    async def _read(self, rollout: Rollout) -> None:
+        try:
+            router = self._equip(rollout).router
+            if router is None:
+                return
+            port, target = router
+            async with self._slots, asyncio.timeout(_READ):
+                asked = self._clock.now()
+                accepted = await port.accepted_weight(target)
+                observed = await port.observed_share(target)
+        except TimeoutError:
+            self._problems(rollout.place, [f"the router did not answer within {_READ:g}s"])
+        except GuardianError as error:
+            self._problems(rollout.place, [str(error)])
+        except Exception as error:  # noqa: BLE001  an adapter's mistake must not end the daemon
+            _log.exception("adapter_failed", rollout=rollout.id)
+            self._problems(rollout.place, [repr(error)])
+        else:
+            self._problems(rollout.place, ())
+            self._give(WeightRead(rollout=rollout.id, asked=asked, accepted=accepted, observed=observed))
+
+    def _problems(self, of: Hashable, problems: Sequence[str]) -> None:
+        """Count problems, and log them when they differ from the last ones."""
+        text = "; ".join(problems[:5])
+        if problems:
+            self._telemetry.problems.labels(str(of)).inc(len(problems))
+        if self._said.get(of, "") != text:
+            self._said[of] = text
+            if problems:
+                _log.warning("measuring_incomplete", source=str(of), text=text, problems=len(problems))
+            else:
+                _log.info("measuring_complete", source=str(of))

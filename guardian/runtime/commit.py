@@ -1,0 +1,146 @@
+"""From decisions to durable rows: what is journaled together, who is told when it is durable, what acts then.
+
+Law: journal, then act. The one exception is the safe direction: while the journal cannot write, effects of a
+rollback that wait for it are let go; what they did is read back and journaled later, or found after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from guardian.core.effects import Effect
+from guardian.core.engine import Decision
+from guardian.core.facts import Fact, Journaled
+from guardian.core.model import EventRef, Instant, Phase, RolloutId
+from guardian.core.records import Record
+from guardian.core.rollout import Rollout
+from guardian.errors import JournalError
+from guardian.ports import Journal, Row
+from guardian.runtime.feed import Decided, Feed
+from guardian.wire.entry import Entry, encode_entry
+
+
+@dataclass(slots=True)
+class Batch:
+    """Decisions that become durable together. first: seq of the first row once they are; then: called at that."""
+
+    rows: list[Row] = field(default_factory=list)
+    records: list[tuple[Record, ...]] = field(default_factory=list)
+    effects: list[tuple[RolloutId, Effect]] = field(default_factory=list)
+    notes: dict[str, bytes | None] = field(default_factory=dict)
+    then: list[Callable[[], None]] = field(default_factory=list)
+    first: int = 0
+
+    def add(self, fact: Fact | None, decision: Decision, now: Instant) -> int | None:
+        """Add a decision; return the index of its row, None when there is nothing to journal."""
+        journaled = fact if isinstance(fact, Journaled) else None
+        self.effects += decision.effects
+        if journaled is None and not decision.records:
+            return None
+        body = encode_entry(Entry(fact=journaled, records=decision.records))
+        event = event_of(fact)
+        self.rows.append(Row(at=now, rollout=rollout_of(fact, decision.records), event=event, body=body))
+        self.records.append(decision.records)
+        return len(self.rows) - 1
+
+
+def event_of(fact: Fact | None) -> EventRef | None:
+    """Return the identity that makes a repeat of the fact harmless; None for facts that have none."""
+    return getattr(fact, "event", None)
+
+
+def rollout_of(fact: Fact | None, records: Sequence[Record]) -> RolloutId:
+    """Return the rollout a decision is about: the first its records name, or the fact's; "" when none."""
+    for record in records:
+        name = getattr(record, "rollout", None)
+        if name:
+            return RolloutId(name)
+    return RolloutId(getattr(fact, "rollout", ""))
+
+
+class Committer:
+    """Appends batches in order and acts when they are durable."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        feed: Feed,
+        dispatch: Callable[[RolloutId, Effect], None],
+        known: Callable[[RolloutId], Rollout | None],
+        durable: Callable[[Record], None],
+    ) -> None:
+        self.in_flight: dict[EventRef, tuple[Batch, int]] = {}
+        self._rows = 0
+        self._room = asyncio.Event()
+        self.failure: BaseException | None = None
+        self._journal, self._feed = journal, feed
+        self._dispatch, self._known, self._durable = dispatch, known, durable
+        self._pending: deque[Batch] = deque()
+
+    def commit(self, batch: Batch) -> None:
+        """Send the batch on its way; what waits for it is told when it is durable, in the order of commits."""
+        if not batch.rows and not batch.notes and not (batch.then and self._pending):
+            self._act(batch)
+            return
+        for index, row in enumerate(batch.rows):
+            if row.event is not None:
+                self.in_flight[row.event] = (batch, index)
+        self._pending.append(batch)
+        self._rows += len(batch.rows)
+        self._journal.append(batch.rows, notes=batch.notes).add_done_callback(self._end)
+
+    def _end(self, future: Future[int]) -> None:
+        """Called in the order of commits: the oldest pending batch is durable, or the journal has given up."""
+        batch = self._pending.popleft()
+        self._rows -= len(batch.rows)
+        self._room.set()
+        if future.cancelled() or future.exception() is not None:
+            self.failure = future.exception() if not future.cancelled() else self.failure
+            return
+        batch.first = future.result() - len(batch.rows) + 1
+        for offset, records in enumerate(batch.records):
+            self._feed.push(Decided(batch.first + offset, records))
+            for record in records:
+                self._durable(record)
+        for row in batch.rows:
+            if row.event is not None:
+                del self.in_flight[row.event]
+        self._act(batch)
+
+    def _act(self, batch: Batch) -> None:
+        for rollout, effect in batch.effects:
+            self._dispatch(rollout, effect)
+        for then in batch.then:
+            then()
+
+    @property
+    def trouble(self) -> JournalError | None:
+        """What keeps the journal from storing just now."""
+        return self._journal.trouble
+
+    def stored(self, events: Sequence[EventRef]) -> Mapping[EventRef, int]:
+        """Return the rows that hold these events, of those that are durable."""
+        return self._journal.known(events)
+
+    async def room(self, most: int) -> None:
+        """Return when at most so many rows are on their way to the disk; 0: nothing at all is."""
+        while self._rows > most or (most == 0 and self._pending):
+            self._room.clear()
+            await self._room.wait()
+
+    def release_rollbacks(self) -> None:
+        """While the journal cannot write: let the effects of rollbacks go that wait for it."""
+        for batch in self._pending:
+            kept: list[tuple[RolloutId, Effect]] = []
+            for rollout, effect in batch.effects:
+                known = self._known(rollout)
+                if known is not None and known.phase is Phase.ROLLING_BACK:
+                    self._dispatch(rollout, effect)
+                else:
+                    kept.append((rollout, effect))
+            batch.effects = kept

@@ -1,0 +1,200 @@
+"""The daemon: one engine over one journal, with everything that feeds it and everything it acts through.
+
+`run` recovers, then serves until cancelled or `stop`; a journal that gives up ends it with JournalError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from guardian.core.engine import Engine
+from guardian.core.model import RolloutId, Seconds
+from guardian.core.policies import Policies
+from guardian.core.records import Record
+from guardian.core.rollout import Rollout
+from guardian.errors import Unavailable
+from guardian.ports import Clock, EventSource, Journal
+from guardian.runtime.checkpoints import EVIDENCE, Checkpoints
+from guardian.runtime.collect import Collector
+from guardian.runtime.commit import Committer
+from guardian.runtime.dispatch import Dispatcher
+from guardian.runtime.driver import Driver
+from guardian.runtime.equipment import Equip, Sources
+from guardian.runtime.feed import Feed
+from guardian.runtime.health import Health
+from guardian.runtime.inbox import BoundedInbox
+from guardian.runtime.intake import Decode, Intake
+from guardian.runtime.logs import log_record
+from guardian.runtime.outbox import Outbox, Outlet
+from guardian.runtime.recover import Recovered, recover
+from guardian.runtime.story import Story, Told
+from guardian.runtime.telemetry import Telemetry
+
+_log = structlog.get_logger(__name__)
+_MINUTE, _STOP = Seconds(60.0), Seconds(10.0)
+_SETTLE: Final = Seconds(3.0)
+"""Longest wait of a stopping daemon for the journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Everything the daemon is connected to."""
+
+    clock: Clock
+    journal: Journal
+    equip: Equip
+    sources: Sources
+    events: EventSource | None = None
+    decode: Decode | None = None
+    outlets: Sequence[Outlet] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """room: facts from outside that may wait. checkpoint: least time between two of a rollout. stop: see `stop`."""
+
+    room: int = 20_000
+    checkpoint: Seconds = _MINUTE
+    stop: Seconds = _STOP
+
+
+class Daemon:
+    """What the web and the command line see of a running guardian."""
+
+    def __init__(self, *, outside: Outside, policies: Policies, limits: Limits, telemetry: Telemetry) -> None:
+        self.health = Health()
+        self.telemetry = telemetry
+        self.feed = Feed(outside.journal)
+        self.inbox = BoundedInbox(room=limits.room, trouble=lambda: outside.journal.trouble)
+        self.engine = Engine(policies=policies)
+        self.recovered = asyncio.Event()
+        self._outside, self._limits = outside, limits
+        self._dispatcher: Dispatcher | None = None
+        self._driver: Driver | None = None
+        self._intake: asyncio.Task[None] | None = None
+        telemetry.policies.set(len(policies))
+
+    def reload(self, policies: Policies) -> None:
+        """Judge new rollouts by these policies; running ones keep theirs."""
+        self.engine.policies = policies
+        self.telemetry.policies.set(len(policies))
+        self.telemetry.reloads.labels("taken").inc()
+        self.health.clear("policies")
+        _log.info("policies_loaded", policies=[policy.name for policy in policies])
+
+    def keep_policies(self, problem: str) -> None:
+        """Say that the policies on disk are invalid and the old ones stay in force."""
+        self.telemetry.reloads.labels("refused").inc()
+        self.health.report("policies", f"the policies from before stay in force: {problem}")
+
+    async def run(self) -> None:
+        """Recover, then serve until cancelled. Raises JournalError, in a group, when the journal gives up."""
+        journal, clock = self._outside.journal, self._outside.clock
+        recovered = await recover(journal)
+        engine = self.engine = Engine(policies=self.engine.policies, world=recovered.world)
+        checkpoints = Checkpoints(engine=engine, every=self._limits.checkpoint)
+        stale = checkpoints.restore(journal.notes(EVIDENCE), now=clock.now())
+        if stale:
+            journal.append((), notes=stale)
+        self.feed.head = recovered.head
+        async with asyncio.TaskGroup() as tasks:
+            self._serve(tasks, engine, checkpoints, recovered)
+            self.health.clear("start")
+            self.recovered.set()
+            _log.info("recovered", rows=recovered.head, rollouts=len(recovered.world.rollouts))
+
+    def _serve(self, tasks: asyncio.TaskGroup, engine: Engine, checkpoints: Checkpoints, recovered: Recovered) -> None:
+        outside, telemetry = self._outside, self.telemetry
+        dispatcher = Dispatcher(equip=outside.equip, known=self._known, give=self.inbox.post, telemetry=telemetry)
+        committer = Committer(
+            journal=outside.journal,
+            feed=self.feed,
+            dispatch=dispatcher.dispatch,
+            known=self._known,
+            durable=self._durable,
+        )
+        collector = Collector(
+            sources=outside.sources,
+            equip=outside.equip,
+            series=engine.series,
+            give=lambda fact: engine.receive(fact, outside.clock.now()),
+            clock=outside.clock,
+            telemetry=telemetry,
+        )
+        driver = Driver(
+            engine=engine,
+            inbox=self.inbox,
+            committer=committer,
+            collector=collector,
+            clock=outside.clock,
+            telemetry=telemetry,
+            health=self.health,
+            checkpoints=checkpoints,
+        )
+        self._dispatcher, self._driver = dispatcher, driver
+        outbox = Outbox(journal=outside.journal, feed=self.feed, telemetry=telemetry, health=self.health)
+        tasks.create_task(dispatcher.run(), name="dispatcher")
+        tasks.create_task(collector.run(), name="collector")
+        tasks.create_task(outbox.run(self._stories(recovered)), name="outbox")
+        tasks.create_task(driver.run(), name="driver")
+        if outside.events is not None and outside.decode is not None:
+            intake = Intake(
+                source=outside.events,
+                decode=outside.decode,
+                inbox=self.inbox,
+                clock=outside.clock,
+                telemetry=telemetry,
+                health=self.health,
+            )
+            self._intake = tasks.create_task(intake.run(), name="intake")
+
+    def _stories(self, recovered: Recovered) -> list[tuple[Outlet, Story]]:
+        """Return where each outlet goes on: at its cursor, the beginning, or (not durable) with what comes next."""
+        return [
+            (
+                outlet,
+                recovered.stories.get(outlet.name, Story())
+                if outlet.durable
+                else Story(seq=recovered.head, world=recovered.world),
+            )
+            for outlet in self._outside.outlets
+        ]
+
+    def _known(self, rollout: RolloutId) -> Rollout | None:
+        return self.engine.world.rollouts.get(rollout)
+
+    def _durable(self, record: Record) -> None:
+        log_record(record)
+        self.telemetry.count(record, self._known(getattr(record, "rollout", None) or RolloutId("")))
+
+    async def replay(self, after: int) -> AsyncIterator[list[Told]]:
+        """Yield the events of all rows after that seq, as far as the journal goes now."""
+        story = Story()
+        until = self.feed.head
+        while story.seq < until and (rows := await self.feed.so_far(story.seq)):
+            told = [event for event in story.tell(rows) if event.seq > after]
+            if told:
+                yield told
+
+    async def stop(self) -> None:
+        """Take nothing more, let effects under way end (for `limits.stop` at most), and store everything."""
+        self.inbox.close(Unavailable("the guardian is stopping", remedy="send it again in a moment"))
+        if self._intake is not None:
+            self._intake.cancel()
+        if self._dispatcher is not None:
+            try:
+                async with asyncio.timeout(self._limits.stop):
+                    await self._dispatcher.drain()
+            except TimeoutError:
+                _log.warning("effects_cut_short", seconds=self._limits.stop)
+        if self._driver is not None:
+            try:
+                async with asyncio.timeout(_SETTLE):
+                    await self._driver.settle()
+            except TimeoutError:
+                _log.error("journal_not_settled", seconds=_SETTLE)

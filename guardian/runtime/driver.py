@@ -1,0 +1,207 @@
+"""The asyncio driver of the engine: waits, delivers, persists, hands out. Every conclusion is the engine's.
+
+Facts from outside come in batches; repeats are found in the journal before the engine sees them. While one batch
+becomes durable the next is concluded, so that the disk and the engine work at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Task
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Final
+
+from guardian.core import records as r
+from guardian.core.deploys import rollout_id
+from guardian.core.effects import Measure
+from guardian.core.engine import Decision, Engine
+from guardian.core.facts import DeployRequested, Fact, Woke
+from guardian.core.model import EventRef, Instant, RolloutId, Seconds
+from guardian.errors import CommandError
+from guardian.ports import Clock, Receipt
+from guardian.runtime.checkpoints import Checkpoints
+from guardian.runtime.collect import Collector
+from guardian.runtime.commit import Batch, Committer, event_of
+from guardian.runtime.health import Health
+from guardian.runtime.inbox import BoundedInbox, Letter
+from guardian.runtime.telemetry import Telemetry
+
+_FACTS_AT_ONCE: Final = 64
+"""Facts concluded before other tasks get their turn; some 5 ms."""
+_ROWS_AHEAD: Final = 4_096
+"""Rows the engine may be ahead of the disk before facts from outside wait."""
+_PATIENCE: Final = Seconds(1.0)
+"""Longest that a wake waits for answers; later ones count at the next."""
+_WATCH: Final = 0.25
+_KEPT_AT: Final = (r.Judged, r.Advanced, r.StepBegan, r.RollbackOrdered, r.Promoted, r.Ended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the giver of one fact is told once all is durable: the row in `batch` that holds it, or an older one."""
+
+    new: bool
+    batch: Batch | None = None
+    index: int = 0
+    seq: int = 0
+    rollout: RolloutId | None = None
+    refusal: CommandError | None = None
+
+    def receipt(self) -> Receipt:
+        seq = self.seq if self.batch is None else self.batch.first + self.index
+        return Receipt(seq=seq, new=self.new, rollout=self.rollout, refusal=self.refusal)
+
+
+class Driver:
+    """Drives one engine until cancelled."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        inbox: BoundedInbox,
+        committer: Committer,
+        collector: Collector,
+        clock: Clock,
+        telemetry: Telemetry,
+        health: Health,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self._engine, self._inbox, self._committer = engine, inbox, committer
+        self._collector, self._clock, self._telemetry, self._health = collector, clock, telemetry, health
+        self._checkpoints = checkpoints
+        self._sleep: Task[None] | None = None
+        self._armed: Instant | None = None
+
+    async def run(self) -> None:
+        """Conclude until cancelled. Raises JournalError, in a group, when the journal has given up."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._take(), name="intake")
+            tasks.create_task(self._watch_journal(), name="journal-watch")
+            while True:
+                await self._until_due(tasks)
+                await self._wake()
+
+    async def settle(self) -> None:
+        """Return when everything taken so far is durable, the evidence of open rollouts with it."""
+        while not self._inbox.empty:  # noqa: ASYNC110  the other tasks empty it meanwhile
+            await asyncio.sleep(0)
+        self._commit(Batch(notes=self._checkpoints.all()))
+        await self._committer.room(0)
+
+    # ---- facts ----------------------------------------------------------------------------------------------
+
+    async def _take(self) -> None:
+        while True:
+            own, letters = await self._inbox.take(_FACTS_AT_ONCE)
+            self._conclude(own, letters)
+            self._telemetry.waiting.set(self._inbox.waiting)
+            await asyncio.sleep(0)
+            if not self._inbox.has_own:
+                await self._committer.room(_ROWS_AHEAD)
+
+    def _conclude(self, own: list[Fact], letters: list[Letter]) -> None:
+        now, batch = self._clock.now(), Batch()
+        for fact in own:
+            self._receive(fact, now, batch)
+        refs = [ref for letter in letters for ref in map(event_of, letter.facts) if ref is not None]
+        stored = self._committer.stored(refs)
+        mine: dict[EventRef, int] = {}
+        for letter in letters:
+            answers = [self._answer(fact, now, batch, stored, mine) for fact in letter.facts]
+            batch.then.append(partial(self._tell, letter, answers))
+        self._commit(batch)
+
+    def _answer(
+        self, fact: Fact, now: Instant, batch: Batch, stored: Mapping[EventRef, int], mine: dict[EventRef, int]
+    ) -> _Answer:
+        """Conclude one fact, unless it is a repeat."""
+        ref = event_of(fact)
+        if ref is not None:
+            rollout = rollout_id(fact.place.service, ref) if isinstance(fact, DeployRequested) else None
+            if ref in stored:
+                return _Answer(new=False, seq=stored[ref], rollout=rollout)
+            if ref in mine:
+                return _Answer(new=False, batch=batch, index=mine[ref], rollout=rollout)
+            if ref in self._committer.in_flight:
+                earlier, index = self._committer.in_flight[ref]
+                return _Answer(new=False, batch=earlier, index=index, rollout=rollout)
+        decision = self._receive(fact, now, batch)
+        index = len(batch.rows) - 1
+        if ref is not None:
+            mine[ref] = index
+        about = batch.rows[index].rollout if batch.rows else ""
+        return _Answer(new=True, batch=batch, index=index, rollout=RolloutId(about) or None, refusal=decision.refusal)
+
+    def _receive(self, fact: Fact, now: Instant, batch: Batch) -> Decision:
+        decision = self._engine.receive(fact, now)
+        batch.add(fact, decision, now)
+        return decision
+
+    def _commit(self, batch: Batch) -> None:
+        """Store the batch, with the evidence its verdicts rest on; wake earlier when it asks for that."""
+        for records in batch.records:
+            for record in records:
+                if isinstance(record, _KEPT_AT):
+                    batch.notes.update(self._checkpoints.of(record.rollout, now=record.at))
+        self._committer.commit(batch)
+        due = self._engine.wake_at()
+        if self._sleep is not None and due is not None and (self._armed is None or due < self._armed):
+            self._sleep.cancel()
+
+    def _tell(self, letter: Letter, answers: list[_Answer]) -> None:
+        if not letter.receipts.done():
+            letter.receipts.set_result(tuple(answer.receipt() for answer in answers))
+        self._telemetry.durable.observe(perf_counter() - letter.arrived)
+        for fact, answer in zip(letter.facts, answers, strict=True):
+            self._telemetry.took(type(fact).__name__, new=answer.new)
+
+    # ---- time -----------------------------------------------------------------------------------------------
+
+    async def _until_due(self, tasks: asyncio.TaskGroup) -> None:
+        while (at := self._engine.wake_at()) is None or at > self._clock.now():
+            self._armed = at
+            until = self._clock.sleep_until(at) if at is not None else _for_ever()
+            self._sleep = tasks.create_task(until, name="sleep")
+            await asyncio.wait({self._sleep})
+        self._sleep = None
+
+    async def _wake(self) -> None:
+        """Ask what is due, wait a moment for the answers, and have the engine decide on what came."""
+        now = self._clock.now()
+        asked: list[Task[None]] = []
+        looked: tuple[str, ...] = ()
+        for query in self._engine.queries(now):
+            if isinstance(query, Measure):
+                looked = query.rollouts
+                asked += self._collector.measure(self._engine.measures(query, now))
+            else:
+                known = (self._engine.world.rollouts.get(RolloutId(name)) for name in query.rollouts)
+                asked += self._collector.read_weights([one for one in known if one is not None])
+        if asked:
+            await asyncio.wait(asked, timeout=_PATIENCE)
+        began, now, batch = perf_counter(), self._clock.now(), Batch()
+        self._receive(Woke(), now, batch)
+        batch.notes.update(self._checkpoints.due(map(RolloutId, looked), now=now))
+        self._commit(batch)
+        self._telemetry.looks.observe(perf_counter() - began)
+        await asyncio.sleep(0)
+
+    async def _watch_journal(self) -> None:
+        """Say when the journal cannot write, let rollbacks go on without it, and stop when it has given up."""
+        while self._committer.failure is None:
+            trouble = self._committer.trouble
+            if trouble is None:
+                self._health.clear("journal")
+            else:
+                self._health.report("journal", str(trouble), blocking=True)
+                self._committer.release_rollbacks()
+            await asyncio.sleep(_WATCH)
+        raise self._committer.failure
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
