@@ -25,10 +25,11 @@ from guardian.adapters._samples import SampleLog
 from guardian.adapters._series import Wanted, joined, key_of, wanted_of
 from guardian.adapters._watch import REPLICAS, Interest, WatchList
 from guardian.core.looks import Ints, SeriesKey
+from guardian.core.measures import MeasureRequest
 from guardian.core.model import Instant, Place, RolloutId, Seconds
 from guardian.core.policy import Guardrail, Labels
 from guardian.errors import AdapterError, EventError, GuardianError
-from guardian.ports import Clock, MeasureRequest, MetricSource, Samples
+from guardian.ports import Clock, MetricSource, Samples
 
 HISTORY: Final = Seconds(2400.0)
 AT_ONCE: Final = 5_000
@@ -60,6 +61,15 @@ class Received:
     last: Instant | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Bounds: series and samples kept (20 bytes a sample), bytes of one request when unpacked."""
+
+    series: int = 1_000_000
+    samples: int = 20_000_000
+    body: int = 32 * 1024 * 1024
+
+
 @dataclass(slots=True)
 class _Bound:
     """The series of one part of a request, with their keys, as of one version of the interest."""
@@ -73,9 +83,9 @@ class _Bound:
 class StreamedSource:
     """MetricSource fed by `receive`. `watch` says what to keep before anybody measures it.
 
-    dropped: labels that tell a pair's replicas apart, and the sender's external labels. cluster: label of a
-    pair. everywhere: labels added to every selector. most_series, most_samples: bounds of memory (20 bytes
-    a sample).
+    dropped: labels that tell a pair's replicas apart, and the sender's external labels. cluster: label that
+    tells pairs apart. everywhere: labels added to every selector. past: asked for what came before the
+    memory began.
     """
 
     def __init__(
@@ -87,32 +97,31 @@ class StreamedSource:
         dropped: Sequence[str] = (),
         cluster: str = "cluster",
         history: Seconds = HISTORY,
-        most_series: int = 1_000_000,
-        most_samples: int = 20_000_000,
-        body_limit: int = 32 * 1024 * 1024,
+        room: Room | None = None,
     ) -> None:
+        self._room = room or Room()
         self._clock, self._past, self._everywhere = clock, past, dict(everywhere or {})
-        self._history, self._body_limit = history, body_limit
+        self._history = history
         self._dropped = frozenset(dropped)
-        self._watched = WatchList(dropped=dropped, cluster=cluster, most=most_series)
+        self._watched = WatchList(dropped=dropped, cluster=cluster, most=self._room.series)
         self._pairs = Pairs()
-        self._log = SampleLog(most=most_samples)
+        self._log = SampleLog(most=self._room.samples)
         self._heard = np.full(1024, -np.inf)
         self._resting: deque[tuple[int, list[int]]] = deque()
         self._bound: dict[tuple[RolloutId, str, str], _Bound] = {}
         self._past_had: dict[tuple[RolloutId, str], float] = {}
         self._past_asked: dict[tuple[RolloutId, str], float] = {}
         self._requests = self._samples = self._doubles = self._future = 0
-        self._last: float | None = None
+        self._last: Instant | None = None
         self._began: float | None = None
-        self._swept = clock.now()
+        self._swept: float = clock.now()
 
     def received(self) -> Received:
         """Return what has come since the start."""
         return Received(
             requests=self._requests, samples=self._samples, doubles=self._doubles, future=self._future,
             refused_series=self._watched.refused, series=len(self._watched), rows=len(self._log),
-            last=None if self._last is None else Instant(self._last),
+            last=self._last,
         )  # fmt: skip
 
     def watch(self, place: Place, guardrails: Iterable[Guardrail], labels: Labels) -> None:
@@ -135,7 +144,7 @@ class StreamedSource:
                 remedy="send remote write 1.0 (protobuf_message: prometheus.WriteRequest) in snappy",
             )
         now = self._clock.now()
-        unpacked = unpack(body, limit=self._body_limit)
+        unpacked = unpack(body, limit=self._room.body)
         self._requests += 1
         self._last = now
         at, kept = 0, 0

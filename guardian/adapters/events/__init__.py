@@ -1,0 +1,1 @@
+"""Where deploy events come from and decisions go to."""
