@@ -45,7 +45,7 @@ class VirtualClock:
 
 
 def awaited(coroutine: Coroutine[Any, Any, T]) -> Waiting[T]:
-    """Return what a coroutine returns, from within a process (`yield from awaited(port.call())`)."""
+    """Return what a coroutine returns, from within a process: `yield from` this."""
     try:
         waited_for = coroutine.send(None)
         while True:

@@ -83,7 +83,8 @@ def _read_policy(document: Document) -> Policy:
 
 
 def _first(findings: Sequence[Finding]) -> ScenarioError:
-    first, more = findings[0], len(findings) - 1
+    """Return the most telling mistake: a misspelt key is missing under its right name as well."""
+    first, more = min(findings, key=lambda finding: "unknown key" not in finding.what), len(findings) - 1
     what = f"{first.what} (and {more} more)" if more else first.what
     return ScenarioError(what, where=first.where, remedy=first.remedy)
 

@@ -47,18 +47,18 @@ class Latency(Part):
     once.
     """
 
-    body: Annotated[tuple[Mode, ...], Field(min_length=1)]
+    body: tuple[Mode, ...]
     tail: Mode
     spread: Spread = 0.0
     noise: Noise = Noise()
     common: Noise = Noise()
-    bounds: Annotated[tuple[float, ...], Field(min_length=1)] = BOUNDS
+    bounds: tuple[float, ...] = BOUNDS
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if abs(sum(mode.share for mode in self.body) - 1.0) > 1e-9:
             raise ValueError("the shares of `body` must sum to 100 %")
-        if list(self.bounds) != sorted(set(self.bounds)) or self.bounds[0] <= 0:
+        if not self.bounds or list(self.bounds) != sorted(set(self.bounds)) or self.bounds[0] <= 0:
             raise ValueError("`bounds` must rise and be more than 0")
         return self
 

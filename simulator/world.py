@@ -208,7 +208,7 @@ class World:
         seen = np.zeros(until.shape, dtype=np.bool_)
         seen[:, self.topology.stable.slots] = True
         self._record(until, sums, seen & self._scraped(until))
-        self._counters, self._previous, self._next = sums[-1], until[-1], rounds + 1
+        self._counters, self._previous, self._next = sums[-1].copy(), until[-1], rounds + 1
 
     def _draw_round(self, number: int) -> None:
         row = min(number, len(self._jitter) - 1)  # past the horizon the last noise stays

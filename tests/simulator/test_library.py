@@ -1,0 +1,143 @@
+"""Scenario files: the shipped ones load, and a wrong one is refused with line, nearest name and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from guardian.core.model import Seconds, Verdict
+from guardian.errors import ScenarioError
+from simulator.faults import FAULTS, Fault
+from simulator.library import LIBRARY, find, find_all, library, load
+from tests.simulator.worlds import POLICY
+
+SHIPPED = ("S01", "S02", "S06", "S08", "S12", "S13", "S15", "S17", "S18", "S21")
+WORLD = """apiVersion: slo-guardian/v1
+kind: Scenario
+metadata: {name: X1, title: a test}
+spec:
+  story: a test
+  service:
+    name: checkout
+    errors: {share: 0.5%}
+    latency:
+      body: [{share: 100%, median: 80ms, sigma: 0.5}]
+      tail: {share: 0.3%, median: 2.5s, sigma: 0.2}
+  traffic: {kind: steady, rate: 200}
+  faults:
+    - {kind: error_step, at: 1m, share: 5%}
+  truth: {verdict: rollback, onset: 1m, within: 60s}
+---
+"""
+
+
+def _refused(folder: Path, text: str) -> ScenarioError:
+    file = folder / "x.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError) as caught:
+        load(file)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_scenario_of_the_library_loads(name: str) -> None:
+    """A library that does not load is worse than none."""
+    (file,) = find(name)
+    scenario = load(file)
+    assert scenario.name == name
+    assert scenario.spec.truth.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE, Verdict.HOLD}
+    assert scenario.spec.history >= 1800
+
+
+def test_the_library_has_the_scenarios_it_says() -> None:
+    """The list in the documentation is this one."""
+    assert set(SHIPPED) <= set(library())
+
+
+def test_the_table_of_faults_lists_every_fault_a_file_may_name() -> None:
+    """A fault in the union but not in the table would be refused as unknown, and the other way round."""
+    union = get_args(get_args(Fault)[0])
+    assert set(union) == set(FAULTS.values())
+    assert all(get_args(fault.model_fields["kind"].annotation) == (name,) for name, fault in FAULTS.items())
+
+
+def test_a_good_file_of_a_user_loads(tmp_path: Path) -> None:
+    """A run is watched until four times the deadline after the onset."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(WORLD + POLICY, encoding="utf-8")
+    assert load(file).horizon == Seconds(60 + 4 * 60)
+
+
+def test_a_misspelt_key_is_refused_with_its_line_and_the_nearest_name(tmp_path: Path) -> None:
+    """A key that is ignored would change the world without a word."""
+    error = _refused(tmp_path, WORLD.replace("  traffic:", "  trafic:") + POLICY)
+    assert "unknown key 'trafic'" in str(error)
+    assert ":12:" in error.where
+    assert "traffic" in error.remedy
+
+
+def test_an_unknown_fault_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    """A fault that does not happen makes every gate look good."""
+    error = _refused(tmp_path, WORLD.replace("error_step", "eror_step") + POLICY)
+    assert "eror_step" in error.what
+    assert ":14:" in error.where
+    assert "did you mean 'error_step'" in error.remedy
+
+
+def test_a_fault_with_a_wrong_key_says_which_line(tmp_path: Path) -> None:
+    """Keys of a fault are checked against that fault, not against all."""
+    error = _refused(tmp_path, WORLD.replace("share: 5%}", "shar: 5%}") + POLICY)
+    assert ":14:" in error.where
+    assert "shar" in error.what
+
+
+def test_a_mistake_in_the_policy_is_found_in_the_same_file(tmp_path: Path) -> None:
+    """Lines are counted from the head of the file, not of the document."""
+    error = _refused(tmp_path, WORLD + POLICY.replace("guardrails:", "guardrials:"))
+    assert "guardrials" in error.what
+    assert int(error.where.split(":")[-2]) > 16
+
+
+def test_a_policy_about_another_service_is_refused(tmp_path: Path) -> None:
+    """It would be judged on nothing."""
+    error = _refused(tmp_path, WORLD.replace("name: checkout", "name: payment") + POLICY)
+    assert "'checkout'" in error.what
+    assert "payment" in error.remedy
+
+
+def test_a_file_without_its_policy_says_what_is_missing(tmp_path: Path) -> None:
+    """Each scenario carries its policy: an objective must fit the base rate."""
+    error = _refused(tmp_path, WORLD.removesuffix("---\n"))
+    assert "1 documents" in error.what
+    assert "policy" in error.remedy
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    """One letter off is the usual mistake."""
+    with pytest.raises(ScenarioError, match="did you mean 'S02'"):
+        find("S022")
+
+
+def test_a_folder_means_all_its_scenarios_each_once() -> None:
+    """A scenario that is counted twice would weigh twice."""
+    assert find_all([str(LIBRARY), "S01", "s02"]) == find(str(LIBRARY))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("share: 5%}", "share: 5%, factor: 2}", "either"),
+        ("within: 60s}", "expect: []}", "within"),
+        ("share: 100%, median", "share: 90%, median", "100 %"),
+        ("rate: 200", "rate: -1", "greater"),
+        ("at: 1m", "at: soon", "duration"),
+        ("median: 80ms", "median: 80", "unit"),
+    ],
+)
+def test_impossible_worlds_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """Each with the place and what would be right."""
+    error = _refused(tmp_path, WORLD.replace(old, new, 1) + POLICY)
+    assert said in str(error)
+    assert error.where.count(":") >= 2
