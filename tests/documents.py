@@ -74,6 +74,15 @@ def steps(text: str) -> Iterator[Step]:
             yield from commands(token.content.splitlines(), first_line=line + 1)
 
 
+def links(text: str) -> Iterator[str]:
+    """Where the links of a document lead, without the part behind `#`; addresses of the web are left out."""
+    for token in MarkdownIt().parse(text):
+        for inner in token.children or ():
+            target = str(inner.attrGet("href") or inner.attrGet("src") or "").partition("#")[0]
+            if target and "://" not in target and not target.startswith("mailto:"):
+                yield target
+
+
 def commands(lines: Sequence[str], *, first_line: int) -> Iterator[Command]:
     """The commands of one console block."""
     typed: list[str] = []

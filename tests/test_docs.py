@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import Command, DocumentError, File, Reader, commands, missing, steps
+from tests.documents import Command, DocumentError, File, Reader, commands, links, missing, steps
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKING = [*DOCUMENTS, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"))]
 
 # Commands that are not run here, each with the reason.
 LEFT_OUT = {
@@ -22,6 +23,18 @@ LEFT_OUT = {
 def test_a_reader_can_do_what_a_document_says(document: Path, tmp_path: Path) -> None:
     """From the top to the bottom, in an empty folder."""
     Reader(tmp_path).follow(document.read_text(encoding="utf-8"), left_out=list(LEFT_OUT))
+
+
+@pytest.mark.parametrize("document", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """A file that was moved takes the links to it along."""
+    targets = links(document.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_links_within_and_to_the_web_are_told_apart() -> None:
+    """Only files of the repository can be looked for."""
+    assert list(links("[a](b.md#c) [d](#e) [f](https://example.org) ![g](h.png)")) == ["b.md", "h.png"]
 
 
 def test_commands_and_their_output_are_read() -> None:
