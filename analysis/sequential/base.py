@@ -82,8 +82,8 @@ class Test(Protocol):
         """Read one tick: totals (C, F) per track, memory (C, remembered) from EARLIER ticks, elapsed (C,) seconds."""
         ...
 
-    def pods(self, counts: Floats, track: Floats, memory: Floats) -> PodReading:
-        """Compare pods (S, F) with their track's totals (S, F); memory (S, remembered) of their cell."""
+    def pods(self, counts: Floats, track: Floats, memory: Floats, cell: Ints) -> PodReading:
+        """Compare pods (S, F) with their track's totals (S, F); memory (C, remembered), cell (S,) of each pod."""
         ...
 
     def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:

@@ -128,11 +128,12 @@ class LatencyTest:
         for name, value in setters.items():
             object.__setattr__(self, name, value)
 
-    def densities(self, memory: Floats) -> tuple[Floats, Floats]:
-        """Stable's distribution (C, B) and every mapped one over it (C, maps, B)."""
+    def densities(self, memory: Floats, *, references: bool = False) -> tuple[Floats, Floats]:
+        """Stable's distribution (C, B) and every mapped one over it (C, maps, B); or the reference ones only."""
         known = memory + PSEUDO
         known = known / known.sum(axis=1, keepdims=True)
-        mapped = (known @ self.tilts).reshape(len(known), -1, self.columns)
+        tilts = self.tilts[:, -len(self.spreads) * self.columns :] if references else self.tilts
+        mapped = (known @ tilts).reshape(len(known), tilts.shape[1] // self.columns, self.columns)
         return known, np.maximum(mapped, 1e-9) / known[:, None, :]
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
@@ -166,11 +167,11 @@ class LatencyTest:
         """Size of the reference alternative of each direction in the units of `spreads`."""
         return np.array([np.log(SCALE_REFERENCE), 1.0, 1.0])
 
-    def pods(self, counts: Floats, track: Floats, memory: Floats) -> PodReading:
+    def pods(self, counts: Floats, track: Floats, memory: Floats, cell: Ints) -> PodReading:
         """Mean score of a pod beyond its track's; a lone pod is held against the recent past."""
-        known, tilt = self.densities(memory)
-        reference = tilt[:, -3:]
-        scores = np.log(reference)
+        past, reference = self.densities(memory, references=True)
+        logs = np.log(reference)
+        known, scores = past[cell], logs[cell]
         requests, total = counts.sum(axis=1), track.sum(axis=1)
         alone = (requests >= total)[:, None]
         mean = np.divide(track, total[:, None], out=np.zeros_like(track), where=total[:, None] > 0)
@@ -178,11 +179,12 @@ class LatencyTest:
         part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone[:, 0])
         centre = np.einsum("sb,sdb->sd", mean, scores)
         variance = np.maximum(np.einsum("sb,sdb->sd", mean, scores**2) - centre**2, 0.0)
-        effect = (known[:, None, :] * (reference - 1.0) * scores).sum(axis=2) / self.units()
-        seen = (memory.sum(axis=1) > 0)[:, None]
+        effect = (past[:, None, :] * (reference - 1.0) * logs).sum(axis=2) / self.units()
+        effect *= (memory.sum(axis=1) > 0)[:, None]
+        seen = (effect > 0)[cell]
         return PodReading(
             drift=(np.einsum("sb,sdb->sd", counts, scores) - requests[:, None] * centre) * seen,
-            exposure=requests[:, None] * effect * seen,
+            exposure=requests[:, None] * effect[cell],
             noise=requests[:, None] * variance * (1.0 - part)[:, None] * seen,
         )
 

@@ -132,3 +132,16 @@ def safe_evidence(
         corrected = logsumexp(tempered(gain, phi[:, d], posterior[:, d]) + log_weights, axis=1)
         smallest = np.minimum(smallest, np.minimum(bare, corrected))
     return smallest
+
+
+def unrest(sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints) -> Floats:
+    """Largest log evidence (C,) of a single start and alternative, without paying for the choice; >= 0.
+
+    Not valid at many looks by itself: it may only make a promotion wait.
+    """
+    phi, posterior = inflation(sums, spreads, posterior)
+    best = np.zeros(len(phi))
+    for d in range(len(spreads)):
+        each = tempered(sums.gain[:, :, direction == d], phi[:, :, d], posterior[:, None, d])
+        best = np.maximum(best, each.max(axis=(1, 2)))
+    return best

@@ -143,12 +143,12 @@ class RatioTest:
             lean=information[:, None],
         )
 
-    def pods(self, counts: Floats, track: Floats, memory: Floats) -> PodReading:
+    def pods(self, counts: Floats, track: Floats, memory: Floats, cell: Ints) -> PodReading:
         """Errors of a pod beyond its share of the track's; a lone pod is held against the recent past."""
         requests, total = counts[:, 0], track[:, 0]
         alone = requests >= total
         rate = np.divide(track[:, 1], total, out=np.zeros_like(total), where=total > 0)
-        past = np.divide(memory[:, 0], memory[:, 1], out=np.zeros_like(total), where=memory[:, 1] > 0)
+        past = np.divide(memory[:, 0], memory[:, 1], out=np.zeros(len(memory)), where=memory[:, 1] > 0)[cell]
         rate = np.where(alone, past, rate)
         expected = requests * rate
         part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from analysis.baseline import noise_at, sum_by
 from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, start_times, start_weights
-from analysis.sequential.mixture import Sums, harm_evidence, safe_evidence
+from analysis.sequential.mixture import Sums, harm_evidence, safe_evidence, unrest
 from guardian.core.columns import Columns
 from guardian.core.noise import Noise
 
@@ -99,7 +99,7 @@ class Panel:
         places[cells] = np.arange(len(cells))
         return places
 
-    def _members(self, cells: Ints) -> tuple[Ints, Ints]:
+    def members(self, cells: Ints) -> tuple[Ints, Ints]:
         """Pods of cells, sorted by cell, and the place of each one's cell."""
         owner = self._places(cells)[self.pods["cell"][: self.pods.size].astype(np.int64)]
         mine = np.flatnonzero(owner >= 0)
@@ -135,7 +135,7 @@ class Panel:
                 continue
             for name in _SINCE:
                 self.cells[f"{name}0"][fresh, part] = self.cells[name][fresh]
-            mine, _ = self._members(fresh)
+            mine, _ = self.members(fresh)
             for name in ("lean", "square"):
                 self.pods[f"{name}0"][mine, part] = self.pods[name][mine]
         self.cells["started"][cells] = np.maximum(started, due)
@@ -166,13 +166,13 @@ class Panel:
         requests = self.test.requests(counts)
         alone = requests >= self.test.requests(track)
         kept = np.flatnonzero((requests > 0) & ~(alone & (canary | live[local])))
-        memory = self.cells["memory"][cells[local[kept]]]
-        seen = self.test.pods(counts[kept], track[kept], memory)
+        memory = self.cells["memory"][cells]
+        seen = self.test.pods(counts[kept], track[kept], memory, local[kept])
         terms = np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
         self.noise.take_pods(pods[kept], terms, lone=alone[kept])
         past = np.flatnonzero(~live & (self.test.requests(stable) > 0))
         if len(past):
-            whole = self.test.pods(stable[past], stable[past], self.cells["memory"][cells[past]])
+            whole = self.test.pods(stable[past], stable[past], memory, past)
             terms = np.stack((whole.drift, whole.exposure, whole.noise), axis=-1)
             self.noise.take_tracks(cells[past], terms)
 
@@ -192,7 +192,7 @@ class Panel:
         self.cells["totals"][cells] += np.stack(sides, axis=1) * live[:, None, None]
         due = cells[self.cells["ticks"][cells] % REFRESH == 0]
         if len(due):
-            mine, group = self._members(due)
+            mine, group = self.members(due)
             self.noise.refresh(due, mine, group, self.pods["canary"][mine] > 0)
 
     def harm(self, cells: Ints) -> Floats:
@@ -219,6 +219,16 @@ class Panel:
             direction=self.test.safe_direction, weights=self.test.safe_weights,
         )  # fmt: skip
 
+    def unrest(self, cells: Ints) -> Floats:
+        """Largest log evidence (C,) of one start and alternative alone, tempered by the plainest dispersion."""
+        parts = int(self.cells["started"][cells].max(initial=0))
+        if parts == 0:
+            return np.zeros(len(cells))
+        return unrest(
+            self._sums(cells, parts), posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
+            direction=self.test.harm_direction,
+        )  # fmt: skip
+
     def calibrated(self, cells: Ints) -> npt.NDArray[np.bool_]:
         """Whether enough of stable against itself was seen (C,)."""
         enough = self.cells["history"][cells] >= ENOUGH_HISTORY
@@ -242,7 +252,7 @@ class Panel:
 
     def _reach(self, cells: Ints, parts: int) -> tuple[Floats, Floats, Floats]:
         """Per start (C, parts, D): squared lean over pods; the same times passing noise; if whole tracks wander."""
-        mine, group = self._members(cells)
+        mine, group = self.members(cells)
         lean = self.pods["lean"][mine][:, None] - self.pods["lean0"][mine, :parts]
         square = self.pods["square"][mine][:, None] - self.pods["square0"][mine, :parts]
         noise = _noise(self.noise.cells["curve"][cells][group], lean, square)

@@ -1,136 +1,127 @@
-"""A deploy event comes in: what becomes of it, and of rollouts of the same place before it."""
+"""Which rows of many pods belong to one tick: holds rows back until the pods of a cell have caught up with each other.
+
+A tick may be compared only when all pods cover the same time: a canary row that spans a gap must not be held against
+stable rows that do not. It waits for a late pod, briefly; then the tick goes on without it, and the row with which
+that pod comes back, which covers the gap, is left out. Sample times only; it reads no clock.
+"""
 
 from __future__ import annotations
 
-import hashlib
+from typing import Final
 
-from guardian.core import records as r
-from guardian.core.draft import Draft
-from guardian.core.effects import Preflight
-from guardian.core.facts import DeployRequested
-from guardian.core.model import Change, Driver, EventRef, Instant, Mode, Phase, RolloutId
-from guardian.core.outcomes import begin
-from guardian.core.policies import Policies
-from guardian.core.policy import Concurrency, Match, Policy
-from guardian.core.rollback import take_back
-from guardian.core.rollout import Rollout
-from guardian.core.sentences import duration
-from guardian.core.strategies import Canary
-from guardian.core.world import PlaceState, World
-from guardian.errors import PolicyError
+import numpy as np
+import numpy.typing as npt
 
-NO_POLICY = Policy(name="(none)", match=Match(service=""), strategy=Canary(plan=()), guardrails=(), mode=Mode.OBSERVE)
-"""What a rollout is rejected under when no policy matches it."""
+from analysis.baseline import sum_by
+from analysis.sequential.base import Floats, Ints
+from guardian.core.columns import Columns
+from guardian.core.evidence import Panel
+
+PATIENCE: Final = 3.0
+"""Ticks to wait for a late pod while both tracks report."""
+LONG_PATIENCE: Final = 120.0
+"""Seconds to wait while a whole track is silent."""
+_NEVER: Final = -1e300
 
 
-def rollout_id(service: str, event: EventRef) -> RolloutId:
-    """Return the id of the rollout that this event begins: the same on every replay.
+class Intake:
+    """Rows that wait for their tick, for every pod of one panel."""
 
-    >>> rollout_id("checkout", EventRef(source="ci/shop/42", id="8a6f"))
-    'checkout-7ec1d8b1b0'
-    """
-    digest = hashlib.sha256(f"{event.source}\0{event.id}".encode()).hexdigest()
-    return RolloutId(f"{service}-{digest[:10]}")
-
-
-def take_in(world: World, policies: Policies, request: DeployRequested, now: Instant) -> list[r.Record]:
-    """Return what follows from a deploy event: a rollout, a rejection, or a note that nothing does."""
-    place, state = request.place, world.place(request.place)
-    refusal = ""
-    try:
-        policy = policies.find(place, request.policy)
-    except PolicyError as error:
-        policy, refusal = NO_POLICY, str(error)
-    running = world.rollouts.get(state.running) if state.running else None
-    if (why := _ignored(world, request, running, policy)) is not None:
-        return [r.Noted(at=now, reason=why, place=place)]
-    refusal = refusal or _refused(state, request, running, policy, now)
-    records: list[r.Record] = []
-    if policy.digest not in world.policies:
-        records.append(r.PolicyAdopted(at=now, digest=policy.digest, policy=policy))
-    if not refusal and policy.concurrency is Concurrency.SUPERSEDE:
-        records += _superseded(world, state, request, now)
-    draft = _opened(state, request, policy, now)
-    if refusal:
-        draft.end(Phase.REJECTED, refusal)
-    return records + draft.records
-
-
-def _opened(state: PlaceState, request: DeployRequested, policy: Policy, now: Instant) -> Draft:
-    opened = r.Opened(
-        rollout=rollout_id(request.place.service, request.event),
-        at=now,
-        request=request,
-        policy=policy.digest,
-        verified=state.verified,
-        reason=f"{request.revision} of {request.place} is to go out",
-    )
-    return Draft.open(opened, policy)
-
-
-def _ignored(world: World, request: DeployRequested, running: Rollout | None, policy: Policy) -> str | None:
-    identity = rollout_id(request.place.service, request.event)
-    if identity in world.rollouts:
-        return f"the event that began {identity} came again"
-    if running is None or running.phase.terminal:
-        return None
-    if request.time < running.event_time - policy.skew:
-        age = duration(running.event_time - request.time)
-        return f"event for {request.revision} is {age} older than that of the running {running.revision}: ignored"
-    if request.revision == running.revision and not request.retry:
-        return f"{request.revision} is going out already as {running.id}"
-    return None
-
-
-def _refused(state: PlaceState, request: DeployRequested, running: Rollout | None, policy: Policy, now: Instant) -> str:
-    until = state.refuses(request.revision, now)
-    if until is not None and not request.retry:
-        return (
-            f"{request.revision} was rolled back here and is refused for {duration(until - now)}; "
-            "send the event with retry: true (`guardian deploy --retry`) to try it again"
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self.pods = Columns(
+            {"counts": (panel.test.columns,), "end": (), "interval": (), "waiting": (), "left": (), "seen": ()}
         )
-    if request.driver is Driver.GUARDIAN:
-        if policy.mode is Mode.OBSERVE:
-            return (
-                "mode observe only watches rollouts that somebody else has started; "
-                "send deploy.started, or set spec.mode to enforce or advise"
-            )
-        if policy.router is None and policy.workload is None:
-            return "the policy names no router and no workload to carry it out; add one, or send deploy.started"
-        if request.change is not Change.IMAGE and (policy.router is None or policy.router.kind != "webhook"):
-            return f"a change of kind {request.change} can only be watched here; send deploy.started"
-    if running is not None and not running.phase.terminal and policy.concurrency is Concurrency.REJECT:
-        return f"{running.id} ({running.revision}) is running and the policy says concurrency: reject"
-    return ""
+        self.cells = Columns({"cursor": (), "touched": ()})
+        self.cells.add()
 
+    def add_cell(self) -> None:
+        """Make room for one more cell; numbers are the panel's."""
+        cell = self.cells.add()
+        self.cells["cursor"][cell] = _NEVER
 
-def _superseded(world: World, state: PlaceState, request: DeployRequested, now: Instant) -> list[r.Record]:
-    reason = f"superseded by {request.revision}"
-    records: list[r.Record] = []
-    for waiting in state.queue:
-        draft = Draft(world.rollouts[waiting], now)
-        draft.end(Phase.SUPERSEDED, reason, why=r.Why.SUPERSEDED)
-        records += draft.records
-    running = world.rollouts.get(state.running) if state.running else None
-    if running is not None and not running.phase.terminal:
-        draft = Draft(running, now)
-        if running.phase is not Phase.ROLLING_BACK:
-            take_back(draft, why=r.Why.SUPERSEDED, outcome=Phase.SUPERSEDED, reason=reason)
-        records += draft.records
-    return records
+    def add_pod(self) -> None:
+        """Make room for one more pod; numbers are the panel's."""
+        pod = self.pods.add()
+        self.pods["end"][pod] = _NEVER
 
+    def drop(self, cell: int) -> None:
+        """Forget a cell with its pods, before the panel does."""
+        for pod in np.flatnonzero(self.panel.pods["cell"][: self.panel.pods.size] == cell):
+            self.pods.give_back(int(pod))
+            self.pods["end"][pod] = _NEVER
+        self.cells.give_back(cell)
+        self.cells["cursor"][cell] = _NEVER
 
-def start_next(world: World, state: PlaceState, now: Instant) -> Draft | None:
-    """Start the rollout that waits longest for a place, if the place is free."""
-    if state.running is not None or not state.queue:
-        return None
-    draft = Draft(world.rollouts[state.queue[0]], now)
-    rollout = draft.rollout
-    draft.add(r.Started(rollout=rollout.id, at=now, reason=f"{rollout.revision} starts in {rollout.place}"))
-    if rollout.policy.router is None and rollout.policy.workload is None and not rollout.policy.probes:
-        draft.add(r.PreflightPassed(rollout=rollout.id, at=now))
-        begin(draft)
-    else:
-        effect = Preflight(id=draft.effect_id("preflight"), place=rollout.place, revision=rollout.revision)
-        draft.order(effect)
-    return draft
+    def offer(self, pods: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> None:
+        """Take one row a pod (S,): it covers (end - seconds, end] and counted (S, F). Each pod at most once a call."""
+        state = self.pods
+        behind = state["left"][pods] > 0
+        state["counts"][pods] += np.where(behind[:, None], 0.0, counts)
+        state["left"][pods] = 0.0
+        state["end"][pods] = end
+        usual = state["interval"][pods]
+        longer = np.minimum(seconds, 1.25 * usual)
+        state["interval"][pods] = np.where(usual > 0, np.where(seconds > 0, longer, usual), seconds)
+        state["waiting"][pods] = 1.0
+        state["seen"][pods] = 1.0
+        self.cells["touched"][self.panel.pods["cell"][pods].astype(np.int64)] = 1.0
+
+    def tick(self, cells: Ints) -> Floats:
+        """Usual seconds between rows of each cell (C,); 0 where there was none."""
+        pods, group = self.panel.members(cells)
+        longest = np.zeros(len(cells))
+        np.maximum.at(longest, group, self.pods["interval"][pods])
+        return longest
+
+    def ready(self) -> Ints:
+        """Cells whose tick can be folded now, of those that got rows since they were last asked about."""
+        cells = np.flatnonzero(self.cells["touched"][: self.cells.size])
+        self.cells["touched"][cells] = 0.0
+        if not len(cells):
+            return cells
+        pods, group = self.panel.members(cells)
+        front, current, tick = self._standing(cells, pods, group)
+        known = (self.pods["seen"][pods] > 0) & (self.pods["left"][pods] == 0)
+        late = known & ~current
+        canary = self.panel.pods["canary"][pods] > 0
+        waited = front - self.cells["cursor"][cells]
+        silent = np.zeros(len(cells), dtype=np.bool_)
+        for side in (canary, ~canary):
+            here = sum_by((current & side).astype(np.float64), group, len(cells)) > 0
+            gone = sum_by((late & side).astype(np.float64), group, len(cells)) > 0
+            silent |= gone & ~here
+        limit = np.where(silent, np.maximum(LONG_PATIENCE, PATIENCE * tick), PATIENCE * tick)
+        blocked = sum_by(late.astype(np.float64), group, len(cells)) > 0
+        return cells[~blocked | (waited >= limit * 0.999)]
+
+    def _standing(
+        self, cells: Ints, pods: Ints, group: Ints
+    ) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
+        """Newest row of each cell (C,), whether each pod has kept up with it (S,), and the usual interval (C,)."""
+        front = np.full(len(cells), _NEVER)
+        tick = np.zeros(len(cells))
+        end, interval = self.pods["end"][pods], self.pods["interval"][pods]
+        np.maximum.at(front, group, end)
+        np.maximum.at(tick, group, interval)
+        kept_up = end > front[group] - 0.99 * np.maximum(interval, 1e-9)
+        return front, kept_up & (self.pods["seen"][pods] > 0), tick
+
+    def fold(self, cells: Ints, *, began: Floats) -> None:
+        """Hand the ticks of these cells to the panel; began: (C,) first canary traffic, inf when there was none."""
+        pods, group = self.panel.members(cells)
+        front, current, tick = self._standing(cells, pods, group)
+        state = self.pods
+        chosen = current & (state["waiting"][pods] > 0)
+        taken = pods[chosen]
+        counts = state["counts"][taken]
+        known = (state["seen"][pods] > 0) & ~current
+        state["left"][pods[known]] = 1.0
+        for name in ("counts", "waiting"):
+            state[name][pods] = 0.0
+        cursor = self.cells["cursor"][cells]
+        seconds = np.where(cursor > _NEVER, front - cursor, tick)
+        self.cells["cursor"][cells] = front
+        self.panel.fold(
+            taken, counts, elapsed=np.where(np.isfinite(began), front - began, -1.0), seconds=seconds, cells=cells
+        )

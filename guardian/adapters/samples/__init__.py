@@ -1,0 +1,1 @@
+"""Files of samples for `guardian judge`: CSV and Parquet."""

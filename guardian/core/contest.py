@@ -1,0 +1,169 @@
+"""Canary against stable for every guardrail that is judged by the same rule: rows of counts in, log evidence out.
+
+It puts the parts together: warm and warming pods apart, rows aligned into ticks (intake.py), evidence (evidence.py).
+It knows neither rollouts nor policies, and does not combine guardrails (fleet.py).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.multiplicity import average
+from analysis.sequential.base import Floats, Ints, Test
+from analysis.sequential.latency import LatencyTest
+from guardian.core.columns import Columns
+from guardian.core.evidence import Panel
+from guardian.core.intake import Intake
+
+WARMING_WEIGHT: Final = 0.15
+"""Part of a guardrail's risk that goes to its pods that are still warming."""
+IDLE: Final = 60.0
+IDLE_GAPS: Final = 20.0
+"""Seconds, or usual gaps between two requests, without one after which a canary counts as idle."""
+
+
+class Contest:
+    """All cells of one rule. A member is one pod of one track of one cell."""
+
+    def __init__(self, test: Test, *, warming: Test | None = None, warm_up: float = 0.0) -> None:
+        self.test, self.warm_up = test, warm_up
+        self.arms = [Intake(Panel(each)) for each in (test, warming) if each is not None]
+        self.members = Columns({"cell": (), "canary": (), "first": (), "main": (), "warm": ()})
+        self.cells = Columns(
+            {
+                "began": (), "history": (), "canary_last": (), "stable_last": (), "canary_seen": (),
+                "stable_seen": (), "warm_requests": (), "front": (),
+            }
+        )  # fmt: skip
+        self.cells.add()
+
+    @property
+    def panel(self) -> Panel:
+        """Evidence of the warm pods."""
+        return self.arms[0].panel
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Upper bounds of the buckets; empty where there are none."""
+        return self.test.bounds if isinstance(self.test, LatencyTest) else ()
+
+    def tick(self, cells: Ints) -> Floats:
+        """Usual seconds between rows of each cell (C,)."""
+        return self.arms[0].tick(cells)
+
+    def idle(self, cells: Ints, now: Floats) -> npt.NDArray[np.bool_]:
+        """Whether the canary stopped receiving requests (C,), for far longer than its usual gap between two."""
+        requests = self.test.requests(self.panel.cells["totals"][cells][:, 0])
+        elapsed = now - self.cells["began"][cells]
+        gap = np.divide(elapsed, requests, out=np.full(len(cells), np.inf), where=requests > 0)
+        allowed = np.maximum(IDLE, IDLE_GAPS * gap)
+        return ~(now - np.nan_to_num(self.cells["canary_seen"][cells], nan=-np.inf) <= allowed)
+
+    def add_cell(self) -> int:
+        """Make room for one guardrail of one rollout and return its number."""
+        for arm in self.arms:
+            arm.panel.add_cell()
+            arm.add_cell()
+        cell = self.cells.add()
+        for name in ("began", "canary_last", "stable_last", "canary_seen", "stable_seen", "front"):
+            self.cells[name][cell] = np.nan
+        return cell
+
+    def add_member(self, cell: int, *, canary: bool) -> int:
+        """Make room for one pod and return its number."""
+        member = self.members.add()
+        row = {"cell": float(cell), "canary": float(canary), "first": np.nan, "main": -1.0, "warm": -1.0}
+        for name, value in row.items():
+            self.members[name][member] = value
+        return member
+
+    def drop(self, cell: int) -> None:
+        """Forget a cell with its members; their numbers are used again."""
+        for member in np.flatnonzero(self.members["cell"][: self.members.size] == cell):
+            self.members.give_back(int(member))
+        for arm in self.arms:
+            arm.drop(cell)
+            arm.panel.drop(cell)
+        self.cells.give_back(cell)
+
+    def begin(self, cell: int, began: float) -> None:
+        """Say when the canary of a cell got its first traffic."""
+        self.cells["began"][cell] = began
+
+    def rows(self, members: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> None:
+        """Take one row a member (S,) with counts (S, F); it covers (end - seconds, end]. seconds 0: baseline row."""
+        if not len(members):
+            return
+        cells = self.members["cell"][members].astype(np.int64)
+        canary = self.members["canary"][members] > 0
+        first = self.members["first"][members]
+        fresh = np.isnan(first)
+        first = np.where(fresh, end, first)
+        self.members["first"][members] = first
+        self._note(cells, canary, end, counts)
+        began = self.cells["began"][cells]
+        live = end > np.where(np.isnan(began), np.inf, began)
+        young = (end - seconds - first < self.warm_up) & (live | canary) & (self.warm_up > 0)
+        old_stable = ~canary & ~(young & (first > np.where(np.isnan(began), np.inf, began)))
+        self._route(0, "main", members, old_stable | (canary & ~young), cells, end, seconds, counts)
+        if len(self.arms) > 1:
+            self._route(1, "warm", members, old_stable | (canary & young), cells, end, seconds, counts)
+        warm = canary & ~young
+        np.add.at(self.cells["warm_requests"], cells[warm], self.test.requests(counts[warm]))
+
+    def _note(self, cells: Ints, canary: npt.NDArray[np.bool_], end: Floats, counts: Floats) -> None:
+        """Keep the newest row of each track, and the newest one with requests in it."""
+        busy = self.test.requests(counts) > 0
+        for side, name in ((canary, "canary"), (~canary, "stable")):
+            np.fmax.at(self.cells[f"{name}_last"], cells[side], end[side])
+            np.fmax.at(self.cells[f"{name}_seen"], cells[side & busy], end[side & busy])
+        np.fmax.at(self.cells["front"], cells, end)
+        began = self.cells["began"][cells]
+        past = ~canary & (end <= np.where(np.isnan(began), np.inf, began))
+        self.cells["history"][cells[past]] = 1.0
+
+    def _route(
+        self, arm: int, slot: str, members: Ints, chosen: npt.NDArray[np.bool_], cells: Ints,
+        end: Floats, seconds: Floats, counts: Floats,
+    ) -> None:  # fmt: skip
+        picked = np.flatnonzero(chosen)
+        if not len(picked):
+            return
+        slots = self.members[slot]
+        intake = self.arms[arm]
+        for row in picked[slots[members[picked]] < 0]:
+            member = members[row]
+            canary = bool(self.members["canary"][member] > 0)
+            slots[member] = intake.panel.add_pod(int(cells[row]), canary=canary)
+            intake.add_pod()
+        pods = slots[members[picked]].astype(np.int64)
+        intake.offer(pods, end=end[picked], seconds=seconds[picked], counts=counts[picked])
+
+    def settle(self) -> Ints:
+        """Fold every tick that is complete; returns the cells (C,) whose evidence may have changed, sorted."""
+        changed = []
+        for arm in self.arms:
+            cells = arm.ready()
+            if len(cells):
+                began = self.cells["began"][cells]
+                arm.fold(cells, began=np.where(np.isnan(began), np.inf, began))
+                changed.append(cells)
+        return np.unique(np.concatenate(changed)) if changed else np.zeros(0, dtype=np.int64)
+
+    def harm(self, cells: Ints) -> Floats:
+        """Log evidence (C,) that the canary is beyond the rollback margin; warm and warming pods together."""
+        each = np.stack([arm.panel.harm(cells) for arm in self.arms], axis=1)
+        if each.shape[1] == 1:
+            return np.asarray(each[:, 0])
+        return average(each, np.array([1.0 - WARMING_WEIGHT, WARMING_WEIGHT]))
+
+    def safe(self, cells: Ints) -> Floats:
+        """Log evidence (C,) that warm canary pods are within the promote margin."""
+        return self.panel.safe(cells)
+
+    def unrest(self, cells: Ints) -> Floats:
+        """Largest log evidence (C,) of a single start and alternative: has something begun lately?"""
+        return self.panel.unrest(cells)

@@ -1,0 +1,165 @@
+"""Which pod of which guardrail a row of a samples file belongs to, and what it counted.
+
+Histogram rows are raw counters: they are differenced here, per pod, a fall of any bucket being a restart of its
+process. Rows that cannot be used (a bucket missing or not cumulative, a bound that was not there at first, a second
+row of the same series and tick) count nothing; the series' next row covers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.rates import bucket_counts
+from analysis.sequential.base import Floats, Ints
+from guardian.core.columns import Columns
+from guardian.core.contest import Contest
+from guardian.core.keys import KeyIndex
+from guardian.core.policy import HistogramSli, Policy
+from guardian.core.roster import Roster
+from guardian.core.samples import Batch
+
+_PODS = 1 << 26
+NOBODY = -1
+"""Contest of a series whose guardrail takes no part in its rollout."""
+
+
+class RowReader:
+    """Finds the member behind each row and hands its counts to the roster's contests."""
+
+    def __init__(self, policy: Policy, roster: Roster, metrics: Sequence[str]) -> None:
+        self._roster, self._metrics = roster, metrics
+        self._guardrails = {guardrail.name: guardrail for guardrail in policy.participating}
+        self._keys = KeyIndex()
+        self._contest = np.zeros(0, dtype=np.int64)
+        self._member = np.zeros(0, dtype=np.int64)
+        self._arms: dict[tuple[int, int], int] = {}
+        self._names: dict[int, str] = {}
+        self._counters: dict[int, Columns] = {}
+
+    def wanted(self, batch: Batch, still_open: npt.NDArray[np.bool_]) -> Batch:
+        """The rows of guardrails that compare, of rollouts that are still open."""
+        known = np.array([name in self._guardrails for name in self._metrics], dtype=np.bool_)
+        chosen = known[batch.metric] & still_open[batch.rollout]
+        return batch if chosen.all() else batch.rows(np.flatnonzero(chosen))
+
+    def guardrail_of(self, arm: int) -> str:
+        """Name of the guardrail of an arm."""
+        return self._names[arm]
+
+    def forget(self, arm: int) -> None:
+        """Drop what was remembered of an arm's counters: its member numbers may be used again."""
+        contest, cell = self._roster.place(arm)
+        counters = self._counters.get(contest)
+        if counters is not None:
+            members = self._roster.contests[contest].members["cell"]
+            for member in np.flatnonzero(members[: counters.size] == cell):
+                counters["time"][member] = np.nan
+
+    def numbers(self, rows: Batch) -> Ints:
+        """Number of each row's series group (rollout, guardrail, track, pod); new ones are registered."""
+        cell = rows.rollout * 64 + rows.metric
+        keys = (cell * 2 + rows.canary) * _PODS + rows.pod
+        found = self._keys.find(keys)
+        new = np.flatnonzero(found < 0)
+        if len(new):
+            self._register(rows.rows(new), cell[new], keys[new])
+            found[new] = self._keys.find(keys[new])
+        return found
+
+    def _register(self, rows: Batch, cell: Ints, keys: Ints) -> None:
+        order = np.lexsort((rows.time, cell))
+        rows, cell, keys = rows.rows(order), cell[order], keys[order]
+        begins = np.flatnonzero(np.concatenate(([True], cell[1:] != cell[:-1])))
+        for begin, end in zip(begins, np.append(begins[1:], len(cell)), strict=True):
+            self._open_cell(int(cell[begin]), rows.rows(np.arange(begin, end)))
+        fresh, at = np.unique(keys, return_index=True)
+        numbers = self._keys.add(fresh)
+        more = len(numbers)
+        self._contest = np.concatenate((self._contest, np.full(more, NOBODY)))
+        self._member = np.concatenate((self._member, np.zeros(more, dtype=np.int64)))
+        for number, row in zip(numbers, at, strict=True):
+            arm = self._arms.get((int(rows.rollout[row]), int(rows.metric[row])))
+            if arm is None:
+                continue
+            contest, place = self._roster.place(arm)
+            self._contest[number] = contest
+            self._member[number] = self._roster.contests[contest].add_member(place, canary=bool(rows.canary[row]))
+            counters = self._counters.get(contest)
+            if counters is not None:
+                self._start_counter(counters, int(self._member[number]))
+
+    def _start_counter(self, counters: Columns, member: int) -> None:
+        while counters.size <= member:
+            counters.add()
+        counters["time"][member] = np.nan
+
+    def _open_cell(self, cell: int, rows: Batch) -> None:
+        """Give a guardrail of a rollout its arm, if stable has a row for it before the canary's first traffic."""
+        rollout, metric = divmod(cell, 64)
+        if (rollout, metric) in self._arms or rows.time[0] > 0:
+            return
+        guardrail = self._guardrails[self._metrics[metric]]
+        bounds: tuple[float, ...] = ()
+        if isinstance(guardrail.sli, HistogramSli):
+            bounds = tuple(np.unique(rows.bound[rows.time == rows.time[0]]).tolist())
+            if len(bounds) < 2 or not np.isinf(bounds[-1]):
+                return
+        contest = self._roster.contest(guardrail, bounds)
+        if bounds and contest not in self._counters:
+            self._counters[contest] = Columns({"value": (len(bounds),), "time": ()})
+        arm = self._roster.add_arm(rollout, contest)
+        self._arms[rollout, metric], self._names[arm] = arm, guardrail.name
+        self._roster.begin(np.array([arm]), 0.0)
+
+    def feed(self, rows: Batch, numbers: Ints) -> None:
+        """Hand one tick to the contests: every rollout in it at one time of its own."""
+        owner = self._contest[numbers]
+        for contest in np.unique(owner):
+            if contest == NOBODY:
+                continue
+            chosen = np.flatnonzero(owner == contest)
+            part, members = rows.rows(chosen), self._member[numbers[chosen]]
+            if contest in self._counters:
+                self._feed_buckets(int(contest), part, members)
+            else:
+                self._feed_ratio(int(contest), part, members)
+
+    def _feed_ratio(self, contest: int, rows: Batch, members: Ints) -> None:
+        members, first = np.unique(members, return_index=True)
+        counts = np.stack((rows.requests[first], rows.bad[first]), axis=1)
+        usable = np.isfinite(counts).all(axis=1)
+        counts = np.where((rows.seconds[first] > 0)[:, None], counts, 0.0)
+        kept = np.flatnonzero(usable)
+        self._roster.contests[contest].rows(
+            members[kept], end=rows.time[first][kept], seconds=rows.seconds[first][kept], counts=counts[kept]
+        )
+
+    def _feed_buckets(self, contest: int, rows: Batch, members: Ints) -> None:
+        target, counters = self._roster.contests[contest], self._counters[contest]
+        bounds = np.array(target.bounds)
+        bucket = np.minimum(np.searchsorted(bounds, rows.bound), len(bounds) - 1)
+        fits = bounds[bucket] == rows.bound
+        present, place = np.unique(members, return_inverse=True)
+        shown = np.full((len(present), len(bounds)), np.nan)
+        backwards = np.arange(len(place))[fits][::-1]
+        shown[place[backwards], bucket[backwards]] = rows.count[backwards]
+        time = np.zeros(len(present))
+        time[place] = rows.time
+        sound = bucket_counts(shown)[1] & (shown >= 0).all(axis=1)
+        kept = np.flatnonzero(sound)
+        self._difference(target, counters, present[kept], shown[kept], time[kept])
+
+    def _difference(
+        self, contest: Contest, counters: Columns, members: Ints, shown: Floats, time: Floats
+    ) -> None:
+        last, before = counters["time"][members], counters["value"][members]
+        first = np.isnan(last)
+        reset = (shown < before).any(axis=1)
+        grown = np.where((first | reset)[:, None], shown, shown - before)
+        each, sound = bucket_counts(grown)
+        each = np.where((first | ~sound)[:, None], 0.0, each)
+        counters["time"][members], counters["value"][members] = time, shown
+        contest.rows(members, end=time, seconds=np.where(first, 0.0, time - last), counts=each)

@@ -1,0 +1,36 @@
+"""Rows of a samples file as arrays: what adapters/samples reads and offline.py judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.sequential.base import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some rows of a samples file, in its order, all of shape (n,).
+
+    rollout, metric, pod: codes into the reader's growing lists of names. canary: 1 for the canary's rows, else 0.
+    time, seconds: end and length of the interval. requests, bad, count, value: NaN where the column was empty.
+    bound: upper bound of the bucket, NaN where the column was empty.
+    """
+
+    rollout: Ints
+    metric: Ints
+    pod: Ints
+    canary: Ints
+    time: Floats
+    seconds: Floats
+    requests: Floats
+    bad: Floats
+    bound: Floats
+    count: Floats
+    value: Floats
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def rows(self, chosen: Ints) -> Batch:
+        """Some of the rows, in the order given."""
+        return Batch(**{name: getattr(self, name)[chosen] for name in self.__slots__})
