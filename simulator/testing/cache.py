@@ -50,7 +50,7 @@ def folder_of(name: str, key: str) -> Path:
     return root() / f"{name}-{key}"
 
 
-def ensure(name: str, key: str, make: Callable[[Path], None], *, say: Say) -> Path:
+def ensure(name: str, key: str, make: Callable[[Path], object], *, say: Say) -> Path:
     """Folder of the thing; `make` fills an empty draft folder if there is none yet.
 
     The draft becomes the folder only when `make` returns, so that a broken download never looks complete.

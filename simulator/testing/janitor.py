@@ -5,13 +5,14 @@ frees it when the run ends, however it ends. Then the registered processes are e
 SIGKILL) and the folder is removed. Only the standard library is used, so that it costs little memory and
 starts at once.
 
-It does not decide which processes belong to a run: `simulator.testing.run` registers them.
+It does not decide which processes belong to a run: whoever starts one registers it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 KEEP_LOGS = "kept.log"  # marker file: leave *.log files, itself among them, and remove the rest
@@ -44,13 +46,20 @@ def alive(pid: int, stamp: str) -> bool:
     return True
 
 
-def registered(folder: Path) -> dict[int, tuple[str, str]]:
-    """Processes of the run: pid -> (start time, name of its container or empty)."""
-    found: dict[int, tuple[str, str]] = {}
+def register(folder: Path, pid: int, *, container: str, abrupt: bool) -> None:
+    """Note a process to be ended. container: its name, or empty. abrupt: by SIGKILL, it ignores SIGTERM."""
+    entry = {"stamp": started_at(pid), "container": container, "abrupt": abrupt}
+    draft = folder / "pids" / f"{pid}.draft"
+    draft.write_text(json.dumps(entry))
+    draft.replace(folder / "pids" / str(pid))
+
+
+def registered(folder: Path) -> dict[int, dict[str, Any]]:
+    """Processes of the run: pid -> what `register` noted."""
+    found: dict[int, dict[str, Any]] = {}
     for entry in (folder / "pids").glob("*"):
         with contextlib.suppress(OSError, ValueError):
-            stamp, _, container = entry.read_text().partition(" ")
-            found[int(entry.name)] = (stamp, container.strip())
+            found[int(entry.name)] = json.loads(entry.read_text())
     return found
 
 
@@ -63,17 +72,17 @@ def send(pid: int, number: signal.Signals) -> None:
 def end_all(folder: Path) -> None:
     """SIGTERM to all that still run, SIGKILL to those that are there after the grace."""
     servers = registered(folder)
-    for pid, (stamp, container) in servers.items():
-        if container:
-            subprocess.run(["docker", "rm", "-f", container], capture_output=True, check=False)
-        if alive(pid, stamp):
-            send(pid, signal.SIGTERM)
+    for pid, server in servers.items():
+        if server["container"]:
+            subprocess.run(["docker", "rm", "-f", server["container"]], capture_output=True, check=False)
+        if alive(pid, server["stamp"]):
+            send(pid, signal.SIGKILL if server["abrupt"] else signal.SIGTERM)
             send(pid, signal.SIGCONT)  # a stopped process takes SIGTERM only once it goes on
     deadline = time.monotonic() + GRACE
-    while time.monotonic() < deadline and any(alive(pid, stamp) for pid, (stamp, _) in servers.items()):
+    while time.monotonic() < deadline and any(alive(pid, one["stamp"]) for pid, one in servers.items()):
         time.sleep(0.02)
-    for pid, (stamp, _) in servers.items():
-        if alive(pid, stamp):
+    for pid, server in servers.items():
+        if alive(pid, server["stamp"]):
             send(pid, signal.SIGKILL)
 
 

@@ -22,6 +22,8 @@ import pytest
 from simulator.testing.alertmanager import Alertmanager, AlertmanagerPlan, running_alertmanager
 from simulator.testing.haproxy import HaProxy, running_haproxy
 from simulator.testing.kafka.broker import Kafka, KafkaBroker, running_broker, shared_kafka
+from simulator.testing.kubelab.lab import OwnLab, running_lab, shared_kubernetes, shared_log
+from simulator.testing.kubelab.objects import KubernetesLab
 from simulator.testing.load import LoadPlan, LoadProcess, running_load
 from simulator.testing.pods.behaviour import Behaviour, Identity
 from simulator.testing.pods.pod import BUCKETS, HttpPod, running_pod
@@ -75,6 +77,7 @@ class MakeBroker(Protocol):
     def __call__(self, *, config: Mapping[str, str] | None = None) -> KafkaBroker: ...
 
 
+MakeLab = Callable[[], OwnLab]
 MakePrometheus = Callable[[PrometheusPlan], Prometheus]
 MakeSink = Callable[[], WebhookSink]
 MakeLoad = Callable[[LoadPlan], LoadProcess]
@@ -91,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Leave the logs where something failed."""
     run = session.config.stash.get(OWNED, None)
-    if run is not None and exitstatus not in {0, 5}:
+    if run is not None and exitstatus not in {0, 5} and any(run.folder.rglob("*.log")):
         run.keep_logs()
 
 
@@ -107,7 +110,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say where the logs of a failed run are."""
     run = config.stash.get(OWNED, None)
-    if run is not None and run.keeps_logs and any(run.folder.rglob("*.log")):
+    if run is not None and run.keeps_logs:
         terminalreporter.write_line(f"logs of the services: {run.folder}")
 
 
@@ -232,3 +235,17 @@ def kafka_own(service_run: ServiceRun, started: Started) -> MakeBroker:
         return started.enter(running_broker(service_run, config=config))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def kubernetes(service_run: ServiceRun) -> KubernetesLab:
+    """Find or start the control plane that all tests of the run share; take namespaces from it."""
+    found = shared_kubernetes(service_run)
+    SHARED_LOGS["kubernetes"] = shared_log(service_run)
+    return found
+
+
+@pytest.fixture
+def kubernetes_own(service_run: ServiceRun, started: Started) -> MakeLab:
+    """Start control planes of one's own, whose API server may be killed and frozen."""
+    return lambda: started.enter(running_lab(service_run))

@@ -36,7 +36,7 @@ CONTAINER_VERBS: Final = {
 
 
 class Server:
-    """One process and its restarts, all on the same folder.
+    """One process and its restarts, all on the same folder. abrupt: it ignores SIGTERM.
 
     Freezing (`pause`) is SIGSTOP: the connections stay, nothing is answered. `kill` is SIGKILL. `stop` is
     SIGTERM, and SIGKILL after the grace. The run's janitor ends it if nobody else does.
@@ -50,14 +50,17 @@ class Server:
         folder: Path,
         run: ServiceRun,
         env: Mapping[str, str] | None = None,
+        abrupt: bool = False,
+        container: str = "",
     ) -> None:
         self.name = name
         self.argv = list(argv)
         self.folder = folder
         self.log = folder / f"{name}.log"
-        self.container = container_name(folder) if argv[:2] == CONTAINER_PREFIX else ""
+        self.container = container_name(folder) if argv[:2] == CONTAINER_PREFIX else container
         self._run = run
         self._env = dict(env or {})
+        self._abrupt = abrupt
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -91,7 +94,7 @@ class Server:
                     where=self.argv[0],
                     remedy="run `make services`",
                 ) from error
-        self._run.register(self._process.pid, container=self.container)
+        self._run.register(self._process.pid, container=self.container, abrupt=self._abrupt)
         return self
 
     def wait_ready(self, ready: Callable[[], bool], *, deadline: float = 30.0) -> None:
@@ -110,7 +113,7 @@ class Server:
         if process is None:
             return 0
         if process.poll() is None:
-            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGKILL if self._abrupt else signal.SIGTERM)
             self._signal(signal.SIGCONT)  # a frozen process takes SIGTERM only once it goes on
             try:
                 process.wait(grace)

