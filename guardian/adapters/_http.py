@@ -37,11 +37,7 @@ class Login:
             return {"Authorization": f"Bearer {self.token()}"}
         if self.username is not None and self.password is not None:
             basic = httpx.BasicAuth(self.username, self.password())
-            return {
-                "Authorization": next(basic.auth_flow(httpx.Request("GET", "http://x"))).headers[
-                    "Authorization"
-                ]
-            }
+            return {"Authorization": next(basic.auth_flow(httpx.Request("GET", "http://x"))).headers["Authorization"]}
         return {}
 
 

@@ -68,9 +68,7 @@ def read_matrix(body: bytes, where: str) -> Matrix:
     """Read the answer to an instant query of a range selector. Raises Unavailable or Refused."""
     data, warnings = _data(body, where)
     if data.resultType != "matrix":
-        raise Refused(
-            f"answered a {data.resultType}, not raw samples", where=where, remedy="query a range selector"
-        )
+        raise Refused(f"answered a {data.resultType}, not raw samples", where=where, remedy="query a range selector")
     try:
         found = _MATRIX.decode(data.result)
         series = tuple(
@@ -112,9 +110,7 @@ def _read(body: bytes, where: str) -> _Answer:
     try:
         return _ANSWER.decode(body)
     except msgspec.MsgspecError as error:
-        raise Unavailable(
-            f"the answer is not Prometheus' JSON: {error}", where=where, remedy=_REMEDY
-        ) from error
+        raise Unavailable(f"the answer is not Prometheus' JSON: {error}", where=where, remedy=_REMEDY) from error
 
 
 def said_error(answer: _Answer, where: str) -> AdapterError | None:

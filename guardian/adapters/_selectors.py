@@ -197,9 +197,7 @@ class _Reader:
     def end(self) -> None:
         if self.at < len(self.text):
             rest = self.text[self.at :].strip()
-            raise self.error(
-                f"{rest!r} after the selector", "give the raw counter: no functions, ranges or arithmetic"
-            )
+            raise self.error(f"{rest!r} after the selector", "give the raw counter: no functions, ranges or arithmetic")
 
     def error(self, what: str, remedy: str) -> PolicyError:
         return PolicyError(f"selector {self.text!r}, column {self.at + 1}: {what}", remedy=remedy)

@@ -44,11 +44,7 @@ class Wanted:
     @property
     def complete(self) -> Selector:
         """The selector with the service's matcher."""
-        return (
-            self.selector
-            if self.own_service
-            else self.selector.plus([equal(self.labels.service, self.service)])
-        )
+        return self.selector if self.own_service else self.selector.plus([equal(self.labels.service, self.service)])
 
 
 def parts_of(sli: Sli) -> tuple[tuple[Part, str], ...]:

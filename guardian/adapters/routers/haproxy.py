@@ -26,6 +26,8 @@ LARGEST: Final = 256
 """HAProxy's largest weight."""
 CLOSE_ENOUGH: Final = 0.1
 """Relative error of a share that can still pass for the one ordered."""
+SAME: Final = 0.0005
+"""Shares closer than this are the same."""
 ANSWER_LIMIT: Final = 16 * 1024 * 1024
 DEADLINE: Final = Seconds(5.0)
 OPTIONS: Final = ("process", "backend", "stable", "canary")
@@ -88,10 +90,11 @@ def scaled(weight: Weight, *, stable: int, canary: int) -> tuple[int, int]:
         return 1, 0
     if weight >= 1.0:
         return 0, 1
+    odds = weight * stable / ((1.0 - weight) * canary)
     best = min(
-        ((s, max(1, min(LARGEST, round(weight * s * stable / ((1.0 - weight) * canary))))) for s in range(1, LARGEST + 1)),
+        ((one, max(1, min(LARGEST, round(one * odds)))) for one in range(1, LARGEST + 1)),
         key=lambda pair: (round(abs(share(pair[0] * stable, pair[1] * canary) - weight), 12), pair[0]),
-    )  # fmt: skip
+    )
     given = share(best[0] * stable, best[1] * canary)
     if abs(given - weight) > CLOSE_ENOUGH * min(weight, 1.0 - weight):
         raise Refused(
@@ -153,8 +156,8 @@ class HaproxyRouter:
         """Give both tracks their weights in one command; the answer must be empty. See Router."""
         name, process, servers = self._find(target)
         command = weights_command(servers, weight)
-        changes = abs(await self.accepted_weight(target) - weight) > 1e-9
-        if changes or (name, servers) not in self._before:
+        accepted = await self._accepted(process, servers)
+        if accepted is None or abs(accepted - weight) > SAME or (name, servers) not in self._before:
             self._before[name, servers] = await self._served(process, servers)
         answer = await ask(process, command)
         if answer:
@@ -163,16 +166,19 @@ class HaproxyRouter:
     async def accepted_weight(self, target: Target) -> Weight:
         """Return the share that the weights in force make. Raises Refused when all are 0."""
         _, process, servers = self._find(target)
+        accepted = await self._accepted(process, servers)
+        if accepted is None:
+            what = f"all weights of backend {servers.backend} are 0"
+            raise Refused(what, where=process.where, remedy="give stable a weight")
+        return accepted
+
+    async def _accepted(self, process: HaproxyProcess, servers: Servers) -> Weight | None:
         weights = {}
         for name in servers.all:
             server = f"{servers.backend}/{name}"
             weights[name] = read_weight(await ask(process, f"get weight {server}"), server, process.where)
         stable, canary = (sum(weights[name] for name in track) for track in (servers.stable, servers.canary))
-        if stable + canary == 0:
-            raise Refused(
-                f"all weights of backend {servers.backend} are 0", where=process.where, remedy="give stable a weight"
-            )
-        return Weight(share(stable, canary))
+        return Weight(share(stable, canary)) if stable + canary else None
 
     async def observed_share(self, target: Target) -> Share | None:
         """Return the canary's share of requests since the last change of weights seen here; None before any.

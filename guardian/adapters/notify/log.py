@@ -1,0 +1,15 @@
+"""Notices as log lines: what a person would be told, where the log goes. Repeats are written again."""
+
+from __future__ import annotations
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class LogNotifier:
+    """Notifier that writes to the log at level warning."""
+
+    async def notify(self, *, dedup: str, summary: str, body: str) -> None:
+        """Write the notice. See Notifier."""
+        _log.warning("notice", dedup=dedup, summary=summary, body=body)

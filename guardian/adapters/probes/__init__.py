@@ -1,0 +1,1 @@
+"""What asks once whether something answers as it should."""

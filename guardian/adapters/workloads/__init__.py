@@ -1,0 +1,1 @@
+"""What changes revisions and replicas."""
