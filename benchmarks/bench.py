@@ -22,9 +22,7 @@ from guardian.config.units import parse_share
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; leaves with exit code 2 on wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(speed.names())}"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(speed.names())}")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="figures of an earlier run (-o json)")
     parser.add_argument("--tolerance", type=parse_share, default="10%", help="a share: 10%%")

@@ -17,9 +17,7 @@ from benchmarks.cells import Campaign, Cell, Counts, JudgedClaim, Standing, over
 Json = dict[str, Any]
 
 
-def campaign_result(
-    campaign: Campaign, header: Header, cells: Sequence[Json], *, wall_seconds: float
-) -> Json:
+def campaign_result(campaign: Campaign, header: Header, cells: Sequence[Json], *, wall_seconds: float) -> Json:
     """The content of a result file. wall_seconds: of all sessions together."""
     return {
         "name": campaign.name,

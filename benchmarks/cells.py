@@ -58,9 +58,7 @@ class Counts:
         return Counts(
             runs=self.runs + other.runs,
             events={name: self.events.get(name, 0) + other.events.get(name, 0) for name in sorted(names)},
-            figures={
-                name: self.figures.get(name, ()) + other.figures.get(name, ()) for name in sorted(shown)
-            },
+            figures={name: self.figures.get(name, ()) + other.figures.get(name, ()) for name in sorted(shown)},
         )
 
 

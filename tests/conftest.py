@@ -11,9 +11,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["simulator.testing.plugin"]
 
 settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile(
-    "search", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("search", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 

@@ -47,9 +47,7 @@ HEAVY = {
 def loaded_after(statement: str) -> set[str]:
     """Top-level modules that a fresh interpreter has loaded after the statement."""
     show = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{statement}\n{show}"], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", f"{statement}\n{show}"], check=True, capture_output=True, text=True)
     return set(done.stdout.split())
 
 

@@ -59,9 +59,7 @@ def run(command: list[str], *, cwd: Path | None = None) -> str:
 
 def top_level(distribution: Distribution) -> set[str]:
     """Importable names that a distribution puts beside those of the others."""
-    first = {
-        file.parts[0] for file in distribution.files or () if file.suffix in {".py", ".so", ".pyi", ".typed"}
-    }
+    first = {file.parts[0] for file in distribution.files or () if file.suffix in {".py", ".so", ".pyi", ".typed"}}
     names = {name.partition(".")[0] for name in first}
     return {name for name in names if name.isidentifier() and name != "__pycache__"}
 
@@ -117,9 +115,7 @@ def test_a_clash_is_seen(tmp_path: Path, file: str) -> None:
     """A package, a namespace package or a single module: each would hide ours."""
     described = tmp_path / "other-1.0.dist-info"
     described.mkdir()
-    (described / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: other\nVersion: 1.0\n", encoding="utf-8"
-    )
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n", encoding="utf-8")
     (described / "RECORD").write_text(f"{file},,\nother/__init__.py,,\n", encoding="utf-8")
     name = file.partition("/")[0].removesuffix(".py")
     assert clashes(distributions(path=[str(tmp_path)])) == {name: "other"}

@@ -20,7 +20,5 @@ def load(name: str) -> Bench:
         raise LookupError(f"no bench {name!r}; there are: {', '.join(names())}")
     bench = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").BENCH
     if not isinstance(bench, Bench) or bench.name != name:
-        raise LookupError(
-            f"benchmarks/speed/{name.replace('-', '_')}.py: BENCH must be a Bench named {name!r}"
-        )
+        raise LookupError(f"benchmarks/speed/{name.replace('-', '_')}.py: BENCH must be a Bench named {name!r}")
     return bench

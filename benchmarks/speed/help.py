@@ -26,6 +26,4 @@ def processes() -> Iterator[Measures]:
     )
 
 
-BENCH: Final = Bench(
-    name="help", unit="s", better=Better.LOWER, reference="python importing typer", prepare=processes
-)
+BENCH: Final = Bench(name="help", unit="s", better=Better.LOWER, reference="python importing typer", prepare=processes)

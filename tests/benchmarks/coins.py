@@ -10,9 +10,7 @@ from benchmarks.cells import Campaign, Cell, Counts
 def coin(seed: int, runs: int, *, share: float) -> Counts:
     """Throw `runs` coins that show heads with this share."""
     heads = np.random.default_rng(seed).random(runs) < share
-    return Counts(
-        runs=runs, events={"heads": int(heads.sum())}, figures={"heads": tuple(heads.astype(float))}
-    )
+    return Counts(runs=runs, events={"heads": int(heads.sum())}, figures={"heads": tuple(heads.astype(float))})
 
 
 def cell(share: float, *, chunk: int = 500) -> Cell:

@@ -24,9 +24,7 @@ def scripted(ours: list[float], reference: list[float], order: list[str], *, rou
         yield Measures(ours=lambda: told("ours", ours), reference=lambda: told("reference", reference))
         order.append("close")
 
-    return Bench(
-        name="scripted", unit="x/s", better=Better.HIGHER, reference="bare", prepare=prepare, rounds=rounds
-    )
+    return Bench(name="scripted", unit="x/s", better=Better.HIGHER, reference="bare", prepare=prepare, rounds=rounds)
 
 
 def figure(ratio: float, *, better: Better = Better.HIGHER) -> Figure:

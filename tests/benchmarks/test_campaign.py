@@ -72,9 +72,7 @@ def test_a_stopped_campaign_goes_on_with_its_seed(place: Place, capsys: pytest.C
     """Chunks of the earlier session are used, even when a new commit would give another seed."""
     chosen = coins.campaign(0.3)
     folder = place(chosen)
-    header = Header(
-        name="coins", sources=environment.digest(chosen.sources), commit="abc", dirty=False, seed=7
-    )
+    header = Header(name="coins", sources=environment.digest(chosen.sources), commit="abc", dirty=False, seed=7)
     state = State.open(folder / "states" / "coins.jsonl", header, keep_seed=False)
     heads_only = Counts(runs=500, events={"heads": 500})
     for index in range(4):

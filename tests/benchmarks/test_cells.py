@@ -69,9 +69,7 @@ def test_a_decided_cell_asks_for_nothing(standing: Standing) -> None:
 def test_a_cell_needs_all_its_claims() -> None:
     """One claim beyond rejects; one open claim keeps the cell open."""
     cell = Cell(name="two", run=nothing_happens, at_most={"rare": 0.01, "common": 0.5})
-    standings = [
-        overall(judge(cell, Counts(runs=2_000, events={"rare": rare, "common": 10}))) for rare in (4, 20, 40)
-    ]
+    standings = [overall(judge(cell, Counts(runs=2_000, events={"rare": rare, "common": 10}))) for rare in (4, 20, 40)]
     assert standings == [Standing.ACCEPTED, Standing.UNDECIDED, Standing.REJECTED]
 
 
