@@ -87,7 +87,11 @@ def _lateness(run: Run, milestone: Milestone) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A scenario over its seeds. median, p95: seconds from onset to verdict (hold: in units of the deadline)."""
+    """A scenario over its seeds.
+
+    median, p95: seconds from onset to verdict (hold: in units of the deadline). hurt: failed requests of a
+    mean run.
+    """
 
     scenario: Scenario
     runs: int
@@ -97,7 +101,13 @@ class Summary:
     p95: float
     deadline: float
     bound: Seconds | None
+    hurt: float
     failures: tuple[str, ...] = field(default=())
+
+    @property
+    def right(self) -> int:
+        """Return how many runs came out right in time."""
+        return self.runs - self.wrong - self.late
 
     @property
     def passed(self) -> bool:
@@ -131,6 +141,7 @@ def summarise(scenario: Scenario, outcomes: Sequence[Outcome], *, bound: Seconds
         p95=p95 * deadline,
         deadline=deadline,
         bound=bound,
+        hurt=sum(one.run.harm.bad for one in outcomes) / max(len(outcomes), 1),
         failures=tuple(failures),
     )
 

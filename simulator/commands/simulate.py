@@ -1,0 +1,214 @@
+"""`guardian simulate`: play scenarios with ground truth against their policies, and say which come out right."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from guardian.cli.exits import ExitCode
+from guardian.cli.output import Output, Table, console, say, show, show_line
+from guardian.config.units import format_duration
+from guardian.errors import ScenarioError
+from simulator.bound import bound
+from simulator.library import find_all, library, load
+from simulator.outcome import CONFIDENCE, Outcome, Summary, summarise, upper_limit
+from simulator.scenario import LATE
+from simulator.sweep import Played, sweep
+
+FIRST_SEED: Final = 1
+ScenariosArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="SCENARIO..", help="files, folders, or names of shipped scenarios")
+]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="how many seeds of each, from 1 on")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="processes; default: one a core")]
+AllOption = Annotated[bool, typer.Option("--all", help="every shipped scenario")]
+ServeOption = Annotated[bool, typer.Option("--serve", help="serve one scenario as real HTTP pods with /metrics")]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="table, or one JSON object a run")]
+
+
+def simulate(
+    scenarios: ScenariosArgument = None,
+    every: AllOption = False,
+    seeds: SeedsOption = 20,
+    jobs: JobsOption = None,
+    serve: ServeOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Play scenarios with known outcome in virtual time; exit 3 when one does not come out right."""
+    files = _wanted(scenarios or [], every=every)
+    if serve:
+        _serve(files)
+        return
+    for file in files:
+        load(file)  # a mistake in the last file is told before an hour of runs
+    began = time.monotonic()
+    outcomes: dict[Path, list[Played]] = {file: [] for file in files}
+    with _progress(len(files) * seeds) as done:
+        wanted = range(FIRST_SEED, FIRST_SEED + seeds)
+        for played in sweep(files, seeds=wanted, jobs=jobs, naive=output is not Output.JSON, progress=done):
+            outcomes[played.file].append(played)
+            if output is Output.JSON:
+                show_line("SimulatedRun", line(played.guardian))
+    summaries = [_judged(file, played) for file, played in outcomes.items()]
+    if output is not Output.JSON:
+        table = _table(summaries, time.monotonic() - began)
+        show("Simulation", [_plain(guardian) for guardian, _ in summaries], output, tables=[table])
+    for guardian, _ in summaries:
+        for failure in guardian.failures:
+            say(f"{guardian.scenario.name} fails: {failure}", style="red")
+    raise typer.Exit(ExitCode.YES if all(guardian.passed for guardian, _ in summaries) else ExitCode.NO)
+
+
+def line(outcome: Outcome) -> dict[str, Any]:
+    """Return one run as it is printed: fields of CONTRACTS section 7, times in seconds after the traffic shift."""
+    run = outcome.run
+    return {
+        "scenario": run.scenario,
+        "seed": run.seed,
+        "verdict": run.verdict.value,
+        "decided_at": round(run.decided_at, 3),
+        "expected": outcome.expected.value,
+        "ok": outcome.ok,
+        "late": outcome.late,
+        "wrong": outcome.wrong,
+        "bad_requests": run.harm.bad,
+        "total_requests": run.harm.total,
+        "events": [
+            {"t": round(one.at, 3), "event": one.event, "guardrail": one.guardrail, "reason": one.reason}
+            for one in run.seen
+        ],
+    }
+
+
+def _serve(files: tuple[Path, ...]) -> None:
+    """Bring one scenario's pods up, say where they are, and follow the scenario until its end or Ctrl-C."""
+    from simulator.serve import serving  # noqa: PLC0415  brings HTTP along
+    from simulator.testing.run import current_run  # noqa: PLC0415
+
+    if len(files) != 1:
+        raise ScenarioError(f"--serve serves one scenario, {len(files)} were named", remedy="name one")
+    scenario = load(files[0])
+    with current_run() as owner, serving(scenario, run=owner) as live:
+        for pod in live.pods:
+            show_line("Pod", {"pod": pod.identity.pod, "track": pod.identity.track, "address": pod.address})
+        say(f"{scenario.name} runs for {format_duration(scenario.horizon)} from now; Ctrl-C ends it")
+        with suppress(KeyboardInterrupt):
+            live.play(until=scenario.horizon)
+
+
+def _wanted(names: list[str], *, every: bool) -> tuple[Path, ...]:
+    if every == bool(names):
+        raise ScenarioError(
+            "name the scenarios, or say --all", remedy=f"give files, folders or names: {', '.join(library())}"
+        )
+    return tuple(library().values()) if every else find_all(names)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on a terminal, nothing in a pipe."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import Progress  # noqa: PLC0415  only where somebody looks
+
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task("runs", total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+def _judged(file: Path, played: list[Played]) -> tuple[Summary, Summary | None]:
+    scenario = load(file)
+    naive = [one.naive for one in played if one.naive is not None]
+    least = bound(scenario)
+    ours = summarise(scenario, [one.guardian for one in played], bound=least)
+    return ours, summarise(scenario, naive, bound=least) if naive else None
+
+
+COLUMNS: Final = (
+    "scenario", "title", "expected", "right", "wrong (95 %)", "late", "median", "max", "95 % within", "bound",
+    "hurt", "naive right", "naive wrong", "naive hurt", "",
+)  # fmt: skip
+
+
+def _table(summaries: list[tuple[Summary, Summary | None]], took: float) -> Table:
+    runs = sum(guardian.runs for guardian, _ in summaries)
+    return Table(
+        columns=COLUMNS,
+        rows=[_row(guardian, naive) for guardian, naive in summaries],
+        notes=(
+            (
+                f"{runs} runs in {took:.1f} s. wrong: share, and its upper limit with {CONFIDENCE:.0%} confidence; "
+                f"late: after {LATE:g} x max or never."
+            ),
+            (
+                "median: from the onset of the harm to the verdict (hold: milestones, in units of their deadline). "
+                "bound: no test of the requests could be quicker on average."
+            ),
+            (
+                "hurt: requests that failed, per run. naive: errors over 1 % or p95 over 500 ms in more than 3 checks, "
+                "60 s apart, each over 5 min."
+            ),
+        ),
+    )
+
+
+def _row(guardian: Summary, naive: Summary | None) -> list[str]:
+    truth = guardian.scenario.spec.truth
+    timed = truth.within is not None
+    cells = [
+        guardian.scenario.name,
+        guardian.scenario.metadata.title,
+        truth.verdict.value,
+        _share(guardian.right, guardian.runs),
+        f"{_share(guardian.wrong, guardian.runs)} (<= {upper_limit(guardian.wrong, guardian.runs):.1%})",
+        _share(guardian.late, guardian.runs),
+        _time(guardian.median, timed=timed),
+        _time(guardian.deadline, timed=timed),
+        _time(guardian.p95, timed=timed),
+        "-" if guardian.bound is None else _time(guardian.bound, timed=True),
+        f"{guardian.hurt:,.0f}",
+    ]
+    if naive is not None:
+        cells += [_share(naive.right, naive.runs), _share(naive.wrong, naive.runs), f"{naive.hurt:,.0f}"]
+    else:
+        cells += ["-", "-", "-"]
+    return [*cells, "passes" if guardian.passed else "FAILS"]
+
+
+def _share(count: int, runs: int) -> str:
+    return f"{count}/{runs}"
+
+
+def _time(value: float, *, timed: bool) -> str:
+    if not math.isfinite(value):
+        return "never"
+    return format_duration(round(value)) if timed else f"{value:.2f}"
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    """Return a summary for YAML; null where something never happened."""
+
+    def number(value: float | None) -> float | None:
+        return value if value is not None and math.isfinite(value) else None
+
+    return {
+        "scenario": summary.scenario.name,
+        "runs": summary.runs,
+        "right": summary.right,
+        "wrong": summary.wrong,
+        "late": summary.late,
+        "median": number(summary.median),
+        "p95": number(summary.p95),
+        "bound": number(summary.bound),
+        "bad_requests": summary.hurt,
+        "passed": summary.passed,
+        "failures": list(summary.failures),
+    }

@@ -1,0 +1,78 @@
+"""Many seeds of many scenarios, in parallel processes: outcomes as they come, in a fixed order.
+
+Each process reads the scenario file itself; what comes back are plain outcomes. Does not judge a scenario.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from simulator.library import load
+from simulator.naive import run_naive
+from simulator.outcome import Outcome, compare
+from simulator.run import run
+
+CHUNK: Final = 5
+"""Seeds a process is given at once: few enough to show progress, enough to outweigh handing them over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """One seed of one scenario: by the guardian, and by the naive gate beside it (None: not asked for)."""
+
+    file: Path
+    seed: int
+    guardian: Outcome
+    naive: Outcome | None
+
+
+def sweep(
+    files: Sequence[Path],
+    *,
+    seeds: Sequence[int],
+    jobs: int | None = None,
+    naive: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[Played]:
+    """Yield every seed of every scenario, file by file and seed by seed, whichever process ends first.
+
+    jobs: processes; None for one a core. progress: is told how many runs have ended since it was told last.
+    """
+    chunks = [(file, tuple(seeds[at : at + CHUNK]), naive) for file in files for at in range(0, len(seeds), CHUNK)]
+    workers = min(jobs or len(os.sched_getaffinity(0)), len(chunks))
+    if workers <= 1:
+        for chunk in chunks:
+            yield from _told(play(*chunk), progress)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for played in pool.map(play, *zip(*chunks, strict=True)):
+            yield from _told(played, progress)
+
+
+def _told(played: list[Played], progress: Callable[[int], None]) -> list[Played]:
+    progress(len(played))
+    return played
+
+
+def play(file: Path, seeds: Sequence[int], naive: bool) -> list[Played]:  # noqa: FBT001 - called by a pool's map
+    """Play some seeds of one scenario in this process."""
+    scenario = _loaded(file)
+    return [
+        Played(
+            file=file,
+            seed=seed,
+            guardian=compare(scenario, run(scenario, seed)),
+            naive=compare(scenario, run_naive(scenario, seed)) if naive else None,
+        )
+        for seed in seeds
+    ]
+
+
+_loaded = lru_cache(maxsize=64)(load)
