@@ -150,7 +150,7 @@ class Inbox(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One decision in the journal. event: identity of its fact, if any. body: JSON (guardian.wire.entry).
+    """What was decided of one rollout ("": of none). event: identity of the fact, if any. body: guardian.wire.entry.
 
     seq: 0 before the journal has numbered it; then 1, 2, 3 without gaps.
     """
@@ -180,6 +180,10 @@ class Journal(Protocol):
 
     def read(self, *, after: int = 0, limit: int = 1000) -> Sequence[Row]:
         """Return up to `limit` durable rows after that seq, in order; safe to call in a thread."""
+        ...
+
+    def history(self, rollout: str, *, limit: int = 1000) -> Sequence[Row]:
+        """Return the newest durable rows of one rollout, oldest first; safe to call in a thread."""
         ...
 
     def notes(self, prefix: str = "") -> Mapping[str, bytes]:

@@ -1,6 +1,7 @@
 """Evidence written down beside the journal: at each verdict and step, else at most once in a while per rollout.
 
-A checkpoint replaces the one before; without one, evidence begins again with what the metric source still has.
+A checkpoint replaces the one before; without one, evidence begins again with what the metric source still
+has.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Collector:
         sources: Sources,
         equip: Equip,
         series: Callable[[SeriesKey], int],
-        give: Callable[[Observed | WeightRead], None],
+        give: Callable[[Observed | WeightRead], object],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:

@@ -1,7 +1,8 @@
 """From decisions to durable rows: what is journaled together, who is told when it is durable, what acts then.
 
-Law: journal, then act. The one exception is the safe direction: while the journal cannot write, effects of a
-rollback that wait for it are let go; what they did is read back and journaled later, or found after a restart.
+Law: journal, then act. The one exception is the safe direction: while the journal cannot write, effects of
+a rollback that wait for it are let go; what they did is read back and journaled later, or found after a
+restart.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guardian.core.effects import Effect
@@ -35,17 +36,21 @@ class Batch:
     then: list[Callable[[], None]] = field(default_factory=list)
     first: int = 0
 
-    def add(self, fact: Fact | None, decision: Decision, now: Instant) -> int | None:
-        """Add a decision; return the index of its row, None when there is nothing to journal."""
-        journaled = fact if isinstance(fact, Journaled) else None
+    def add(self, fact: Fact, decision: Decision, now: Instant) -> int:
+        """Add a decision: one row for each rollout in turn, the fact with the first; return the index of that one."""
+        first = len(self.rows)
         self.effects += decision.effects
-        if journaled is None and not decision.records:
-            return None
-        body = encode_entry(Entry(fact=journaled, records=decision.records))
-        event = event_of(fact)
-        self.rows.append(Row(at=now, rollout=rollout_of(fact, decision.records), event=event, body=body))
-        self.records.append(decision.records)
-        return len(self.rows) - 1
+        journaled = fact if isinstance(fact, Journaled) else None
+        parts = list(by_rollout(decision.records))
+        if journaled is not None and not parts:
+            parts = [(RolloutId(getattr(fact, "rollout", "")), ())]
+        for rollout, records in parts:
+            body = encode_entry(Entry(fact=journaled, records=records))
+            event = event_of(journaled)
+            self.rows.append(Row(at=now, rollout=rollout, event=event, body=body))
+            self.records.append(records)
+            journaled = None
+        return first
 
 
 def event_of(fact: Fact | None) -> EventRef | None:
@@ -53,13 +58,19 @@ def event_of(fact: Fact | None) -> EventRef | None:
     return getattr(fact, "event", None)
 
 
-def rollout_of(fact: Fact | None, records: Sequence[Record]) -> RolloutId:
-    """Return the rollout a decision is about: the first its records name, or the fact's; "" when none."""
+def by_rollout(records: Sequence[Record]) -> Iterator[tuple[RolloutId, tuple[Record, ...]]]:
+    """Yield records in their order, cut where the rollout changes; a record of none goes with what follows it."""
+    part: list[Record] = []
+    about = ""
     for record in records:
-        name = getattr(record, "rollout", None)
-        if name:
-            return RolloutId(name)
-    return RolloutId(getattr(fact, "rollout", ""))
+        name = getattr(record, "rollout", None) or ""
+        if about and name != about:
+            yield RolloutId(about), tuple(part)
+            part, about = [], ""
+        part.append(record)
+        about = about or name
+    if part:
+        yield RolloutId(about), tuple(part)
 
 
 class Committer:

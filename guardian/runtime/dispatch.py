@@ -1,7 +1,7 @@
 """Effects carried out beside the engine: bounded in number, in order within a rollout, rollbacks first.
 
-Each attempt has a deadline and ends as a fact. An effect that the world does not want any more (a rollback took its
-place) is cut short. Nothing is retried here: the core hands an effect out again.
+Each attempt has a deadline and ends as a fact. An effect that the world does not want any more (a rollback
+took its place) is cut short. Nothing is retried here: the core hands an effect out again.
 """
 
 from __future__ import annotations

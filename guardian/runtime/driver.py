@@ -1,7 +1,7 @@
 """The asyncio driver of the engine: waits, delivers, persists, hands out. Every conclusion is the engine's.
 
-Facts from outside come in batches; repeats are found in the journal before the engine sees them. While one batch
-becomes durable the next is concluded, so that the disk and the engine work at the same time.
+Facts from outside come in batches; repeats are found in the journal before the engine sees them. While one
+batch becomes durable the next is concluded, so that the disk and the engine work at the same time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from guardian.core import records as r
 from guardian.core.deploys import rollout_id
 from guardian.core.effects import Measure
-from guardian.core.engine import Decision, Engine
+from guardian.core.engine import Engine
 from guardian.core.facts import DeployRequested, Fact, Woke
 from guardian.core.model import EventRef, Instant, RolloutId, Seconds
 from guardian.errors import CommandError
@@ -106,7 +106,7 @@ class Driver:
     def _conclude(self, own: list[Fact], letters: list[Letter]) -> None:
         now, batch = self._clock.now(), Batch()
         for fact in own:
-            self._receive(fact, now, batch)
+            batch.add(fact, self._engine.receive(fact, now), now)
         refs = [ref for letter in letters for ref in map(event_of, letter.facts) if ref is not None]
         stored = self._committer.stored(refs)
         mine: dict[EventRef, int] = {}
@@ -129,17 +129,12 @@ class Driver:
             if ref in self._committer.in_flight:
                 earlier, index = self._committer.in_flight[ref]
                 return _Answer(new=False, batch=earlier, index=index, rollout=rollout)
-        decision = self._receive(fact, now, batch)
-        index = len(batch.rows) - 1
+        decision = self._engine.receive(fact, now)
+        index = batch.add(fact, decision, now)
         if ref is not None:
             mine[ref] = index
-        about = batch.rows[index].rollout if batch.rows else ""
-        return _Answer(new=True, batch=batch, index=index, rollout=RolloutId(about) or None, refusal=decision.refusal)
-
-    def _receive(self, fact: Fact, now: Instant, batch: Batch) -> Decision:
-        decision = self._engine.receive(fact, now)
-        batch.add(fact, decision, now)
-        return decision
+        about = RolloutId(batch.rows[index].rollout) if len(batch.rows) > index else None
+        return _Answer(new=True, batch=batch, index=index, rollout=about or None, refusal=decision.refusal)
 
     def _commit(self, batch: Batch) -> None:
         """Store the batch, with the evidence its verdicts rest on; wake earlier when it asks for that."""
@@ -184,7 +179,8 @@ class Driver:
         if asked:
             await asyncio.wait(asked, timeout=_PATIENCE)
         began, now, batch = perf_counter(), self._clock.now(), Batch()
-        self._receive(Woke(), now, batch)
+        woke = Woke()
+        batch.add(woke, self._engine.receive(woke, now), now)
         batch.notes.update(self._checkpoints.due(map(RolloutId, looked), now=now))
         self._commit(batch)
         self._telemetry.looks.observe(perf_counter() - began)

@@ -1,7 +1,7 @@
 """Messages of a broker to facts: decoded here, never by the client, so that one bad message blocks nobody.
 
-A message is done (its offset committed) only when the journal holds what followed from it, or the dead-letter topic
-holds the message. The next messages are decoded while these become durable.
+A message is done (its offset committed) only when the journal holds what followed from it, or the
+dead-letter topic holds the message. The next messages are decoded while these become durable.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Decision events to their sinks, read off the journal after each sink's cursor. A sink that is down holds only itself.
 
-Delivery is at least once: after a crash some events are sent again, byte for byte the same, under the same id.
+Delivery is at least once: after a crash some events are sent again, byte for byte the same, under the same
+id.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ class Recovered:
 async def recover(journal: Journal) -> Recovered:
     """Read the whole journal.
 
-    Raises JournalError for a row that does not read, IllegalTransition for one that does not fit those before it.
+    Raises JournalError for a row that does not read, IllegalTransition for one that does not fit those
+    before it.
     """
     cursors = _cursors(journal)
     world, head = World(), 0

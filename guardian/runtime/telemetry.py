@@ -107,6 +107,10 @@ class Telemetry:
             child = self._took[kind, new] = self.taken.labels(kind, "yes" if new else "no")
         child.inc()
 
+    def refuse(self, way: str, reason: str) -> None:
+        """Count something that could not be taken."""
+        self.refused.labels(way, reason).inc()
+
     def render(self) -> bytes:
         """Return all of it as Prometheus reads it."""
         return generate_latest(self.registry)

@@ -58,6 +58,9 @@ class MemoryJournal:
     def read(self, *, after: int = 0, limit: int = 1000) -> Sequence[Row]:
         return self._rows[after : after + limit]
 
+    def history(self, rollout: str, *, limit: int = 1000) -> Sequence[Row]:
+        return [row for row in self._rows if row.rollout == rollout][-limit:]
+
     def notes(self, prefix: str = "") -> Mapping[str, bytes]:
         return {name: value for name, value in self._notes.items() if name.startswith(prefix)}
 

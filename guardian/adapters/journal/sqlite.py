@@ -31,6 +31,7 @@ CREATE TABLE journal (
   body TEXT NOT NULL, chain BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX journal_event ON journal (source, event) WHERE source IS NOT NULL;
+CREATE INDEX journal_rollout ON journal (rollout);
 CREATE TABLE note (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 _MOST_ROWS: Final = 2_000  # of one transaction: some 50 ms of writing
@@ -103,9 +104,16 @@ class SqliteJournal:
         return {EventRef(source=source, id=name): seq for source, name, seq in found}
 
     def read(self, *, after: int = 0, limit: int = 1000) -> Sequence[Row]:
-        query = "SELECT seq, at, rollout, source, event, body FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
+        return self._rows("seq > ? ORDER BY seq LIMIT ?", (after, limit))
+
+    def history(self, rollout: str, *, limit: int = 1000) -> Sequence[Row]:
+        newest = self._rows("rollout = ? ORDER BY seq DESC LIMIT ?", (rollout, limit))
+        return newest[::-1]
+
+    def _rows(self, which: str, values: tuple[Any, ...]) -> list[Row]:
+        query = f"SELECT seq, at, rollout, source, event, body FROM journal WHERE {which}"  # noqa: S608  our own text
         with self._reading, translated(self._path):
-            found = self._read.execute(query, (after, limit)).fetchall()
+            found = self._read.execute(query, values).fetchall()
         return [_row(*columns) for columns in found]
 
     def notes(self, prefix: str = "") -> Mapping[str, bytes]:
