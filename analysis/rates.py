@@ -75,5 +75,5 @@ def bucket_counts(cumulative: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     [[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]
     """
     each = np.diff(cumulative, axis=1, prepend=0.0)
-    sound = np.isfinite(cumulative).all(axis=1) & (each >= 0).all(axis=1)
+    sound = np.asarray(np.isfinite(cumulative).all(axis=1) & (each >= 0).all(axis=1))
     return np.where(sound[:, None], each, 0.0), sound

@@ -31,8 +31,9 @@ class Reading:
     """One tick as a test sees it; all arrays of float64, nothing is NaN.
 
     harm: (C, K) gain of each alternative on "at the rollback margin". safe: (C, P) gain of "healthy" on "at the
-    promote margin". score: (C, D) canary labels beyond those expected at the rollback margin. harm_information, safe_information: (C, D) variance of the score at that margin. lean: (C, D) how far the score moves when a whole
-    track is worse by one unit of the direction.
+    promote margin". score: (C, D) canary labels beyond those expected at the rollback margin.
+    harm_information, safe_information: (C, D) variance of the score at that margin. lean: (C, D) how far the score
+    moves when a whole track is worse by one unit of the direction.
     """
 
     harm: Floats

@@ -7,7 +7,7 @@ Two numbers, and the smaller one counts:
               marginal likelihoods, Gaussian in the score. Measured, not proved.
 The minimum keeps the first claim and usually has the second.
 
-Source: Robbins 1970 (mixtures); Howard et al. 2021; marginal likelihood ratios under random effects: docs/statistics.md.
+Source: Robbins 1970 (mixtures); Howard et al. 2021; random effects: docs/statistics.md.
 """
 
 from __future__ import annotations

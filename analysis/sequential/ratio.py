@@ -60,7 +60,8 @@ def lower_rate(bad: Floats, requests: Floats, z: float = 1.64) -> Floats:
     """
     least = np.maximum(bad, 0.35)
     bound = least * np.maximum(1.0 - 1.0 / (9.0 * least) - z / (3.0 * np.sqrt(least)), 0.0) ** 3
-    return np.divide(np.maximum(bound, 0.35), requests, out=np.zeros_like(bound), where=requests > 0)
+    rate: Floats = np.divide(np.maximum(bound, 0.35), requests, out=np.zeros_like(bound), where=requests > 0)
+    return rate
 
 
 def upper_rate(bad: Floats, requests: Floats, z: float = 1.64) -> Floats:

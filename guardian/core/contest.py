@@ -165,5 +165,5 @@ class Contest:
         return self.panel.safe(cells)
 
     def unrest(self, cells: Ints) -> Floats:
-        """Largest log evidence (C,) of a single start and alternative: has something begun lately?"""
+        """Largest log evidence (C,) of a single start and alternative: whether something began lately."""
         return self.panel.unrest(cells)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class Offline:
         tick = np.cumsum(fresh | np.concatenate(([True], time[1:] != time[:-1])))
         first = np.flatnonzero(fresh)
         sizes = np.diff(np.append(first, len(order)))
-        rank = tick - np.repeat(tick[first], sizes)
+        rank: Ints = tick - np.repeat(tick[first], sizes)
         final = np.repeat(tick[np.append(first[1:], len(order)) - 1], sizes)
         held = np.zeros(len(order), dtype=np.bool_) if last else tick == final
         ready = rows.rows(order[~held])
@@ -103,7 +104,7 @@ class Offline:
             numbers = self._rows.numbers(ready)
             by_rank = np.argsort(rank, kind="stable")
             cuts = np.searchsorted(rank[by_rank], np.arange(int(rank.max()) + 2))
-            for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+            for begin, end in pairwise(cuts):
                 part = by_rank[begin:end]
                 self._one_tick(ready.rows(part), numbers[part])
         return rows.rows(order[held]) if held.any() else None
@@ -189,7 +190,7 @@ class Offline:
     def _missing(self, arm: int, last: float) -> bool:
         contest, cell = self._roster.place(arm)
         state, cells = self._roster.contests[contest], np.array([cell])
-        now, tick = np.array([last]), state and self._roster.contests[contest].tick(np.array([cell]))
+        now, tick = np.array([last]), state.tick(cells)
         canary = silent(state.cells["canary_last"][cells], now, tick)[0] or np.isnan(state.cells["canary_seen"][cell])
         never = np.isnan(state.cells["stable_seen"][cell])
         return bool(canary or never or state.idle(cells, now)[0])

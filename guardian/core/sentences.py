@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from analysis.sequential.base import Floats
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from guardian.core.contest import Contest
 from guardian.core.model import Verdict
@@ -58,7 +59,7 @@ class Finding:
         )  # fmt: skip
 
 
-def _bucket_bound(counts: np.ndarray[tuple[int], np.dtype[np.float64]], bounds: tuple[float, ...], level: float) -> float:
+def _bucket_bound(counts: Floats, bounds: tuple[float, ...], level: float) -> float:
     total = counts.sum()
     if total <= 0:
         return float("nan")

@@ -1,0 +1,102 @@
+"""`guardian judge`: verdicts on recorded samples, without a daemon."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from guardian.adapters.samples.tables import Samples
+from guardian.cli.exits import of_verdict
+from guardian.cli.output import SCREEN
+from guardian.config.policy import load_policy
+from guardian.core.offline import Offline, OfflineVerdict
+from guardian.core.samples import Batch
+from guardian.errors import SamplesError
+
+SamplesArgument = Annotated[list[Path], typer.Argument(metavar="SAMPLES..", help="CSV or Parquet files, sorted by t")]
+PolicyOption = Annotated[Path, typer.Option("--policy", metavar="POLICY", help="policy whose margins and risk decide")]
+VerdictsOption = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="where the verdicts go, JSON lines; default: stdout")
+]
+ExitOption = Annotated[bool, typer.Option("--exit-verdict", help="answer with the exit code; one rollout in the file")]
+
+
+def judge(
+    samples: SamplesArgument, policy: PolicyOption, output: VerdictsOption = None, exit_verdict: ExitOption = False
+) -> None:
+    """Judge recorded samples: one verdict a rollout, with no look-ahead."""
+    with verdict_file(output, inputs=[*samples, policy]) as write:
+        reader = Samples(samples)
+        court = Offline(load_policy(policy), rollouts=reader.rollouts, metrics=reader.metrics)
+        for batch in shown(reader):
+            court.take(batch)
+        verdicts = court.finish()
+        if exit_verdict and len(verdicts) != 1:
+            raise SamplesError(
+                f"hold {len(verdicts)} rollouts where --exit-verdict wants one",
+                where=", ".join(map(str, samples)), remedy="leave --exit-verdict out, or split the file",
+            )  # fmt: skip
+        write(verdicts)
+    if exit_verdict:
+        raise typer.Exit(of_verdict(verdicts[0].verdict))
+
+
+class _Writer:
+    """Writes verdicts once they are all there: after an error there is no output file, not even an old one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def __call__(self, verdicts: Iterable[OfflineVerdict]) -> None:
+        lines = [msgspec.json.encode(verdict) for verdict in verdicts]
+        text = b"".join(line + b"\n" for line in lines)
+        if self._path is None:
+            sys.stdout.buffer.write(text)
+            sys.stdout.buffer.flush()
+        elif self._path.exists():  # a device or a pipe: what was a file is gone by now
+            with self._path.open("wb") as stream:
+                stream.write(text)
+        else:
+            part = self._path.with_name(self._path.name + ".part")
+            part.write_bytes(text)
+            part.replace(self._path)
+
+
+@contextmanager
+def verdict_file(path: Path | None, *, inputs: Iterable[Path]) -> Iterator[_Writer]:
+    """Give a writer for the verdicts. Raises SamplesError where the file cannot be written or is an input."""
+    if path is not None and any(path.exists() and each.exists() and path.samefile(each) for each in inputs):
+        raise SamplesError("is an input of this command too", where=str(path), remedy="name another output file")
+    try:
+        if path is not None:
+            if not path.resolve().parent.is_dir():
+                raise SamplesError("is in a folder that does not exist", where=str(path), remedy="make the folder")
+            if path.is_file():
+                path.unlink()
+        yield _Writer(path)
+    except OSError as cause:
+        raise SamplesError(
+            f"cannot be written: {cause.strerror}", where=str(path), remedy="check the path and its rights"
+        ) from cause
+
+
+def shown(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, with a count of rows on a terminal and none in a pipe."""
+    if not sys.stderr.isatty() or SCREEN.quiet:
+        yield from batches
+        return
+    from rich.console import Console  # noqa: PLC0415  costs as much as a small file takes
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} rows judged"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True, no_color=not SCREEN.color), transient=True) as progress:
+        task = progress.add_task("rows", total=None)
+        for batch in batches:
+            yield batch
+            progress.advance(task, len(batch))
