@@ -18,7 +18,7 @@ from guardian.core.offline_rows import RowReader
 from guardian.core.policy import CountSli, GaugeSli, Policy
 from guardian.core.roster import TRACE, Roster, combine
 from guardian.core.samples import Batch
-from guardian.core.sentences import Finding, sentence
+from guardian.core.offline_words import Finding, sentence
 from guardian.core.verdicts import Trace, promotes, rolls_back, silent, uneasy
 from guardian.errors import PolicyError
 

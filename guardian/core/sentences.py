@@ -1,115 +1,103 @@
-"""One sentence that says what the evidence of one guardrail is, what it rests on, and what it does not promise."""
+"""Numbers as an operator reads them. Shared by reasons in records and by explain()."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
-
-import numpy as np
-
-from analysis.sequential.base import Floats
-from analysis.sequential.latency import LatencyTest, moved_quantile
-from guardian.core.contest import Contest
-from guardian.core.model import Verdict
-from guardian.core.policy import Guardrail
-
-QUANTILE = 0.95
+from guardian.core import records as r
+from guardian.core.looks import GuardrailLook, Look, Side, evidence
+from guardian.core.model import Instant, Seconds
+from guardian.core.policy import Guardrail, HistogramSli, RatioSli
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What is known of one guardrail when a verdict is put into words; levels are error shares or seconds."""
+def share(value: float) -> str:
+    """Format a share.
 
-    name: str
-    unit: str
-    canary_level: float
-    stable_level: float
-    canary_requests: float
-    stable_requests: float
-    elapsed: float
-    evidence: float
-    calibrated: bool
-    pods: int
-    moved: float
-
-    @classmethod
-    def absent(cls, name: str) -> Self:
-        """Nothing at all is known: no guardrail takes part."""
-        return cls(
-            name=name, unit="", canary_level=np.nan, stable_level=np.nan, canary_requests=0.0, stable_requests=0.0,
-            elapsed=0.0, evidence=0.0, calibrated=False, pods=0, moved=np.nan,
-        )  # fmt: skip
-
-    @classmethod
-    def of(cls, guardrail: Guardrail, contest: Contest, cell: int, *, evidence: float, elapsed: float) -> Self:
-        """What a contest knows of one cell."""
-        totals = contest.panel.cells["totals"][cell]
-        canary, stable = (contest.test.requests(totals[side]) for side in (0, 1))
-        moved, levels = np.nan, [np.nan, np.nan]
-        if isinstance(contest.test, LatencyTest):
-            moved = float(moved_quantile(totals[:1], totals[1:], contest.bounds)[0])
-            levels = [_bucket_bound(side, contest.bounds, QUANTILE if np.isnan(moved) else moved) for side in totals]
-        else:
-            levels = [float(side[1] / side[0]) if side[0] > 0 else np.nan for side in totals]
-        return cls(
-            name=guardrail.name, unit="seconds" if contest.bounds else "share", canary_level=levels[0],
-            stable_level=levels[1], canary_requests=float(canary), stable_requests=float(stable), elapsed=elapsed,
-            evidence=evidence, calibrated=bool(contest.panel.calibrated(np.array([cell]))[0]),
-            pods=int(contest.panel.noise.cells["pods"][cell]), moved=moved,
-        )  # fmt: skip
+    >>> share(0.019), share(0.1), share(0.00012), share(1.0)
+    ('1.9%', '10%', '0.012%', '100%')
+    """
+    return f"{100.0 * value:.3g}%"
 
 
-def _bucket_bound(counts: Floats, bounds: tuple[float, ...], level: float) -> float:
-    total = counts.sum()
-    if total <= 0:
-        return float("nan")
-    return bounds[min(int(np.searchsorted(np.cumsum(counts), level * total)), len(bounds) - 1)]
+def duration(seconds: float) -> str:
+    """Format a length of time by its two largest units.
+
+    >>> duration(42), duration(372), duration(5400)
+    ('42s', '6m12s', '1h30m')
+    """
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m" if minutes else f"{hours}h"
+    if minutes:
+        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
+    return f"{rest}s"
 
 
-def sentence(verdict: Verdict, finding: Finding) -> str:
-    """Say a verdict in one sentence or two, for an operator."""
-    if verdict is Verdict.ROLLBACK:
-        what = f"'{finding.name}' is worse than the rollback margin allows: {_levels(finding)}"
-        return f"{what}. {_promise(finding)}"
-    if verdict is Verdict.PROMOTE:
-        what = f"every guardrail is shown to be within its promote margin; the weakest is '{finding.name}'"
-        return f"{what}: {_levels(finding)}. Evidence {finding.evidence:.1f}{_caveat(finding)}."
-    if verdict is Verdict.HOLD:
-        what = f"neither worse nor shown to be within the margin; closest to a rollback is '{finding.name}'"
-        return f"{what}: {_levels(finding)}. Rollback evidence {finding.evidence:.2g}{_caveat(finding)}."
-    if not finding.unit:
-        return (
-            "no guardrail of the policy has stable rows before the canary's first traffic (t <= 0): nothing to "
-            "compare with; check the metric names and the history"
-        )
-    return (
-        f"'{finding.name}' has no recent rows with requests on both tracks ({_requests(finding)}): data missing or "
-        "unusable; check that the canary still reports it"
+def latency(seconds: float) -> str:
+    """Format a latency.
+
+    >>> latency(0.1234), latency(2.5)
+    ('123ms', '2.5s')
+    """
+    return f"{1000.0 * seconds:.3g}ms" if seconds < 1.0 else f"{seconds:.3g}s"
+
+
+def level(guardrail: Guardrail, value: float | None) -> str:
+    """Format a track's level in the guardrail's own terms."""
+    if value is None:
+        return "no data"
+    if isinstance(guardrail.sli, RatioSli):
+        return share(value)
+    if isinstance(guardrail.sli, HistogramSli):
+        return latency(value)
+    return f"{value:.4g}"
+
+
+def note(side: Side) -> r.SideNote:
+    """Return the part of a side that is journaled."""
+    return r.SideNote(requests=side.requests, bad=side.bad, level=side.level)
+
+
+def evidence_note(look: Look, name: str) -> r.Evidence:
+    """Return the evidence of one guardrail as it is journaled; `harm` is the one combined over guardrails."""
+    at = look.of(name)
+    began = look.began if look.began is not None else look.at
+    return r.Evidence(
+        guardrail=name,
+        harm=evidence(look.log_harm),
+        safe=evidence(at.log_safe),
+        canary=note(at.canary),
+        stable=note(at.stable),
+        lasted=Seconds(max(0.0, look.at - began)),
+        calibrated=at.calibrated,
+        moved=at.moved,
     )
 
 
-def _levels(finding: Finding) -> str:
-    if finding.unit == "share":
-        seen = f"{finding.canary_level:.3%} against {finding.stable_level:.3%}"
-    else:
-        level = QUANTILE if np.isnan(finding.moved) else finding.moved
-        seen = f"{level:.4g}-quantile up to {finding.canary_level:g} s against {finding.stable_level:g} s"
-        seen += "" if np.isnan(finding.moved) else " (it moved most)"
-    return f"{seen}, {_requests(finding)}, {finding.elapsed / 60.0:.1f} min"
+def comparison(guardrail: Guardrail, at: GuardrailLook, lasted: float) -> str:
+    """Say what both tracks did: level against level, requests, time."""
+    moved = f" (most at the {share(at.moved)} quantile)" if at.moved else ""
+    return (
+        f"{level(guardrail, at.canary.level)} against {level(guardrail, at.stable.level)}{moved}, "
+        f"{at.canary.requests:,.0f} canary requests, {duration(lasted)}"
+    )
 
 
-def _requests(finding: Finding) -> str:
-    return f"{finding.canary_requests:,.0f} canary and {finding.stable_requests:,.0f} stable requests"
+def rollback_sentence(service: str, revision: str, guardrail: Guardrail, look: Look) -> str:
+    """Say why the evidence rolls back (STATISTICS section 6): never promises more than was proved or measured."""
+    at = look.of(guardrail.name)
+    lasted = look.at - (look.began if look.began is not None else look.at)
+    value = evidence(look.log_harm)
+    worse = "is slower" if isinstance(guardrail.sli, HistogramSli) else "fails more"
+    text = (
+        f"{service} {revision} {worse} than the margin of '{guardrail.name}' allows: "
+        f"{comparison(guardrail, at, lasted)}. Evidence {value:,.0f}: a healthy release reaches this in at most "
+        f"1 of {value:,.0f} if requests are independent"
+    )
+    if at.calibrated:
+        return text + ", corrected for how much stable pods were seen to differ"
+    return text + "; uncalibrated: too little history to see how much equal pods differ"
 
 
-def _promise(finding: Finding) -> str:
-    chance = f"Evidence {finding.evidence:.0f}: a healthy release reaches this in at most 1 of {finding.evidence:.0f}"
-    return f"{chance} if requests are independent{_caveat(finding)}."
-
-
-def _caveat(finding: Finding) -> str:
-    if finding.calibrated:
-        return f", corrected for what {finding.pods} stable pods differ"
-    if finding.pods < 2:
-        return "; uncalibrated: with a single stable series the difference between equal pods is assumed, not measured"
-    return "; uncalibrated: less than 30 min of stable history"
+def silence(since: Instant | None, now: Instant) -> str:
+    """Say how long nothing came."""
+    return "yet" if since is None else f"for {duration(now - since)}"

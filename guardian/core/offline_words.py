@@ -1,0 +1,115 @@
+"""One sentence that says what the evidence of one guardrail is, what it rests on, and what it does not promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from analysis.sequential.base import Floats
+from analysis.sequential.latency import LatencyTest, moved_quantile
+from guardian.core.contest import Contest
+from guardian.core.model import Verdict
+from guardian.core.policy import Guardrail
+
+QUANTILE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is known of one guardrail when a verdict is put into words; levels are error shares or seconds."""
+
+    name: str
+    unit: str
+    canary_level: float
+    stable_level: float
+    canary_requests: float
+    stable_requests: float
+    elapsed: float
+    evidence: float
+    calibrated: bool
+    pods: int
+    moved: float
+
+    @classmethod
+    def absent(cls, name: str) -> Self:
+        """Nothing at all is known: no guardrail takes part."""
+        return cls(
+            name=name, unit="", canary_level=np.nan, stable_level=np.nan, canary_requests=0.0, stable_requests=0.0,
+            elapsed=0.0, evidence=0.0, calibrated=False, pods=0, moved=np.nan,
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, guardrail: Guardrail, contest: Contest, cell: int, *, evidence: float, elapsed: float) -> Self:
+        """What a contest knows of one cell."""
+        totals = contest.panel.cells["totals"][cell]
+        canary, stable = (contest.test.requests(totals[side]) for side in (0, 1))
+        moved, levels = np.nan, [np.nan, np.nan]
+        if isinstance(contest.test, LatencyTest):
+            moved = float(moved_quantile(totals[:1], totals[1:], contest.bounds)[0])
+            levels = [_bucket_bound(side, contest.bounds, QUANTILE if np.isnan(moved) else moved) for side in totals]
+        else:
+            levels = [float(side[1] / side[0]) if side[0] > 0 else np.nan for side in totals]
+        return cls(
+            name=guardrail.name, unit="seconds" if contest.bounds else "share", canary_level=levels[0],
+            stable_level=levels[1], canary_requests=float(canary), stable_requests=float(stable), elapsed=elapsed,
+            evidence=evidence, calibrated=bool(contest.panel.calibrated(np.array([cell]))[0]),
+            pods=int(contest.panel.noise.cells["pods"][cell]), moved=moved,
+        )  # fmt: skip
+
+
+def _bucket_bound(counts: Floats, bounds: tuple[float, ...], level: float) -> float:
+    total = counts.sum()
+    if total <= 0:
+        return float("nan")
+    return bounds[min(int(np.searchsorted(np.cumsum(counts), level * total)), len(bounds) - 1)]
+
+
+def sentence(verdict: Verdict, finding: Finding) -> str:
+    """Say a verdict in one sentence or two, for an operator."""
+    if verdict is Verdict.ROLLBACK:
+        what = f"'{finding.name}' is worse than the rollback margin allows: {_levels(finding)}"
+        return f"{what}. {_promise(finding)}"
+    if verdict is Verdict.PROMOTE:
+        what = f"every guardrail is shown to be within its promote margin; the weakest is '{finding.name}'"
+        return f"{what}: {_levels(finding)}. Evidence {finding.evidence:.1f}{_caveat(finding)}."
+    if verdict is Verdict.HOLD:
+        what = f"neither worse nor shown to be within the margin; closest to a rollback is '{finding.name}'"
+        return f"{what}: {_levels(finding)}. Rollback evidence {finding.evidence:.2g}{_caveat(finding)}."
+    if not finding.unit:
+        return (
+            "no guardrail of the policy has stable rows before the canary's first traffic (t <= 0): nothing to "
+            "compare with; check the metric names and the history"
+        )
+    return (
+        f"'{finding.name}' has no recent rows with requests on both tracks ({_requests(finding)}): data missing or "
+        "unusable; check that the canary still reports it"
+    )
+
+
+def _levels(finding: Finding) -> str:
+    if finding.unit == "share":
+        seen = f"{finding.canary_level:.3%} against {finding.stable_level:.3%}"
+    else:
+        level = QUANTILE if np.isnan(finding.moved) else finding.moved
+        seen = f"{level:.4g}-quantile up to {finding.canary_level:g} s against {finding.stable_level:g} s"
+        seen += "" if np.isnan(finding.moved) else " (it moved most)"
+    return f"{seen}, {_requests(finding)}, {finding.elapsed / 60.0:.1f} min"
+
+
+def _requests(finding: Finding) -> str:
+    return f"{finding.canary_requests:,.0f} canary and {finding.stable_requests:,.0f} stable requests"
+
+
+def _promise(finding: Finding) -> str:
+    chance = f"Evidence {finding.evidence:.0f}: a healthy release reaches this in at most 1 of {finding.evidence:.0f}"
+    return f"{chance} if requests are independent{_caveat(finding)}."
+
+
+def _caveat(finding: Finding) -> str:
+    if finding.calibrated:
+        return f", corrected for what {finding.pods} stable pods differ"
+    if finding.pods < 2:
+        return "; uncalibrated: with a single stable series the difference between equal pods is assumed, not measured"
+    return "; uncalibrated: less than 30 min of stable history"
