@@ -14,8 +14,7 @@ from guardian.core.policy import Compare, Margin
 
 RATIO: Final = Compare(rollback=Margin(relative=1.05, absolute=5e-5), promote=Margin(relative=1.5, absolute=5e-4))
 HISTOGRAM: Final = Compare(rollback=Margin(relative=1.02), promote=Margin(relative=1.15))
-LEVEL: Final = Compare(rollback=Margin(relative=1.1), promote=Margin(relative=1.25))
-DEFAULTS: Final = {"ratio": RATIO, "histogram": HISTOGRAM, "gauge": LEVEL, "count": LEVEL}
+DEFAULTS: Final = {"ratio": RATIO, "histogram": HISTOGRAM}
 """Margins where a policy names none, by kind of SLI."""
 
 

@@ -116,13 +116,21 @@ def _text(
     if kind in {"literal_error", "enum"}:
         allowed = _properties_enum(schema, path) or [str(context.get("expected", ""))]
         return f"{name}: {_shown(details['input'])} is not allowed", hint(str(details["input"]), allowed)
-    return f"{name or last}: {_plain_message(details)}", _remedy(kind, schema, path)
-
-
-def _plain_message(details: ErrorDetails) -> str:
     shown = _shown(details["input"])
-    wanted = _WANTED.get(details["type"])
-    return f"{shown} is not {wanted}" if wanted else f"{shown}: {details['msg']}"
+    if (bound := _BOUNDS.get(kind)) is not None:
+        sign, words = bound
+        return f"{name}: {shown} is not allowed", f"write {words} {context[sign]:g}"
+    wanted = _WANTED.get(kind)
+    what = f"{shown} is not {wanted}" if wanted else f"{shown}: {details['msg']}"
+    return f"{name or last}: {what}", _remedy(kind, schema, path)
+
+
+_BOUNDS: Final[dict[str, tuple[str, str]]] = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 _WANTED: Final[dict[str, str]] = {

@@ -15,8 +15,6 @@ from guardian.config.selectors import Selector
 from guardian.core.model import Seconds
 from guardian.core.policy import (
     Compare,
-    CountSli,
-    GaugeSli,
     Guardrail,
     HistogramSli,
     Objective,
@@ -47,41 +45,24 @@ class HistogramConfig(Section):
         return HistogramSli(buckets=self.buckets)
 
 
-class GaugeConfig(Section):
-    """A level, such as memory or queue length."""
-
-    value: Selector
-
-    def to_core(self) -> Sli:
-        """Return the SLI as the core reads it."""
-        return GaugeSli(value=self.value)
-
-
-class CountConfig(Section):
-    """Events without denominator, such as logins or orders: a counter."""
-
-    events: Selector
-
-    def to_core(self) -> Sli:
-        """Return the SLI as the core reads it."""
-        return CountSli(events=self.events)
-
-
 class SliConfig(Section):
     """What is measured: exactly one kind."""
 
     ratio: RatioConfig | None = None
     histogram: HistogramConfig | None = None
-    gauge: GaugeConfig | None = None
-    count: CountConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _has_one_kind(cls, value: Any) -> Any:
-        if isinstance(value, dict) and len(cls.model_fields.keys() & value.keys()) != 1:
-            if value.keys() - cls.model_fields.keys():
-                return value  # the unknown key is the better complaint
-            raise complaint("needs exactly one kind", f"write one of {', '.join(cls.model_fields)}")
+        if not isinstance(value, dict):
+            return value
+        kinds = cls.model_fields.keys()
+        for name in ("gauge", "count"):
+            if name in value:
+                what = f"this version cannot judge a {name}"
+                raise complaint(what, f"measure it as one of {', '.join(kinds)}", at=(name,))
+        if not value.keys() - kinds and len(value) != 1:
+            raise complaint("needs exactly one kind", f"write one of {', '.join(kinds)}")
         return value
 
     @property

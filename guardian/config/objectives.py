@@ -9,22 +9,20 @@ from pydantic import Field, WithJsonSchema
 
 from guardian.config.fields import Duration, Section, ShareField
 from guardian.config.findings import complaint
-from guardian.config.units import UnitError, parse_duration, parse_number, parse_share
+from guardian.config.units import UnitError, parse_duration, parse_share
 from guardian.core.model import Ratio, Seconds
 from guardian.core.policy import Level, Objective, Scope
 
 _QUANTITY: Final = {
     "type": ["string", "number"],
-    "description": "ratio: a share of good events; histogram: a latency; gauge, count: a number",
-    "examples": ["99.9%", "500ms", 0.8],
+    "description": "ratio: a share of good events; histogram: a latency",
+    "examples": ["99.9%", "500ms"],
 }
 Quantity = Annotated[Any, WithJsonSchema(_QUANTITY)]
 Side = Literal["above", "below"]
 PARSERS: Final[dict[str, Callable[[object], float]]] = {
     "ratio": parse_share,
     "histogram": parse_duration,
-    "gauge": parse_number,
-    "count": parse_number,
 }
 SIDES: Final[dict[str, Side]] = {"ratio": "below", "histogram": "above"}
 
@@ -32,8 +30,8 @@ SIDES: Final[dict[str, Side]] = {"ratio": "below", "histogram": "above"}
 class LevelConfig(Section):
     """A threshold and how long it must be exceeded."""
 
-    below: Quantity = Field(None, description="breached below this: share of good events, gauges, counts")
-    above: Quantity = Field(None, description="breached above this: latencies, gauges, counts")
+    below: Quantity = Field(None, description="ratios: breached below this share of good events")
+    above: Quantity = Field(None, description="histograms: breached above this latency")
     lasts: Duration = Field(alias="for", description="how long it must last")
 
     @property
@@ -45,7 +43,7 @@ class LevelConfig(Section):
 class ObjectiveConfig(Section):
     """The user's pain, judged over a trailing window at every look."""
 
-    target: Quantity = Field(description="what was promised: a share of good events, a latency, a number")
+    target: Quantity = Field(description="what was promised: a share of good events, or a latency")
     quantile: ShareField | None = Field(None, description="histograms: the share of requests meant, such as 95%")
     warning: LevelConfig | None = Field(None, description="holds the rollout")
     critical: LevelConfig | None = Field(None, description="rolls back")
@@ -80,20 +78,15 @@ def _number(value: object, kind: str, at: tuple[str, ...]) -> float:
 
 
 def _side(levels: dict[str, LevelConfig], kind: str) -> Side:
+    wanted = SIDES[kind]
     for name, level in levels.items():
         if (level.above is None) == (level.below is None):
-            wanted = SIDES.get(kind)
-            remedy = f"write '{wanted}'" if wanted else "write one of them"
-            raise complaint("needs exactly one of 'above' and 'below'", remedy, at=(name,))
-        wanted = SIDES.get(kind)
-        if wanted is not None and level.side != wanted:
+            raise complaint("needs exactly one of 'above' and 'below'", f"write '{wanted}'", at=(name,))
+        if level.side != wanted:
             meaning = "a share of good events" if kind == "ratio" else "a latency"
             what = f"a {kind} is {meaning}: '{level.side}' never hurts users"
             raise complaint(what, f"write '{wanted}'", at=(name, level.side))
-    sides = {level.side for level in levels.values()}
-    if len(sides) > 1:
-        raise complaint("warning and critical look to different sides", "use 'above' in both, or 'below'")
-    return sides.pop() if sides else SIDES.get(kind, "above")
+    return wanted
 
 
 def _quantile_fits(config: ObjectiveConfig, kind: str) -> None:

@@ -75,10 +75,12 @@ class CanaryConfig(Section):
     """Traffic moves by rising weights; the last is 100 %."""
 
     kind: Literal["canary"]
-    steps: tuple[StepConfig, ...] = Field(min_length=1)
+    steps: tuple[StepConfig, ...]
 
     @model_validator(mode="after")
     def _weights_rise(self) -> Self:
+        if not self.steps:
+            raise complaint("there are no steps", "add {weight: 100%, bake: 10m} at least", at=("steps",))
         before = 0.0
         for number, step in enumerate(self.steps):
             if step.weight <= before:
@@ -113,8 +115,12 @@ class AlertConfig(Section):
     """Which alerts touch a rollout, and what they do."""
 
     match: dict[str, str] = Field(min_length=1, description="label -> exact value; all must match")
-    service: AlertLabel = Field("service", description="the alert's label that names the service")
-    track: AlertLabel = Field("track", description="the alert's label that names the track")
+    service: AlertLabel = Field(
+        "labels.service", validate_default=True, description="the alert's label that names the service"
+    )
+    track: AlertLabel = Field(
+        "labels.track", validate_default=True, description="the alert's label that names the track"
+    )
     on_firing: OnAlert = OnAlert.HOLD
     on_resolved: Literal["resume", "ignore"] = Field("resume", description="never undoes a rollback")
 

@@ -73,7 +73,7 @@ class SpecConfig(Section):
 
     match: MatchConfig
     strategy: CanaryConfig
-    guardrails: tuple[GuardrailConfig, ...] = Field(min_length=1)
+    guardrails: tuple[GuardrailConfig, ...]
     mode: Mode = Field(Mode.ENFORCE, description="observe writes nothing; advise waits for approval")
     risk: RiskConfig = RiskConfig()
     alerts: tuple[AlertConfig, ...] = Field((), description="default: critical canary alerts roll back")
@@ -93,7 +93,9 @@ class SpecConfig(Section):
 
     @field_validator("guardrails")
     @classmethod
-    def _names_differ(cls, guardrails: tuple[GuardrailConfig, ...]) -> tuple[GuardrailConfig, ...]:
+    def _are_named_apart(cls, guardrails: tuple[GuardrailConfig, ...]) -> tuple[GuardrailConfig, ...]:
+        if not guardrails:
+            raise complaint("there are no guardrails: nothing would be judged", "add one")
         seen: set[str] = set()
         for number, guardrail in enumerate(guardrails):
             if guardrail.name in seen:

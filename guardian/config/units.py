@@ -107,7 +107,7 @@ def format_duration(seconds: float) -> str:
 
 def format_share(share: float) -> str:
     """Return a share as a percentage: '5 %', '0.005 %'."""
-    return f"{_plain(share * 100)} %"
+    return f"{_plain(float(f'{share * 100:.4g}'))} %"
 
 
 def _plain(number: float) -> str:

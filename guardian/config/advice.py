@@ -1,0 +1,83 @@
+"""What is lawful in a policy and yet likely not meant: advice, with its place. Errors are guardian.config.policy's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guardian.config.findings import Finding, Severity
+from guardian.config.policy import PolicyFile
+from guardian.config.source import YamlPath
+from guardian.config.units import format_duration, format_share
+from guardian.core.model import Mode
+from guardian.core.policy import Guardrail, HistogramSli, Policy, RatioSli, full
+
+HISTORY: float = 1800.0
+"""Seconds of stable history it takes to learn how much equal pods differ."""
+_Said = tuple[YamlPath, str, str]
+
+
+def advice(file: PolicyFile) -> list[Finding]:
+    """Return what is unwise in a policy that is valid; nothing for one that is not."""
+    if file.policy is None:
+        return []
+    said = [*_mode(file.policy), *_steps(file.policy), *_reach(file.policy)]
+    for number, guardrail in enumerate(file.policy.guardrails):
+        path: YamlPath = ("spec", "guardrails", number)
+        said += [(path + below, what, remedy) for below, what, remedy in _guardrail(guardrail)]
+    return [
+        Finding(severity=Severity.ADVICE, what=what, where=file.document.where(path), remedy=remedy)
+        for path, what, remedy in said
+    ]
+
+
+def _mode(policy: Policy) -> Iterator[_Said]:
+    path: YamlPath = ("spec", "mode")
+    production = "prod" in policy.match.environment.lower() or not policy.match.environment
+    if policy.mode is Mode.ENFORCE and production:
+        what = "mode enforce moves production traffic from the first rollout on"
+        yield path, what, "for a first policy write mode: observe, send deploy.started, and read `guardian explain`"
+    if policy.mode is Mode.OBSERVE and policy.router is not None:
+        yield path, "mode observe never uses the router", "write mode: enforce or advise when you trust it"
+    if policy.mode is not Mode.OBSERVE and policy.router is None and policy.workload is None:
+        what = "without router and workload the guardian can judge only what somebody else has started"
+        yield ("spec",), what, "send deploy.started events, or add spec.router"
+
+
+def _steps(policy: Policy) -> Iterator[_Said]:
+    path: YamlPath = ("spec", "strategy", "steps")
+    comparable = [step for step in policy.strategy.steps() if not full(step.weight)]
+    if not policy.participating:
+        yield ("spec", "guardrails"), "no guardrail compares: no promote verdict is asked", "remove compare: none"
+        return
+    if not comparable:
+        what = "no step has traffic on both tracks: nothing can be compared before all traffic has moved"
+        yield path, what, "add a step such as {weight: 10%, bake: 5m}"
+        return
+    last = (*path, len(comparable) - 1)
+    weight, earliest = format_share(comparable[-1].weight), policy.risk.earliest_promotion
+    baked = sum(step.bake for step in comparable)
+    what = f"the step at {weight} is the last that compares: it extends itself until the promote verdict"
+    if earliest > baked:
+        what += f", not before {format_duration(earliest)} of canary traffic (the bakes are {format_duration(baked)})"
+    yield last, what, f"`guardian plan {policy.name}` says how long your traffic takes"
+
+
+def _reach(policy: Policy) -> Iterator[_Said]:
+    if policy.risk.false_rollback > 0.1:
+        what = f"one healthy rollout in {1 / policy.risk.false_rollback:.0f} would be rolled back"
+        yield ("spec", "risk", "false_rollback"), what, "1% is usual"
+    if policy.history < HISTORY and policy.participating:
+        what = f"{format_duration(policy.history)} of stable history is too short to learn how much equal pods differ"
+        yield ("spec", "history"), what, "write 30m or more"
+
+
+def _guardrail(guardrail: Guardrail) -> Iterator[_Said]:
+    sli, objective = guardrail.sli, guardrail.objective
+    if isinstance(sli, RatioSli) and objective is not None and objective.target < 0.5:
+        what = f"the target {format_share(objective.target)} is a share of GOOD events"
+        yield ("objective", "target"), what, f"write {format_share(1 - objective.target)} if errors were meant"
+    if isinstance(sli, RatioSli) and sli.bad == sli.total:
+        yield ("sli", "ratio", "bad"), "bad and total are the same series", "narrow 'bad', by status for example"
+    if isinstance(sli, HistogramSli) and "_bucket" not in sli.buckets:
+        what = f"'{sli.buckets}' does not look like the buckets of a histogram"
+        yield ("sli", "histogram", "buckets"), what, "name the series that ends with _bucket"

@@ -1,0 +1,70 @@
+"""Advice: what is lawful and likely not meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardian.config.advice import advice
+from guardian.config.policy import read_policy
+from guardian.config.source import parse_documents
+
+TEXT = """apiVersion: slo-guardian/v1
+kind: Policy
+metadata: {name: checkout}
+spec:
+  match: {service: checkout, environment: staging}
+  strategy: {kind: canary, steps: [{weight: 10%, bake: 20m}, {weight: 100%, bake: 10m}]}
+  router: memory
+  guardrails:
+    - name: errors
+      sli: {ratio: {bad: errors_total, total: requests_total}}
+"""
+
+
+def said(*changes: tuple[str, str]) -> str:
+    """Return all advice on the policy with these changes."""
+    text = TEXT
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (document,) = parse_documents(text, file="p.yaml")
+    file = read_policy(document)
+    assert file.policy is not None
+    return "\n".join(str(finding) for finding in advice(file))
+
+
+def test_the_step_that_extends_itself_is_always_named() -> None:
+    """The bake is a minimum there, and whoever plans a release must know."""
+    assert said().startswith("p.yaml:6:36: the step at 10 % is the last that compares: it extends itself")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("environment: staging", "environment: production", "mode enforce moves production traffic"),
+        (", environment: staging", "", "mode enforce moves production traffic"),
+        ("router: memory", "router: memory\n  mode: observe", "never uses the router"),
+        ("  router: memory\n", "", "without router and workload"),
+        ("bake: 20m", "bake: 5m", "not before 15m of canary traffic (the bakes are 5m)"),
+        ("{weight: 10%, bake: 20m}, ", "", "no step has traffic on both tracks"),
+        ("router: memory", "router: memory\n  risk: {false_rollback: 20%}", "one healthy rollout in 5"),
+        ("router: memory", "router: memory\n  history: 5m", "5m of stable history is too short"),
+        ("bad: errors_total", "bad: requests_total", "bad and total are the same series"),
+        (
+            "requests_total}}",
+            "requests_total}}\n      compare: none\n      objective: {target: 1%}",
+            "the target 1 % is a share of GOOD events; write 99 %",
+        ),
+        ("ratio: {bad: errors_total, total: requests_total}", "histogram: {buckets: seconds}", "does not look like"),
+    ],
+)
+def test_each_habit_that_hurts_is_advised_against(old: str, new: str, what: str) -> None:
+    """Valid, and a surprise later."""
+    assert what in said((old, new))
+    assert what not in said()
+
+
+def test_an_invalid_policy_gets_errors_not_advice() -> None:
+    """First things first."""
+    (document,) = parse_documents("kind: Policy\n", file="p.yaml")
+    assert advice(read_policy(document)) == []

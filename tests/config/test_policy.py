@@ -1,0 +1,348 @@
+"""A policy file becomes the core's policy, or every mistake in it is said with its place and a remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from guardian.config.findings import Finding
+from guardian.config.policy import load_policies, load_policy, parse_policy, read_policy
+from guardian.config.source import parse_documents
+from guardian.core.model import Mode
+from guardian.core.policy import (
+    Adapter,
+    AlertRule,
+    Compare,
+    Labels,
+    Level,
+    Margin,
+    Objective,
+    OnAlert,
+    Policy,
+    RatioSli,
+    Risk,
+    WarmUp,
+)
+from guardian.core.strategies import Approval, Canary, Step
+from guardian.errors import PolicyError
+
+EXAMPLE = Path("examples/policies/checkout.yaml")
+HEAD = """apiVersion: slo-guardian/v1
+kind: Policy
+metadata: {name: checkout}
+spec:
+  match: {service: checkout, environment: production}
+  strategy: {kind: canary, steps: [{weight: 10%, bake: 5m}, {weight: 100%, bake: 10m}]}
+"""
+ERRORS = """  guardrails:
+    - name: errors
+      sli: {ratio: {bad: 'errors_total', total: requests_total}}
+"""
+LATENCY = """  guardrails:
+    - name: latency
+      sli: {histogram: {buckets: seconds_bucket}}
+"""
+
+
+def policy(rest: str = ERRORS, head: str = HEAD) -> Policy:
+    """Return the policy of a text."""
+    return parse_policy(head + rest, file="checkout.yaml")
+
+
+def findings(rest: str = ERRORS, head: str = HEAD) -> list[Finding]:
+    """Return all that is wrong with a text."""
+    (document,) = parse_documents(head + rest, file="checkout.yaml")
+    return list(read_policy(document).findings)
+
+
+def finding(rest: str = ERRORS, head: str = HEAD) -> Finding:
+    """Return the one thing that is wrong with a text."""
+    (only,) = findings(rest, head)
+    return only
+
+
+def compared(compare: str, rest: str = ERRORS) -> Compare:
+    """Return the comparison of a policy that says so."""
+    found = policy(f"{rest}      compare: {compare}\n").guardrails[0].compare
+    assert found is not None
+    return found
+
+
+def test_the_contracts_example_is_read_in_full() -> None:
+    """Each value of CONTRACTS section 5 arrives in the core's unit."""
+    read = load_policy(EXAMPLE)
+    errors, latency = read.guardrails
+    assert read.mode is Mode.ENFORCE
+    assert read.risk == Risk(false_rollback=0.01, false_promotion=0.05, earliest_promotion=900.0)  # type: ignore[arg-type]
+    steps = [(float(step.weight), float(step.bake)) for step in read.strategy.steps()]
+    assert steps == [(0.1, 300.0), (0.5, 300.0), (1.0, 600.0)]
+    assert errors.sli == RatioSli(bad='http_requests_total{status=~"5.."}', total="http_requests_total")
+    assert errors.compare is not None
+    assert errors.compare.rollback == Margin(relative=1.05, absolute=0.00005)
+    assert errors.compare.promote == Margin(relative=1.5, absolute=0.0005)
+    assert errors.objective == Objective(
+        target=0.999,
+        breached="below",
+        warning=Level(bound=0.999, lasts=120.0),  # type: ignore[arg-type]
+        critical=Level(bound=0.998, lasts=60.0),  # type: ignore[arg-type]
+    )
+    assert latency.objective is not None
+    assert (latency.objective.breached, latency.objective.quantile) == ("above", 0.95)
+    assert latency.warm_up == WarmUp(lasts=180.0, factor=3.0)  # type: ignore[arg-type]
+    assert read.alerts == (
+        AlertRule(match={"alertname": "CheckoutErrors", "severity": "critical"}, on_firing=OnAlert.ROLLBACK),
+    )
+
+
+def test_a_policy_survives_the_journal() -> None:
+    """It is journaled in full, and the digest is that of what was read."""
+    read = load_policy(EXAMPLE)
+    again = msgspec.json.decode(msgspec.json.encode(read), type=Policy)
+    assert again == read
+    assert again.digest == read.digest
+
+
+def test_margins_left_out_are_those_of_the_contracts_example() -> None:
+    """So that a guardrail of two lines is judged as the documentation shows."""
+    assert policy(ERRORS).guardrails[0].compare == load_policy(EXAMPLE).guardrails[0].compare
+    assert policy(LATENCY).guardrails[0].compare == load_policy(EXAMPLE).guardrails[1].compare
+
+
+def test_a_default_margin_never_contradicts_the_one_that_is_written() -> None:
+    """Whoever tightens one side has not inverted the other."""
+    assert compared("{promote: {relative: 1.02}}").rollback == Margin(relative=1.02)
+    assert compared("{rollback: {relative: 2, absolute: 1%}}").promote == Margin(relative=2.0, absolute=0.01)
+    assert compared("{tail: {rollback: 1%}}", LATENCY).tail_promote == 0.01
+
+
+def test_compare_none_leaves_the_objective_alone() -> None:
+    """The guardrail then does not participate."""
+    read = policy(f"{ERRORS}      compare: none\n      objective: {{target: 99.9%}}\n")
+    assert read.guardrails[0].compare is None
+    assert read.participating == ()
+
+
+def test_every_other_key_reaches_the_core() -> None:
+    """Nothing that is accepted is dropped."""
+    rest = (
+        ERRORS
+        + """      min_requests: 100
+      page_after: 20m
+  mode: advise
+  labels: {service: app, track: version, pod: instance, stable: v1, canary: v2}
+  router: {haproxy: {process: edge, backend: checkout}}
+  workload: {kubernetes: {deployment: checkout, image: 'registry.example/checkout:{revision}'}}
+  probes: [{http: {url: 'http://canary/health', statuses: ['200']}}, memory]
+  concurrency: queue
+  on_undecided: rollback
+  first_release: remove
+  hold_back: 4m
+  drain: 20s
+  skew: 1m
+  refuse_for: 1h
+  history: 30m
+  interval: 5s
+"""
+    )
+    read = policy(rest)
+    assert (read.guardrails[0].min_requests, read.guardrails[0].page_after) == (100, 1200.0)
+    assert read.mode is Mode.ADVISE
+    assert read.labels == Labels(service="app", track="version", pod="instance", stable="v1", canary="v2")
+    assert read.router == Adapter(kind="haproxy", options={"process": "edge", "backend": "checkout"})
+    assert read.workload is not None
+    assert [probe.kind for probe in read.probes] == ["http", "memory"]
+    assert (read.concurrency, read.on_undecided, read.first_release) == ("queue", "rollback", "remove")
+    assert (read.hold_back, read.drain, read.skew) == (240.0, 20.0, 60.0)
+    assert (read.refuse_for, read.history, read.interval) == (3600.0, 1800.0, 5.0)
+
+
+def test_a_step_may_ask_for_approval_and_set_its_limit() -> None:
+    """`true` is a day for anybody; a mapping names role and expiry."""
+    head = HEAD.replace(
+        "steps: [{weight: 10%, bake: 5m}",
+        "steps: [{weight: 5%, bake: 5m, limit: 1h, approval: true},"
+        " {weight: 10%, bake: 5m, approval: {expires: 2h, role: lead}}",
+    )
+    strategy = policy(ERRORS, head).strategy
+    assert isinstance(strategy, Canary)
+    assert strategy.plan[0] == Step(weight=0.05, bake=300.0, limit=3600.0, approval=Approval())  # type: ignore[arg-type]
+    assert strategy.plan[1].approval == Approval(expires=7200.0, role="lead")  # type: ignore[arg-type]
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_name() -> None:
+    """A misspelt key must not become a silent default."""
+    found = finding(ERRORS + "  concurency: queue\n")
+    assert found.where == "checkout.yaml:10:3"
+    assert "unknown key 'concurency' in spec" in found.what
+    assert "did you mean 'concurrency'?" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "misspelt"),
+    [
+        ("{weight: 10%, bake: 5m, aproval: true}", "aproval"),
+        ("{weight: 10%, bake: 5m, wieght: 1}", "wieght"),
+    ],
+)
+def test_an_unknown_key_inside_a_strategy_is_an_error(text: str, misspelt: str) -> None:
+    """A union must not swallow keys: an approval that is misspelt would be no gate."""
+    found = finding(ERRORS, HEAD.replace("{weight: 10%, bake: 5m}", text))
+    assert f"unknown key '{misspelt}'" in found.what
+
+
+def test_an_objective_over_one_is_told_how_to_write_it() -> None:
+    """99.95 without a percent sign."""
+    found = finding(f"{ERRORS}      objective: {{target: 99.95}}\n")
+    assert "99.95 is more than 1" in found.what
+    assert found.remedy == "write 0.9995 or '99.95%'"
+    assert found.where == "checkout.yaml:10:27"
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        "{rollback: {relative: 1.5}, promote: {relative: 1.2}}",
+        "{rollback: {relative: 1.05, absolute: 1%}, promote: {relative: 1.5, absolute: 0.1%}}",
+        "{rollback: {relative: 2}, promote: {relative: 1, absolute: 1%}}",
+    ],
+)
+def test_promote_below_rollback_is_inverted(compare: str) -> None:
+    """For some stable error share a canary would be both worse and promotable."""
+    found = finding(f"{ERRORS}      compare: {compare}\n")
+    assert "inverted" in found.what
+    assert found.where.startswith("checkout.yaml:10:")
+
+
+def test_an_inverted_tail_is_refused() -> None:
+    """The tail has margins of its own."""
+    assert "inverted" in finding(f"{LATENCY}      compare: {{tail: {{rollback: 1%, promote: 0.1%}}}}\n").what
+
+
+@pytest.mark.parametrize(
+    ("steps", "what"),
+    [
+        ("[{weight: 50%, bake: 5m}, {weight: 10%, bake: 5m}, {weight: 100%, bake: 5m}]", "weights must rise"),
+        ("[{weight: 10%, bake: 5m}, {weight: 10%, bake: 5m}]", "weights must rise"),
+        ("[{weight: 10%, bake: 5m}]", "the last weight is 10 %"),
+        ("[]", "there are no steps"),
+        ("[{weight: 10, bake: 5m}]", "10 is more than 1"),
+        ("[{weight: 100%, bake: 5}]", "duration 5 has no unit"),
+        ("[{weight: 100%, bake: 5m, limit: 1m}]", "limit 1m is shorter than bake 5m"),
+        ("[{weight: 100%, bake: 0}]", "bake 0 leaves no time"),
+    ],
+)
+def test_impossible_steps_are_refused(steps: str, what: str) -> None:
+    """A plan that cannot complete is found before it runs."""
+    before = "[{weight: 10%, bake: 5m}, {weight: 100%, bake: 10m}]"
+    assert what in finding(ERRORS, HEAD.replace(before, steps)).what
+
+
+@pytest.mark.parametrize(
+    ("rest", "what"),
+    [
+        ("  guardrails: []\n", "there are no guardrails"),
+        (ERRORS + ERRORS.partition("\n")[2], "a second guardrail is named 'errors'"),
+        (ERRORS + "      compare:\n", "is empty"),
+        (ERRORS + "      compare: none\n", "neither compares nor has an objective"),
+        (ERRORS + "      compare: {rollback: {relative: 0.9}}\n", "relative 0.9 is below 1"),
+        (ERRORS + "      compare: {tail: {rollback: 1%}}\n", "'tail' is about latencies"),
+        (LATENCY + "      compare: {rollback: {relative: 1.1, absolute: 1%}}\n", "'absolute' is a share of requests"),
+        (LATENCY + "      objective: {target: 500ms}\n", "needs 'quantile'"),
+        (LATENCY + "      objective: {target: 500ms, quantile: 95}\n", "95 is more than 1"),
+        (LATENCY + "      objective: {target: 99%, quantile: 95%}\n", "is not a duration"),
+        (ERRORS + "      objective: {target: 500ms}\n", "is not a share"),
+        (ERRORS + "      objective: {target: 99%, critical: {above: 99%, for: 1m}}\n", "never hurts users"),
+        (ERRORS + "      objective: {target: 99%, critical: {for: 1m}}\n", "exactly one of 'above' and 'below'"),
+        (
+            ERRORS
+            + "      objective: {target: 99%, warning: {below: 98%, for: 1m}, critical: {below: 99%, for: 1m}}\n",
+            "critical is milder than warning",
+        ),
+        (ERRORS + "      warm_up: {for: 3m, factor: 0.5}\n", "0.5 is not allowed"),
+        (ERRORS.replace("errors_total", "rate(errors_total[5m])"), "is an expression"),
+        (ERRORS.replace("errors_total", "errors total"), "is not a metric selector"),
+        (ERRORS.replace("ratio:", "gauge:").replace("bad:", "value:"), "cannot judge a gauge"),
+        (ERRORS + "  risk: {false_rollback: 0}\n", "0.0 is not allowed"),
+        (ERRORS + "  router: {haproxy: {}, istio: {}}\n", "needs exactly one adapter"),
+        (ERRORS + "  alerts: [{match: {a: b}, service: svc}]\n", "does not name a label"),
+        (ERRORS + "  labels: {stable: v1, canary: v1}\n", "stable and canary are both 'v1'"),
+        (ERRORS + "  interval: 0\n", "is not allowed"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(rest: str, what: str) -> None:
+    """One mistake, one finding, with a remedy."""
+    found = finding(rest)
+    assert what in found.what
+    assert found.remedy
+
+
+def test_enumerations_say_what_is_allowed() -> None:
+    """And which one was most likely meant."""
+    found = finding(ERRORS + "  mode: enforced\n")
+    assert "did you mean 'enforce'? Allowed: advise, enforce, observe" in found.remedy
+
+
+def test_all_mistakes_are_said_in_the_order_of_the_file() -> None:
+    """One run of `guardian check` is enough to mend a file."""
+    found = findings(ERRORS + "  mod: enforce\n  drain: 5\n  skew: soon\n")
+    assert [int(item.where.split(":")[1]) for item in found] == [10, 11, 12]
+
+
+def test_load_policy_raises_the_first_mistake_and_counts_the_others(tmp_path: Path) -> None:
+    """A daemon logs one line."""
+    file = tmp_path / "bad.yaml"
+    file.write_text(HEAD + ERRORS + "  mod: enforce\n  drain: 5\n")
+    with pytest.raises(PolicyError) as caught:
+        load_policy(file)
+    assert caught.value.where == f"{file}:10:3"
+    assert "and 1 more" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("text", "where"), [("a: [1\nb: 2\n", ":2:"), ("a: 1\na: 2\n", ":2:"), ("\tb: 1", ":1:"), ("a: *x", ":1:")]
+)
+def test_what_is_no_yaml_has_a_line_too(text: str, where: str) -> None:
+    """Also a key that is there twice: the second would win in silence."""
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(text, file="p.yaml")
+    assert where in caught.value.where
+    assert caught.value.remedy
+
+
+def test_a_tree_of_aliases_is_refused() -> None:
+    """A file of 1 kB must not grow to gigabytes."""
+    lines = ["a0: &a0 [1,1,1,1,1,1,1,1,1]"]
+    lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    with pytest.raises(PolicyError) as caught:
+        parse_policy("\n".join(lines), file="p.yaml")
+    assert "entries" in caught.value.what
+
+
+def test_a_file_may_hold_several_policies_and_a_folder_many(tmp_path: Path) -> None:
+    """Documents are separated by ---; empty ones are nothing."""
+    other = (HEAD + ERRORS).replace("name: checkout", "name: cart").replace("service: checkout", "service: cart")
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team" / "both.yaml").write_text(f"---\n{HEAD}{ERRORS}---\n{other}---\n")
+    (tmp_path / ".hidden.yaml").write_text("nonsense")
+    assert [one.name for one in load_policies(tmp_path)] == ["checkout", "cart"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [(("name: x", "name: x"), "a second policy is named"), (("name: checkout", "name: other"), "matches")],
+)
+def test_policies_that_clash_are_refused(tmp_path: Path, change: tuple[str, str], what: str) -> None:
+    """It must be clear by which one a rollout is judged."""
+    (tmp_path / "a.yaml").write_text(HEAD + ERRORS)
+    (tmp_path / "b.yaml").write_text((HEAD + ERRORS).replace(*change))
+    with pytest.raises(PolicyError) as caught:
+        load_policies(tmp_path)
+    assert what in caught.value.what
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """Not an empty set of policies."""
+    with pytest.raises(PolicyError):
+        load_policies(tmp_path / "nope")
