@@ -15,6 +15,7 @@ from guardian.core.gates import (
     Condition,
     approval_missing,
     critical,
+    first_release,
     harmful,
     missing,
     promotable,
@@ -217,6 +218,8 @@ def _next_step(draft: Draft, look: Look | None) -> None:
         _promote(draft, note)
         return
     text = f"step {rollout.step + 1} passed at {share(rollout.desired)}; next {share(following.weight)}"
+    if first_release(rollout, look) and rollout.policy.participating:
+        text += "; first release: there is no stable to compare with"
     draft.add(
         r.Advanced(
             rollout=rollout.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from guardian.core import records as r
 from guardian.core.draft import Draft
@@ -22,6 +23,8 @@ from guardian.errors import PolicyError
 NO_POLICY = Policy(name="(none)", match=Match(service=""), strategy=Canary(plan=()), guardrails=(), mode=Mode.OBSERVE)
 """What a rollout is rejected under when no policy matches it."""
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # ids stand in URLs, effect ids and log fields
+
 
 def rollout_id(service: str, event: EventRef) -> RolloutId:
     """Return the id of the rollout that this event begins: the same on every replay.
@@ -30,7 +33,7 @@ def rollout_id(service: str, event: EventRef) -> RolloutId:
     'checkout-7ec1d8b1b0'
     """
     digest = hashlib.sha256(f"{event.source}\0{event.id}".encode()).hexdigest()
-    return RolloutId(f"{service}-{digest[:10]}")
+    return RolloutId(f"{_UNSAFE.sub('-', service)}-{digest[:10]}")
 
 
 def take_in(world: World, policies: Policies, request: DeployRequested, now: Instant) -> list[r.Record]:

@@ -154,9 +154,13 @@ def needs_verdict(rollout: Rollout, look: Look | None) -> bool:
 
 
 def first_release(rollout: Rollout, look: Look | None) -> bool:
-    """Whether there is no stable to compare with: none named, none verified here, none running, none measured."""
-    named = rollout.previous or rollout.goal or rollout.stable
-    return named is None and (look is None or look.stable_last is None)
+    """Whether there is no stable to compare with: none named, verified or running here, and none measured.
+
+    Metrics of the canary must have been seen: where nothing is measured at all, data is missing, and that holds.
+    """
+    if look is None or (rollout.previous or rollout.goal or rollout.stable) is not None:
+        return False
+    return look.canary_last is not None and look.stable_last is None
 
 
 def critical(look: Look | None) -> str | None:

@@ -8,7 +8,7 @@ from guardian.core.draft import Draft
 from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, StartCanary, StopCanary
 from guardian.core.facts import EffectDone, EffectFailed
 from guardian.core.gates import WEIGHT_TOLERANCE
-from guardian.core.model import Instant, Mode, Phase, Weight
+from guardian.core.model import Driver, Instant, Mode, Phase, Weight
 from guardian.core.rollback import take_back, went_back
 from guardian.core.rollout import PendingEffect, Rollout
 from guardian.core.sentences import duration, share
@@ -59,7 +59,7 @@ def _follow(draft: Draft, effect: Effect, fact: EffectDone) -> None:
 def _preflight_done(draft: Draft, fact: EffectDone) -> None:
     rollout = draft.rollout
     already = fact.accepted if fact.accepted is not None else Weight(0.0)
-    if rollout.moves_traffic and already > WEIGHT_TOLERANCE:
+    if rollout.moves_traffic and rollout.driver is Driver.GUARDIAN and already > WEIGHT_TOLERANCE:
         text = (
             f"the router already sends {share(already)} to the canary before the rollout began; make stable run the "
             "verified revision, set the canary's weight to 0 and send the event again with retry: true"

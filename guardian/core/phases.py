@@ -41,7 +41,7 @@ ENDS: Final[dict[Phase, frozenset[Phase]]] = {
     Phase.QUEUED: frozenset({Phase.REJECTED, Phase.SUPERSEDED, Phase.ABORTED}),
     Phase.PREFLIGHT: frozenset({Phase.FAILED, Phase.SUPERSEDED, Phase.ABORTED, Phase.ROLLED_BACK}),
     Phase.PROGRESSING: frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.SUPERSEDED}),  # nothing of ours to move
-    Phase.PAUSED: frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.SUPERSEDED}),
+    Phase.PAUSED: frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.SUPERSEDED, Phase.FAILED}),
     Phase.ROLLING_BACK: frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.SUPERSEDED, Phase.FAILED}),
     Phase.BAKING: frozenset({Phase.VERIFIED, Phase.ROLLED_BACK, Phase.SUPERSEDED}),
 }

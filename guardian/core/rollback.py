@@ -70,7 +70,7 @@ def propose(
         text = f"{reason} The change is irreversible, so it is not rolled back automatically: decide by hand."
         draft.hold(r.Hold.IRREVERSIBLE, text, guardrail=guardrail)
         draft.page("irreversible", text, guardrail=guardrail)
-    elif first_release(rollout, look) and rollout.policy.first_release == "hold":
+    elif first_release(rollout, look) and rollout.policy.first_release == "hold":  # nothing good to go back to
         text = f"{reason} There is no stable revision to go back to: decide by hand."
         draft.hold(r.Hold.FIRST_RELEASE_FAILS, text, guardrail=guardrail)
         draft.page("first-release", text, guardrail=guardrail)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardian.core import records as r
-from guardian.core.effects import Effect, SetWeight
+from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, StartCanary, StopCanary
 from guardian.core.events import decision_event
 from guardian.core.facts import Fact, Journaled, Order
 from guardian.core.looks import Allocation, Breach, Look
@@ -62,7 +62,8 @@ class Story(Play):
         elif name in ("alert", "resolve"):
             self.tell(alert(firing=name == "alert", starts_at=self.now, severity="critical", track="canary"))
         elif name in ("break", "mend"):
-            self.breaks = {SetWeight: "503"} if name == "break" else {}
+            broken = (SetWeight, Preflight, StartCanary, MakeStable, StopCanary)[int(number * 4.99)]
+            self.breaks = {broken: "503"} if name == "break" else {}
         elif name == "drift":
             self.router = self.router  # a reload that lost nothing
         elif name == "restart":

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from guardian.core import records as r
+from guardian.core.effects import Preflight
 from guardian.core.facts import DeployEnd, DeployReported, Order
 from guardian.core.looks import Breach
 from guardian.core.model import EventRef, Mode, Phase, RolloutId, Seconds
@@ -223,3 +224,24 @@ def test_a_first_release_has_nothing_to_compare_with() -> None:
     play.tell(requested(previous=None))
     play.until(4000)
     assert play.phase() is Phase.VERIFIED
+
+
+def test_a_rollout_paused_in_preflight_goes_on_from_there() -> None:
+    """Preflight may pass, or fail, while a person holds the plan."""
+    play = Play(breaks={Preflight: "503"})
+    play.tell(requested())
+    order(play, Order.PAUSE)
+    play.breaks = {}
+    play.until(10)
+    assert (play.phase(), play.weights) == (Phase.PAUSED, [])
+    order(play, Order.RESUME)
+    assert (play.phase(), play.weights) == (Phase.PROGRESSING, [0.1])
+
+
+def test_nothing_measured_at_all_is_not_a_first_release() -> None:
+    """Without metrics, and without a previous revision, the rollout holds: never a verdict from nothing."""
+    play = Play(show=lambda *_: None, stable=None)
+    play.tell(requested(previous=None))
+    play.until(2000)
+    assert (play.phase(), play.step()) == (Phase.PROGRESSING, 0)
+    assert "paged" in play.events()
