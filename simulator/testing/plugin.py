@@ -38,6 +38,14 @@ LOGS: Final = pytest.StashKey[list[Path]]()
 SHARED_LOGS: Final[dict[str, Path]] = {}
 """Fixture of a shared service -> its log."""
 
+PREPARED: Final = frozenset(
+    {"haproxy", "prometheus", "alertmanager", "kafka", "kafka_own", "kubernetes", "kubernetes_own"}
+)
+"""Fixtures of services that `make services` prepares; a test that uses one is marked `service`."""
+
+ALONE: Final = frozenset({"kafka_own", "kubernetes_own"})
+"""Fixtures that take so much memory and CPU that one at a time is enough (with `--dist loadgroup`)."""
+
 OWNED: Final = pytest.StashKey[ServiceRun]()
 
 
@@ -85,10 +93,23 @@ MakeLoad = Callable[[LoadPlan], LoadProcess]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Own a run of services in the process that was started by the user; its workers join it."""
+    config.addinivalue_line("markers", "service: needs a real service that must be prepared (added by itself)")
     if hasattr(config, "workerinput") or os.environ.get(RUN_VARIABLE):
         return
     config.stash[OWNED] = ServiceRun.open()
     os.environ[RUN_VARIABLE] = str(config.stash[OWNED].folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a prepared service, and keep tests with a whole lab of their own on one worker."""
+    parallel = config.pluginmanager.hasplugin("xdist")
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if names & PREPARED:
+            item.add_marker("service")
+        if parallel and names & ALONE:
+            item.add_marker(pytest.mark.xdist_group("own-services"))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -9,8 +9,6 @@ from simulator.testing.errors import ServiceError
 from simulator.testing.haproxy import HaProxy
 from simulator.testing.plugin import MakeHaProxy, MakePod
 
-pytestmark = pytest.mark.service
-
 
 @pytest.fixture
 def proxy(http_app: MakePod, haproxy: MakeHaProxy) -> HaProxy:

@@ -14,8 +14,6 @@ from simulator.testing.kafka.broker import ADDRESS_VARIABLE, Kafka, shared_kafka
 from simulator.testing.plugin import MakeBroker
 from simulator.testing.run import ServiceRun
 
-pytestmark = pytest.mark.service
-
 
 @asynccontextmanager
 async def producing(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:

@@ -20,8 +20,6 @@ from simulator.testing.kubelab.objects import KubernetesLab, wait_until
 from simulator.testing.plugin import MakeLab
 from simulator.testing.run import ServiceRun
 
-pytestmark = pytest.mark.service
-
 ISTIO = "/apis/networking.istio.io/v1/namespaces/{}/virtualservices"
 
 

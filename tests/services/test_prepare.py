@@ -10,6 +10,7 @@ import pytest
 
 from simulator.testing import cache, packages, programs
 from simulator.testing.errors import ServiceError
+from simulator.testing.process import CONTAINER_PREFIX
 from simulator.testing.services import main
 
 
@@ -121,3 +122,13 @@ def test_what_the_fixtures_need_is_in_the_package() -> None:
     root = Path(cache.__file__).parent
     wanted = ["kafka/pom.xml", "kafka/broker.properties", "kubelab/go.mod", "kubelab/go.sum", "kubelab/main.go"]
     assert all((root / name).is_file() for name in wanted)
+
+
+def test_a_container_gets_the_same_command_line_and_can_be_ended_by_its_folder(tmp_path: Path) -> None:
+    """Host network and equal paths: configuration files need not know where the program runs."""
+    argv = programs.container(programs.HAPROXY, folder=tmp_path)
+    assert argv[:2] == CONTAINER_PREFIX
+    assert argv[argv.index("--network") + 1] == "host"
+    assert argv[argv.index("--volume") + 1] == f"{tmp_path}:{tmp_path}"
+    assert argv[-2:] == ["haproxy", "haproxy:2.6"]
+    assert argv[argv.index("--name") + 1] == programs.container_name(tmp_path)

@@ -14,8 +14,6 @@ from simulator.testing.plugin import MakeAlertmanager, MakeLoad, MakePod, MakePr
 from simulator.testing.pods.behaviour import Behaviour, Identity, Latency
 from simulator.testing.prometheus import PrometheusPlan
 
-pytestmark = pytest.mark.service
-
 CANARY_BAD = {
     "name": "canary",
     "interval": "1s",
