@@ -131,7 +131,7 @@ def test_a_folder_means_all_its_scenarios_each_once() -> None:
         ("share: 5%}", "share: 5%, factor: 2}", "either"),
         ("within: 60s}", "expect: []}", "within"),
         ("share: 100%, median", "share: 90%, median", "100 %"),
-        ("rate: 200", "rate: -1", "greater"),
+        ("rate: 200", "rate: -1", "traffic"),
         ("at: 1m", "at: soon", "duration"),
         ("median: 80ms", "median: 80", "unit"),
     ],
