@@ -94,7 +94,7 @@ class KubeClient:
         return await self._call(call, f"{kind} {namespace}/{name}")
 
     async def patch(self, kind: Kind, namespace: str, name: str, body: Json) -> Json:
-        """Merge `body` into an object and return the outcome. Raises Conflict when `body` has an old resourceVersion."""
+        """Merge `body` into an object and return the outcome. Raises Conflict when its resourceVersion is old."""
         call = partial(
             self._objects.patch_namespaced_custom_object,
             group=kind.group, version=kind.version, namespace=namespace, plural=kind.plural, name=name,
