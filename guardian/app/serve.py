@@ -1,0 +1,204 @@
+"""One daemon from start to stop: lock, journal, policies, engine, web, signals.
+
+A stop (SIGTERM, SIGINT or the event handed in) takes nothing more, stores what was taken and lets go of
+everything; a journal that gives up ends the process with JournalError, nothing acknowledged that is not
+stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from guardian.adapters.journal.sqlite import SqliteJournal
+from guardian.app.connections import Connections
+from guardian.app.desk import desk_of
+from guardian.app.kafka import link_of
+from guardian.app.policies import PolicyFolder
+from guardian.config.policy import load_policies
+from guardian.config.settings import Settings
+from guardian.core.model import Seconds
+from guardian.core.policies import Policies
+from guardian.ports import Clock, Journal
+from guardian.runtime.clock import SystemClock
+from guardian.runtime.daemon import Daemon, Limits, Outside
+from guardian.runtime.equipment import Equip, Sources
+from guardian.runtime.lock import folder_lock
+from guardian.runtime.outbox import Outlet
+from guardian.runtime.story import Told
+from guardian.runtime.telemetry import Telemetry
+from guardian.web.api import build_api
+from guardian.web.server import WebServer, bind
+from guardian.web.stream import Hub
+
+_log = structlog.get_logger(__name__)
+JOURNAL = "journal.sqlite"
+"""Name of the journal in the data folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """A world to stand in for the one that guardian.yaml names: the demo's, or a test's."""
+
+    clock: Clock
+    equip: Equip
+    sources: Sources
+
+
+class _Stopped(Exception):
+    """The daemon was asked to stop, and has."""
+
+
+async def serve(
+    settings: Settings,
+    *,
+    platform: Platform | None = None,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Run the daemon of these settings until it is stopped.
+
+    stop: stops it, beside the signals. ready: called once with the address when events are taken. Raises
+    ConfigError or PolicyError before it serves, JournalError when the journal cannot be read or written.
+    """
+    stop = stop if stop is not None else asyncio.Event()
+    with folder_lock(settings.data):
+        policies = Policies(load_policies(settings.policies))
+        async with _journal(settings.data / JOURNAL) as journal, AsyncExitStack() as stack:
+            clock = platform.clock if platform is not None else SystemClock()
+            connections = Connections(settings, clock=clock)
+            stack.push_async_callback(connections.close)
+            connections.watch(policies)
+            life = _Life(settings, connections, journal, policies, platform, clock)
+            if life.kafka is not None:
+                stack.push_async_callback(life.kafka.close)
+            try:
+                await life.run(stop, ready)
+            except* _Stopped:
+                _log.info("stopped")
+
+
+class _Life:
+    """The objects of one daemon, and the tasks they run in."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connections: Connections,
+        journal: Journal,
+        policies: Policies,
+        platform: Platform | None,
+        clock: Clock,
+    ) -> None:
+        self.kafka = link_of(settings)
+        self._settings, self._connections = settings, connections
+        self._hub = Hub(replay=self._replay, most=settings.limits.streams)
+        telemetry = Telemetry()
+        self._outside = Outside(
+            clock=clock,
+            journal=journal,
+            equip=platform.equip if platform is not None else connections.equip,
+            sources=platform.sources if platform is not None else connections.source,
+            events=self.kafka.events if self.kafka is not None else None,
+            decode=self.kafka.decode if self.kafka is not None else None,
+            outlets=self._outlets(),
+        )
+        limits = Limits(
+            room=settings.limits.waiting,
+            checkpoint=Seconds(settings.intervals.checkpoint),
+            stop=Seconds(settings.intervals.stop),
+        )
+        self._daemon = Daemon(outside=self._outside, policies=policies, limits=limits, telemetry=telemetry)
+        self._folder = PolicyFolder(
+            settings.policies,
+            taken=self._reload,
+            refused=self._daemon.keep_policies,
+            every=Seconds(settings.intervals.policies),
+        )
+
+    def _replay(self, after: int) -> AsyncIterator[Sequence[Told]]:
+        return self._daemon.replay(after)
+
+    def _outlets(self) -> Sequence[Outlet]:
+        stream = Outlet(name="stream", publish=self._hub.publish, durable=False)
+        return [stream] if self.kafka is None else [stream, self.kafka.outlet]
+
+    def _reload(self, policies: Policies) -> None:
+        self._connections.watch(policies)
+        self._daemon.reload(policies)
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[str], None] | None) -> None:
+        """Serve until `stop`. Leaves by _Stopped, in a group."""
+        listen = self._settings.listen
+        bound = bind(listen.host, listen.port)
+        host, port = bound.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        desk = desk_of(self._settings, self._daemon, self._outside, self._hub, self._connections)
+        web = WebServer(build_api(desk), on=bound)
+        with _signals(stop, self._folder.reload):
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(web.run(), name="web")
+                running = tasks.create_task(self._daemon.run(), name="daemon")
+                watching = tasks.create_task(self._folder.run(), name="policies")
+                _log.info("listening", url=url)
+                await self._until(stop, url, ready)
+                _log.info("stopping")
+                self._hub.close()
+                web.stop()
+                await self._daemon.stop()
+                await serving
+                running.cancel()
+                watching.cancel()
+                await asyncio.wait({running, watching})
+                raise _Stopped
+
+    async def _until(self, stop: asyncio.Event, url: str, ready: Callable[[str], None] | None) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self._tell(url, ready), name="ready")
+            await stop.wait()
+            telling.cancel()
+
+    async def _tell(self, url: str, ready: Callable[[str], None] | None) -> None:
+        await self._daemon.recovered.wait()
+        _log.info("ready", url=url)
+        if ready is not None:
+            ready(url)
+
+
+@asynccontextmanager
+async def _journal(path: Path) -> AsyncIterator[Journal]:
+    journal = await asyncio.to_thread(SqliteJournal, path)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@contextmanager
+def _signals(stop: asyncio.Event, reload: Callable[[], None]) -> Iterator[None]:
+    """Have signals do their work while this lasts; where they cannot be had (another thread), go without."""
+    loop = asyncio.get_running_loop()
+    wanted: dict[signal.Signals, Callable[[], Any]] = {
+        signal.SIGTERM: stop.set,
+        signal.SIGINT: stop.set,
+        signal.SIGHUP: reload,
+    }
+    taken: list[signal.Signals] = []
+    for number, act in wanted.items():
+        try:
+            loop.add_signal_handler(number, act)
+        except (RuntimeError, ValueError):
+            break
+        taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
