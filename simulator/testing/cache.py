@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ Say = Callable[[str], None]
 
 KEPT: Final = 3
 """Versions of one thing that may lie side by side."""
+
+BEAT: Final = 20.0
+"""Seconds between two signs of life of a long step."""
 
 TIMEOUT: Final = 3600.0
 """Seconds that one step (a download, a build) may take."""
@@ -59,7 +63,7 @@ def ensure(name: str, key: str, make: Callable[[Path], object], *, say: Say) -> 
     if folder.exists():
         say(f"{name}: up to date ({folder})")
         return folder
-    with exclusive(root() / f"{name}.lock"):
+    with exclusive(root() / f"{name}.lock", waiting=lambda: say(f"{name}: another process makes it, waiting")):
         if folder.exists():
             say(f"{name}: up to date ({folder})")
             return folder
@@ -82,22 +86,49 @@ def _remove_old(name: str) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def step(argv: Sequence[str], *, cwd: Path, log: Path, env: Mapping[str, str] | None = None, remedy: str = "") -> None:
-    """Run one command to its end, output to the log; ServiceError with the log's end when it fails."""
+def step(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    remedy: str = "",
+    beat: Callable[[], None] | None = None,
+) -> None:
+    """Run one command to its end, output to the log; ServiceError with the log's end when it fails.
+
+    beat: called every BEAT seconds meanwhile, to tell the user that it goes on.
+    """
     with log.open("ab") as output:
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 argv,
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=TIMEOUT,
-                check=False,
             )
         except FileNotFoundError as error:
             raise ServiceError(f"{argv[0]} is not installed", where="PATH", remedy=remedy) from error
-    if done.returncode != 0:
+        with process:
+            try:
+                code = _wait(process, beat)
+            except BaseException:
+                process.kill()
+                raise
+    if code != 0:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise ServiceError(f"`{' '.join(argv[:4])} ...` failed:\n{last}", where=str(cwd), remedy=remedy)
+
+
+def _wait(process: subprocess.Popen[bytes], beat: Callable[[], None] | None) -> int:
+    limit = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return process.wait(BEAT)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > limit:
+                raise ServiceError(f"no end after {TIMEOUT:g} s", where=str(process.args)) from None
+            if beat is not None:
+                beat()

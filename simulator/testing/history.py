@@ -61,19 +61,10 @@ def pod_history(
     requests = chance.poisson(pod.rate * step, count)
     bad = chance.binomial(requests, pod.behaviour.error_ratio)
     latency = _latencies(pod.behaviour, int(requests.sum()), chance)
-    row = np.repeat(np.arange(count), requests)
     bounds = np.append(np.asarray(buckets), np.inf)
-    cells = np.bincount(row * len(bounds) + np.searchsorted(bounds, latency), minlength=count * len(bounds))
-    per_bucket = cells.reshape(count, len(bounds)).cumsum(axis=1).cumsum(axis=0).astype(np.float64)
-    sums = np.bincount(row, weights=latency, minlength=count).cumsum()
+    per_bucket, sums = _cumulative(latency, requests, bounds)
     who = pod.identity
-    labels = {
-        "job": pod.job,
-        "instance": pod.instance,
-        "service": who.service,
-        "track": who.track,
-        "pod": who.pod,
-    }
+    labels = {"job": pod.job, "instance": pod.instance, "service": who.service, "track": who.track, "pod": who.pod}
 
     def series(name: str, values: Floats, **more: str) -> Series:
         return Series(name=name, labels=labels | more, times=times, values=values)
@@ -82,8 +73,8 @@ def pod_history(
         series("http_requests_total", (requests - bad).cumsum().astype(np.float64), status="200"),
         series("http_requests_total", bad.cumsum().astype(np.float64), status="500"),
         *(
-            series("http_request_duration_seconds_bucket", per_bucket[:, i], le=_bound(bound))
-            for i, bound in enumerate(bounds)
+            series("http_request_duration_seconds_bucket", per_bucket[:, column], le=_bound(bound))
+            for column, bound in enumerate(bounds)
         ),
         series("http_request_duration_seconds_count", per_bucket[:, -1]),
         series("http_request_duration_seconds_sum", sums),
@@ -109,6 +100,18 @@ def _latencies(behaviour: Behaviour, count: int, chance: np.random.Generator) ->
     latency = behaviour.latency
     drawn = latency.median * np.exp(latency.sigma * chance.standard_normal(count))
     return np.where(chance.random(count) < latency.tail_share, drawn * latency.tail_factor, drawn)
+
+
+def _cumulative(latency: Floats, requests: npt.NDArray[np.int64], bounds: Floats) -> tuple[Floats, Floats]:
+    """Histogram as a process counts it: per step (rows) and bound (columns), and the sum of seconds per step.
+
+    latency: of all requests in order, shape (requests.sum(),); requests: per step, shape (n,).
+    """
+    rows, columns = len(requests), len(bounds)
+    row = np.repeat(np.arange(rows), requests)
+    cells = np.bincount(row * columns + np.searchsorted(bounds, latency), minlength=rows * columns)
+    counts = cells.reshape(rows, columns).cumsum(axis=1).cumsum(axis=0).astype(np.float64)
+    return counts, np.bincount(row, weights=latency, minlength=rows).cumsum()
 
 
 def _bound(bound: float) -> str:

