@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,7 +20,7 @@ from guardian.core.model import RolloutId
 from guardian.core.policy import Guardrail, HistogramSli, RatioSli
 from guardian.errors import Refused
 from guardian.ports import Clock, Samples
-from simulator.world import World
+from simulator.world import Rounds, World
 
 TOTAL: Final = "http_requests_total"
 BUCKET: Final = "http_request_duration_seconds_bucket"
@@ -31,6 +33,7 @@ class Telemetry:
     def __init__(self, worlds: Mapping[str, World], clock: Clock) -> None:
         self._worlds, self._clock = worlds, clock
         self._keys: dict[tuple[RolloutId, str], tuple[SeriesKey, ...]] = {}
+        self._tapes: dict[tuple[str, bool], _Tape] = {}
         self._together: dict[tuple[tuple[RolloutId, str], ...], tuple[SeriesKey, ...]] = {}
 
     async def measure(self, requests: Sequence[MeasureRequest]) -> Samples:
@@ -49,11 +52,17 @@ class Telemetry:
             world.advance(self._clock.now())
             offset = len(keys)
             keys.extend(self._keys_of(request, world))
-            key, time, value = _read(world, request)
+            key, time, value = self._tape_of(request, world).read(request.since, request.until)
             parts.append((key + offset, time, value))
         together = self._together.setdefault(names, tuple(keys))
         key, time, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return Samples(keys=together, key=key, time=time, value=value)
+
+    def _tape_of(self, request: MeasureRequest, world: World) -> _Tape:
+        name = (request.place.service, isinstance(request.guardrail.sli, RatioSli))
+        if name not in self._tapes:
+            self._tapes[name] = _Tape(world, ratio=name[1])
+        return self._tapes[name]
 
     def _keys_of(self, request: MeasureRequest, world: World) -> tuple[SeriesKey, ...]:
         name = (request.rollout, request.guardrail.name)
@@ -63,7 +72,7 @@ class Telemetry:
 
 
 def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple[SeriesKey, ...]:
-    """Return the series of a guardrail: per slot its parts, in the order of `_read`. Raises Refused."""
+    """Return the series of a guardrail: per slot its parts, in the order of `_Tape`. Raises Refused."""
     metric = _METRIC.match(_selector(guardrail))
     expected = TOTAL if isinstance(guardrail.sli, RatioSli) else BUCKET
     if metric is None or metric[0] != expected:
@@ -95,26 +104,50 @@ def _selector(guardrail: Guardrail) -> str:
     )
 
 
-def _read(world: World, request: MeasureRequest) -> tuple[Ints, Floats, Floats]:
-    """Return series number, sample time and value of every sample in (since, until], round by round."""
-    columns: list[tuple[Ints, Floats, Floats]] = []
-    for rounds in reversed(world.rounds):
-        wanted = rounds.seen & (rounds.time > request.since) & (rounds.time <= request.until)
-        if not wanted.any():
-            if float(rounds.time.max()) <= request.since:
-                break
-            continue
-        when, slot = np.nonzero(wanted)
-        if isinstance(request.guardrail.sli, RatioSli):
+@dataclass(frozen=True, slots=True)
+class _Scraped:
+    """One round as samples: series number, sample time, value; each series part of a slot has a number."""
+
+    key: Ints
+    time: Floats
+    value: Floats
+    first: float
+    last: float
+
+
+class _Tape:
+    """All rounds of one world as samples of one kind of guardrail; each round is flattened once."""
+
+    def __init__(self, world: World, *, ratio: bool) -> None:
+        self._world, self._ratio = world, ratio
+        self._scraped: list[_Scraped] = []
+
+    def read(self, since: float, until: float) -> tuple[Ints, Floats, Floats]:
+        """Return every sample in (since, until], round by round."""
+        self._scraped.extend(self._flat(one) for one in self._world.rounds[len(self._scraped) :])
+        start = bisect_right(self._scraped, since, key=lambda one: one.last)
+        parts = [_within(one, since, until) for one in self._scraped[start:]]
+        if not parts:
+            return np.empty(0, np.int64), np.empty(0), np.empty(0)
+        key, time, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return key, time, value
+
+    def _flat(self, rounds: Rounds) -> _Scraped:
+        when, slot = np.nonzero(rounds.seen)
+        if self._ratio:
             values = np.stack([rounds.total[when, slot], rounds.bad[when, slot]], axis=1)
         else:
             values = np.cumsum(rounds.buckets[when, slot], axis=1)
         width = values.shape[1]
         key = (slot[:, None] * width + np.arange(width)).ravel()
         time = np.repeat(rounds.time[when, slot], width)
-        columns.append((key, time, values.ravel().astype(np.float64)))
-    if not columns:
-        return np.empty(0, np.int64), np.empty(0), np.empty(0)
-    columns.reverse()
-    key, time, value = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return key, time, value
+        # A round without samples still has its place in the order of time.
+        first, last = float(rounds.time.min()), float(rounds.time.max())
+        return _Scraped(key, time, values.ravel().astype(np.float64), first, last)
+
+
+def _within(one: _Scraped, since: float, until: float) -> tuple[Ints, Floats, Floats]:
+    if one.first > since and one.last <= until:
+        return one.key, one.time, one.value
+    wanted = (one.time > since) & (one.time <= until)
+    return one.key[wanted], one.time[wanted], one.value[wanted]

@@ -36,8 +36,9 @@ EPOCH: Final = Instant(1_767_571_200.0)
 class Rounds:
     """Counters as they stood at some rounds, oldest first.
 
-    time: sample times, shape (rounds, slots). total, bad: shape (rounds, slots). buckets: per bucket, not yet
-    summed up, shape (rounds, slots, buckets). seen: which samples a scraper got, shape (rounds, slots).
+    Slots that were never used are left out. time: sample times, shape (rounds, slots). total, bad: shape
+    (rounds, slots). buckets: per bucket, not yet summed up, shape (rounds, slots, buckets). seen: which
+    samples a scraper got, shape (rounds, slots).
     """
 
     time: Floats
@@ -68,6 +69,7 @@ class World:
         self.shift: Instant | None = None
         self.topology = lay_out(spec.service, old=spec.deploy.previous, new=spec.deploy.revision, since=start)
         slots = len(self.topology.names)
+        self._width = self.topology.successor.slots.start
         self.temper = temper(spec.service, slots, chance.at(Purpose.PODS))
         self.weights: list[tuple[float, Weight]] = [(-math.inf, Weight(0.0))]
         self.rounds: list[Rounds] = []
@@ -122,8 +124,11 @@ class World:
 
     def hand_over(self, at: Instant) -> None:
         """Replace stable's pods by fresh ones that run the new revision."""
+        self.advance(at)
         self._end(self.topology.stable, at)
         self._begin(self.topology.successor, at)
+        self._width = len(self.topology.names)
+        self._previous[self.topology.successor.slots] = at
 
     def _begin(self, group: Group, at: Instant) -> None:
         group.since, group.until = at, NEVER
@@ -161,16 +166,16 @@ class World:
         t: seconds since the shift, shape (..., slots). at: time by which weight is taken. noise: rounds
         whose wobble applies; None for none (the ground truth).
         """
-        service, temper_ = self.spec.service, self.temper
+        service, temper_, width = self.spec.service, self.temper, t.shape[-1]
         one = np.ones_like(t)
         rate, errors, slow = self.spec.traffic.at(t), service.errors.share * one, one
         if noise is not None:
             rate = rate * self._rate_noise[noise]
-            errors = errors * temper_.errors * self._error_noise[noise]
-            slow = temper_.slow * self._slow_noise[noise] * one
+            errors = errors * temper_.errors[:width] * self._error_noise[noise, :width]
+            slow = temper_.slow[:width] * self._slow_noise[noise, :width] * one
         bent = Conditions(
             t=t,
-            fresh=self.topology.fresh,
+            fresh=self.topology.fresh[:width],
             rate=rate,
             share=self.weight(at) * one,
             errors=errors,
@@ -186,7 +191,7 @@ class World:
         """Return requests/s of each slot, given who is alive at that time; shape of `conditions.t`."""
         shares = np.zeros_like(conditions.t)
         for group in self.topology.groups:
-            if not group.alive(at):
+            if not group.alive(at) or group.slots.stop > conditions.t.shape[-1]:
                 continue
             slots = group.slots
             part = self.temper.load[slots] / self.temper.load[slots].sum()
@@ -200,35 +205,38 @@ class World:
         """Draw all rounds before the rollout at once: nothing jumps there."""
         rounds = math.floor(self.spec.history / self.every + 1e-9)
         which = np.arange(1, rounds + 1)
-        until = self.start + which[:, None] * self.every + self._places + self._jitter[which]
-        since = np.vstack([self._previous, until[:-1]])
+        width = self._width
+        until = self.start + which[:, None] * self.every + (self._places + self._jitter[which])[:, :width]
+        since = np.vstack([self._previous[:width], until[:-1]])
         middle = (since + until) / 2 - self.opening
         counts = self._counts(middle, until - since, at=self.start, noise=slice(1, rounds + 1), key=0)
         sums = np.cumsum(counts, axis=0)
         seen = np.zeros(until.shape, dtype=np.bool_)
         seen[:, self.topology.stable.slots] = True
         self._record(until, sums, seen & self._scraped(until))
-        self._counters, self._previous, self._next = sums[-1].copy(), until[-1], rounds + 1
+        self._counters[:width], self._previous[:width], self._next = sums[-1], until[-1], rounds + 1
 
     def _draw_round(self, number: int) -> None:
         row = min(number, len(self._jitter) - 1)  # past the horizon the last noise stays
-        since, until = self._previous, self.start + number * self.every + self._places + self._jitter[row]
+        since, counters = self._previous[: self._width], self._counters[: self._width]
+        until = self.start + number * self.every + (self._places + self._jitter[row])[: self._width]
         low, high = float(since.min()), float(until.max())
         first = bisect_right(self._jumps, low)
         cuts = [low, *(jump for jump in self._jumps[first:] if jump < high), high]
-        served = np.zeros_like(self._counters)
+        served = np.zeros_like(counters)
         for piece, (begin, end) in enumerate(pairwise(cuts)):
             self._reset(begin, since, until)
             begins, ends = np.clip(since, begin, end), np.clip(until, begin, end)
             middle = (begins + ends) / 2 - (self.opening if self.shift is None else self.shift)
-            counts = self._counts(middle, ends - begins, at=begin, noise=row, key=number * 64 + piece)
-            self._counters += counts
+            lasted = np.maximum(ends - begins, 0.0)
+            counts = self._counts(middle, lasted, at=begin, noise=row, key=number * 64 + piece)
+            counters += counts
             served += counts
         alive = np.zeros(until.shape, dtype=np.bool_)
-        for group in self.topology.groups:
+        for group in self.topology.groups[: 3 if self._width > self.topology.successor.slots.start else 2]:
             alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
-        self._record(until[None], self._counters[None].copy(), (alive & self._scraped(until))[None])
-        self._previous = until
+        self._record(until[None], counters[None].copy(), (alive & self._scraped(until))[None])
+        self._previous[: self._width] = np.maximum(since, until)
         self._tally(low, served)
 
     def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> Ints:
@@ -249,14 +257,15 @@ class World:
             return
         for fault in self._resets:
             if self.shift + fault.at == begin:
-                self._counters[fault.resets(self.topology.fresh) & (since < begin) & (begin <= until)] = 0
+                fallen = fault.resets(self.topology.fresh[: self._width]) & (since < begin) & (begin <= until)
+                self._counters[: self._width][fallen] = 0
 
     def _scraped(self, until: Floats) -> Flags:
         """Return which samples are not lost in a gap."""
         got = np.ones(until.shape, dtype=np.bool_)
         if self.shift is not None:
             for gap in self._gaps:
-                got &= ~gap.loses(until - self.shift, self.topology.fresh)
+                got &= ~gap.loses(until - self.shift, self.topology.fresh[: self._width])
         return got
 
     def _record(self, time: Floats, sums: Ints, seen: Flags) -> None:
@@ -267,7 +276,7 @@ class World:
         total, bad = served[:, :2].sum(axis=0).tolist()
         self._served.append((low, int(served[self.topology.canary.slots, 0].sum()), total))
         if self.shift is not None:
-            fresh = self.topology.fresh
+            fresh = self.topology.fresh[: self._width]
             self.harm.total += total
             self.harm.bad += bad
             self.harm.fresh_total += int(served[fresh, 0].sum())
