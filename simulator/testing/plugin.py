@@ -27,7 +27,7 @@ from simulator.testing.kubelab.objects import KubernetesLab
 from simulator.testing.load import LoadPlan, LoadProcess, running_load
 from simulator.testing.pods.behaviour import Behaviour, Identity
 from simulator.testing.pods.pod import BUCKETS, HttpPod, running_pod
-from simulator.testing.process import log_tail
+from simulator.testing.process import Server, log_tail
 from simulator.testing.prometheus import Prometheus, PrometheusPlan, running_prometheus
 from simulator.testing.run import RUN_VARIABLE, ServiceRun, current_run
 from simulator.testing.sink import WebhookSink, running_sink
@@ -165,8 +165,8 @@ class Started:
     def enter(self, service: AbstractContextManager[T]) -> T:
         """Start the service until the test ends, and remember its log."""
         started = self._stack.enter_context(service)
-        server = getattr(started, "server", None)
-        if server is not None:
+        server = started if isinstance(started, Server) else getattr(started, "server", None)
+        if isinstance(server, Server):
             self._logs.append(server.log)
         return started
 
