@@ -67,6 +67,8 @@ def ensure(name: str, key: str, make: Callable[[Path], object], *, say: Say) -> 
         if folder.exists():
             say(f"{name}: up to date ({folder})")
             return folder
+        for broken in root().glob(f".{name}-*"):  # left by a process that was killed
+            shutil.rmtree(broken, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root()))
         try:
             make(draft)

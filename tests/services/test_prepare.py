@@ -38,6 +38,13 @@ def test_a_failed_download_leaves_nothing_that_looks_complete() -> None:
     assert [file.name for file in made.iterdir()] == ["whole"]
 
 
+def test_what_a_killed_attempt_left_is_removed() -> None:
+    """Half a build is 4 GB that nobody would find."""
+    (cache.root() / ".thing-abc").mkdir()
+    cache.ensure("thing", "1", lambda draft: (draft / "whole").touch(), say=silent)
+    assert list(cache.root().glob(".thing-*")) == []
+
+
 def test_two_at_once_make_it_once() -> None:
     """Two runs of `make services` at the same time are harmless."""
     makes: list[Path] = []
