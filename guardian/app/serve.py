@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from guardian.runtime.clock import SystemClock
 from guardian.runtime.daemon import Daemon, Limits, Outside
 from guardian.runtime.equipment import Equip, Sources
 from guardian.runtime.lock import folder_lock
+from guardian.runtime.logs import DecisionLog
 from guardian.runtime.outbox import Outlet
 from guardian.runtime.story import Told
 from guardian.runtime.telemetry import Telemetry
@@ -104,6 +106,7 @@ class _Life:
         self._outside = Outside(
             clock=clock,
             journal=journal,
+            log=DecisionLog(sys.stderr.buffer, level=settings.log),
             equip=platform.equip if platform is not None else connections.equip,
             sources=platform.sources if platform is not None else connections.source,
             events=self.kafka.events if self.kafka is not None else None,

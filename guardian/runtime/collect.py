@@ -59,7 +59,10 @@ class Collector:
         """Own the questions until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
 
     def measure(self, requests: Iterable[MeasureRequest]) -> list[Task[None]]:
         """Ask each source for its part of these, but for rollouts it still owes an answer on."""
@@ -131,14 +134,14 @@ class Collector:
                 accepted = await port.accepted_weight(target)
                 observed = await port.observed_share(target)
         except TimeoutError:
-            self._problems(rollout.place, [f"the router did not answer within {_READ:g}s"])
+            self._problems(f"router of {rollout.place}", [f"the router did not answer within {_READ:g}s"])
         except GuardianError as error:
-            self._problems(rollout.place, [str(error)])
+            self._problems(f"router of {rollout.place}", [str(error)])
         except Exception as error:  # noqa: BLE001  an adapter's mistake must not end the daemon
             _log.exception("adapter_failed", rollout=rollout.id)
-            self._problems(rollout.place, [repr(error)])
+            self._problems(f"router of {rollout.place}", [repr(error)])
         else:
-            self._problems(rollout.place, ())
+            self._problems(f"router of {rollout.place}", ())
             self._give(WeightRead(rollout=rollout.id, asked=asked, accepted=accepted, observed=observed))
 
     def _problems(self, of: Hashable, problems: Sequence[str]) -> None:

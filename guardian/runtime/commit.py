@@ -83,7 +83,7 @@ class Committer:
         feed: Feed,
         dispatch: Callable[[RolloutId, Effect], None],
         known: Callable[[RolloutId], Rollout | None],
-        durable: Callable[[Record], None],
+        durable: Callable[[Sequence[Record]], None],
     ) -> None:
         self.in_flight: dict[EventRef, tuple[Batch, int]] = {}
         self._rows = 0
@@ -116,8 +116,7 @@ class Committer:
         batch.first = future.result() - len(batch.rows) + 1
         for offset, records in enumerate(batch.records):
             self._feed.push(Decided(batch.first + offset, records))
-            for record in records:
-                self._durable(record)
+        self._durable([record for records in batch.records for record in records])
         for row in batch.rows:
             if row.event is not None:
                 del self.in_flight[row.event]

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from guardian.core.engine import Engine
+from guardian.core.fleet import Fleet
 from guardian.core.model import RolloutId, Seconds
 from guardian.core.policies import Policies
 from guardian.core.records import Record
@@ -29,7 +30,7 @@ from guardian.runtime.feed import Feed
 from guardian.runtime.health import Health
 from guardian.runtime.inbox import BoundedInbox
 from guardian.runtime.intake import Decode, Intake
-from guardian.runtime.logs import log_record
+from guardian.runtime.logs import DecisionLog
 from guardian.runtime.outbox import Outbox, Outlet
 from guardian.runtime.recover import Recovered, recover
 from guardian.runtime.story import Story, Told
@@ -47,6 +48,7 @@ class Outside:
 
     clock: Clock
     journal: Journal
+    log: DecisionLog
     equip: Equip
     sources: Sources
     events: EventSource | None = None
@@ -71,7 +73,7 @@ class Daemon:
         self.telemetry = telemetry
         self.feed = Feed(outside.journal)
         self.inbox = BoundedInbox(room=limits.room, trouble=lambda: outside.journal.trouble)
-        self.engine = Engine(policies=policies)
+        self.engine = Engine(policies=policies, fleet=Fleet())
         self.recovered = asyncio.Event()
         self._outside, self._limits = outside, limits
         self._dispatcher: Dispatcher | None = None
@@ -96,7 +98,7 @@ class Daemon:
         """Recover, then serve until cancelled. Raises JournalError, in a group, when the journal gives up."""
         journal, clock = self._outside.journal, self._outside.clock
         recovered = await recover(journal)
-        engine = self.engine = Engine(policies=self.engine.policies, world=recovered.world)
+        engine = self.engine = Engine(policies=self.engine.policies, fleet=Fleet(), world=recovered.world)
         checkpoints = Checkpoints(engine=engine, every=self._limits.checkpoint)
         stale = checkpoints.restore(journal.notes(EVIDENCE), now=clock.now())
         if stale:
@@ -168,9 +170,10 @@ class Daemon:
     def _known(self, rollout: RolloutId) -> Rollout | None:
         return self.engine.world.rollouts.get(rollout)
 
-    def _durable(self, record: Record) -> None:
-        log_record(record)
-        self.telemetry.count(record, self._known(getattr(record, "rollout", None) or RolloutId("")))
+    def _durable(self, records: Sequence[Record]) -> None:
+        self._outside.log.write(records)
+        for record in records:
+            self.telemetry.count(record, self._known(getattr(record, "rollout", None) or RolloutId("")))
 
     async def replay(self, after: int) -> AsyncIterator[list[Told]]:
         """Yield the events of all rows after that seq, as far as the journal goes now."""

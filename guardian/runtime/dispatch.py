@@ -31,11 +31,12 @@ _AT_ONCE: Final = 32
 
 @dataclass(slots=True)
 class _Lane:
-    """The effects of one rollout; `under_way` is being tried by `attempt`."""
+    """The effects of one rollout; `under_way` is being tried by `server`. cut: it is not wanted any more."""
 
     waiting: deque[Effect] = field(default_factory=deque)
     under_way: Effect | None = None
-    attempt: asyncio.Task[None] | None = None
+    server: asyncio.Task[None] | None = None
+    cut: bool = False
 
 
 class Dispatcher:
@@ -64,7 +65,10 @@ class Dispatcher:
         """Own the attempts until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
 
     def dispatch(self, rollout: RolloutId, effect: Effect) -> None:
         """Have an effect carried out after the rollout's earlier ones; asking again while it waits does nothing."""
@@ -75,11 +79,12 @@ class Dispatcher:
             lane = self._lanes[rollout] = _Lane()
             self._idle.clear()
             lane.waiting.append(effect)
-            self._tasks.create_task(self._serve(rollout, lane), name=f"effects-{rollout}")
+            lane.server = self._tasks.create_task(self._serve(rollout, lane), name=f"effects-{rollout}")
             return
         under_way = lane.under_way
-        if under_way is not None and lane.attempt is not None and not self._wanted(rollout, under_way.id):
-            lane.attempt.cancel()
+        if under_way is not None and lane.server is not None and not self._wanted(rollout, under_way.id):
+            lane.cut = True
+            lane.server.cancel()
         if effect.id not in {one.id for one in (*lane.waiting, *((under_way,) if under_way else ()))}:
             lane.waiting.append(effect)
 
@@ -95,9 +100,12 @@ class Dispatcher:
                 if self._stopping or not self._wanted(rollout, effect.id):
                     continue
                 lane.under_way = effect
-                async with asyncio.TaskGroup() as tasks:
-                    lane.attempt = tasks.create_task(self._attempt(rollout, effect))
-                lane.under_way = lane.attempt = None
+                try:
+                    await self._attempt(rollout, effect)
+                except asyncio.CancelledError:
+                    if not lane.cut or lane.server is None or lane.server.uncancel() > 0:
+                        raise  # not the effect is ended but the daemon
+                lane.under_way, lane.cut = None, False
         finally:
             del self._lanes[rollout]
             if not self._lanes:
@@ -116,11 +124,11 @@ class Dispatcher:
         async with self._back if urgent else self._forward:
             began = perf_counter()
             fact = await self._outcome(known, effect)
-        self._telemetry.effect_seconds.labels(kind).observe(perf_counter() - began)
-        outcome = "done" if isinstance(fact, EffectDone) else "failed"
-        self._telemetry.effects.labels(kind, outcome).inc()
-        reason = fact.reason if isinstance(fact, EffectFailed) else ""
-        _log.info("effect", rollout=rollout, effect_id=effect.id, kind=kind, outcome=outcome, reason=reason)
+        self._telemetry.performed(kind, done=isinstance(fact, EffectDone), seconds=perf_counter() - began)
+        if isinstance(fact, EffectFailed):
+            _log.warning("effect_failed", rollout=rollout, effect_id=effect.id, kind=kind, reason=fact.reason)
+        else:
+            _log.debug("effect_done", rollout=rollout, effect_id=effect.id, kind=kind)
         self._give(fact)
 
     async def _outcome(self, rollout: Rollout, effect: Effect) -> EffectDone | EffectFailed:

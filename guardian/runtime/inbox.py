@@ -14,6 +14,7 @@ from guardian.core.facts import Fact
 from guardian.errors import JournalError, Unavailable
 from guardian.ports import Receipt
 
+_OWN_SHARE: Final = 4
 _PATIENCE: Final = 5.0  # seconds; Alertmanager gives up after 10
 
 
@@ -90,12 +91,16 @@ class BoundedInbox:
         self._arrived.set()
 
     async def take(self, most: int) -> tuple[list[Fact], list[Letter]]:
-        """Wait for something; return our own facts and letters of together about `most` facts."""
+        """Wait for something; return letters of about `most` facts, and fewer of our own.
+
+        Ends of effects are taken more slowly than what comes in: under a flood of events, rollouts that are about
+        to be superseded are then superseded instead of being started.
+        """
         while not self._own and not self._letters:
             self._arrived.clear()
             await self._arrived.wait()
-        own = list(self._own)
-        self._own.clear()
+        share = most if not self._letters else most // _OWN_SHARE
+        own = [self._own.popleft() for _ in range(min(share, len(self._own)))]
         letters: list[Letter] = []
         count = 0
         while self._letters and count < most:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from guardian.core import records as r
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _WARNINGS: Final = (r.Paged, r.RollbackOrdered)
 _ROUTINE: Final = (r.EffectOrdered, r.EffectEnded, r.PolicyAdopted)
-_records = structlog.get_logger("guardian.decisions")
+"""Logged at level debug: a decision that matters stands beside each of them."""
 
 
 def configure_logs(level: str, *, out: BinaryIO | None = None) -> None:
@@ -38,14 +39,32 @@ def configure_logs(level: str, *, out: BinaryIO | None = None) -> None:
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
 
 
-def log_record(record: r.Record) -> None:
-    """Log one conclusion: its kind as the event, its fields as they are in the journal."""
-    if isinstance(record, _ROUTINE) and not _records.is_enabled_for(logging.DEBUG):
-        return
-    fields = msgspec.to_builtins(record, str_keys=True)
-    name = _snake(fields.pop("type"))
-    level = "warning" if isinstance(record, _WARNINGS) else "debug" if isinstance(record, _ROUTINE) else "info"
-    getattr(_records, level)(name, **fields)
+class DecisionLog:
+    """Logs conclusions as they are in the journal, under `record`; written in one go, since there may be many."""
+
+    def __init__(self, out: BinaryIO, *, level: str) -> None:
+        self._out, self._threshold = out, _LEVELS[level]
+        self._encode = msgspec.json.Encoder().encode
+        self._names: dict[type, bytes] = {}
+
+    def write(self, records: Iterable[r.Record]) -> None:
+        """Log each record once."""
+        stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        lines = [line for record in records if (line := self._line(record, stamp)) is not None]
+        if lines:
+            self._out.write(b"".join(lines))
+            self._out.flush()
+
+    def _line(self, record: r.Record, stamp: str) -> bytes | None:
+        kind = type(record)
+        level = "warning" if isinstance(record, _WARNINGS) else "debug" if isinstance(record, _ROUTINE) else "info"
+        if _LEVELS[level] < self._threshold:
+            return None
+        name = self._names.get(kind)
+        if name is None:
+            name = self._names[kind] = _snake(kind.__name__).encode()
+        head = b'{"event":"%s","level":"%s","timestamp":"%s","record":' % (name, level.encode(), stamp.encode())
+        return head + self._encode(record) + b"}\n"
 
 
 class _Forward(logging.Handler):

@@ -87,18 +87,18 @@ class Telemetry:
 
     def count(self, record: r.Record, after: Rollout | None) -> None:
         """Count one durable conclusion; `after` is the rollout it led to."""
-        if after is None:
+        if after is None or not isinstance(record, r.Started | r.Ended):
             return
         labels = (after.place.service, after.place.environment, _strategy(after))
         if isinstance(record, r.Started):
             self.deployments.labels(*labels).inc()
-        elif isinstance(record, r.Ended):
-            if record.phase is Phase.VERIFIED:
-                self.successes.labels(*labels).inc()
-            elif record.phase is Phase.ROLLED_BACK:
-                self.rollbacks.labels(*labels).inc()
-            if after.started_at is not None:
-                self.durations.labels(*labels).observe(record.at - after.started_at)
+            return
+        if record.phase is Phase.VERIFIED:
+            self.successes.labels(*labels).inc()
+        elif record.phase is Phase.ROLLED_BACK:
+            self.rollbacks.labels(*labels).inc()
+        if after.started_at is not None:
+            self.durations.labels(*labels).observe(record.at - after.started_at)
 
     def took(self, kind: str, *, new: bool) -> None:
         """Count one fact from outside."""
@@ -106,6 +106,11 @@ class Telemetry:
         if child is None:
             child = self._took[kind, new] = self.taken.labels(kind, "yes" if new else "no")
         child.inc()
+
+    def performed(self, kind: str, *, done: bool, seconds: float) -> None:
+        """Count one attempt of an effect."""
+        self.effect_seconds.labels(kind).observe(seconds)
+        self.effects.labels(kind, "done" if done else "failed").inc()
 
     def refuse(self, way: str, reason: str) -> None:
         """Count something that could not be taken."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ def ref(name: str, source: str = "ci") -> EventRef:
 def row(body: str = "{}", *, event: EventRef | None = None, rollout: str = "", at: float = 1.5) -> Row:
     """One row; what is left out does not matter to the test."""
     return Row(at=Instant(at), rollout=rollout, event=event, body=body.encode())
+
+
+def _note(ended: list[int], number: int, _future: object) -> None:
+    ended.append(number)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -53,7 +58,7 @@ async def test_futures_end_in_the_order_of_their_calls(journal: Journal) -> None
     ended: list[int] = []
     futures = [journal.append([row(str(number))]) for number in range(50)]
     for number, future in enumerate(futures):
-        future.add_done_callback(lambda _, number=number: ended.append(number))
+        future.add_done_callback(partial(_note, ended, number))
     await asyncio.gather(*futures)
     await asyncio.sleep(0)
     assert ended == list(range(50))
