@@ -98,7 +98,7 @@ def spread_fit(
 def spread_posterior(fit: Floats, prior: Floats) -> Floats:
     """Weights of the lasting spread after the fit (C, D, Q) was seen; rows sum to 1.
 
-    >>> spread_posterior(np.zeros((1, 1, 2)), np.array([[0.25, 0.75]])).tolist()
+    >>> spread_posterior(np.zeros((1, 1, 2)), np.array([[0.25, 0.75]])).round(12).tolist()
     [[[0.25, 0.75]]]
     """
     weights = np.log(prior) + fit

@@ -60,24 +60,50 @@ class PodReading:
 class Test(Protocol):
     """One way of comparing two tracks. Pure: everything remembered lies in the `memory` rows handed in."""
 
-    columns: int
-    """F: counts per pod and tick."""
-    remembered: int
-    """Columns of `memory` that the test needs per cell."""
-    harm_weights: Floats
-    """(K,), fixed in advance, sums to 1."""
-    harm_direction: Ints
-    """(K,) direction of each alternative."""
-    safe_weights: Floats
-    """(P,), sums to 1 within each direction."""
-    safe_direction: Ints
-    """(P,) direction that each promotion alternative belongs to; every direction named must pass by itself."""
-    spreads: Floats
-    """(D, Q) lasting standard deviations between equal pods, in units of the direction, rising from 0."""
-    prior: Floats
-    """(D, Q) prior weight of each spread where several pods can be compared, rows sum to 1."""
-    lone_prior: Floats
-    """(D, Q) the same where no two pods of one track were seen: nothing will ever correct it."""
+    @property
+    def columns(self) -> int:
+        """F: counts per pod and tick."""
+        ...
+
+    @property
+    def remembered(self) -> int:
+        """Columns of `memory` that the test needs per cell."""
+        ...
+
+    @property
+    def harm_weights(self) -> Floats:
+        """Weights (K,) of the alternatives, fixed in advance, sum to 1."""
+        ...
+
+    @property
+    def harm_direction(self) -> Ints:
+        """Direction (K,) of each alternative."""
+        ...
+
+    @property
+    def safe_weights(self) -> Floats:
+        """Weights (P,) of the promotion alternatives, sum to 1 within each direction."""
+        ...
+
+    @property
+    def safe_direction(self) -> Ints:
+        """Direction (P,) of each promotion alternative; every one named must pass by itself."""
+        ...
+
+    @property
+    def spreads(self) -> Floats:
+        """Lasting standard deviations (D, Q) between equal pods, in units of the direction, rising from 0."""
+        ...
+
+    @property
+    def prior(self) -> Floats:
+        """Prior weight (D, Q) of each spread where several pods can be compared, rows sum to 1."""
+        ...
+
+    @property
+    def lone_prior(self) -> Floats:
+        """The same where no two pods of one track were seen: nothing will ever correct it."""
+        ...
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:
         """Read one tick: totals (C, F) per track, memory (C, remembered) from EARLIER ticks, elapsed (C,) seconds."""

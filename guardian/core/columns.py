@@ -38,10 +38,19 @@ class Columns:
                 self._arrays[name] = grown
         return row
 
-    def give_back(self, row: int) -> None:
-        """Clear a row so that it can be used again."""
+    def reach(self, row: int) -> None:
+        """Make sure that a row is there; for columns whose rows another one numbers."""
+        while self.size <= row:
+            self.add()
+
+    def clear(self, row: int) -> None:
+        """Set a row to 0."""
         for array in self._arrays.values():
             array[row] = 0.0
+
+    def give_back(self, row: int) -> None:
+        """Clear a row so that it can be used again."""
+        self.clear(row)
         self._free.append(row)
 
     def row(self, row: int) -> dict[str, Floats]:

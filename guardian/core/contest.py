@@ -60,14 +60,13 @@ class Contest:
         elapsed = now - self.cells["began"][cells]
         gap = np.divide(elapsed, requests, out=np.full(len(cells), np.inf), where=requests > 0)
         allowed = np.maximum(IDLE, IDLE_GAPS * gap)
-        return ~(now - np.nan_to_num(self.cells["canary_seen"][cells], nan=-np.inf) <= allowed)
+        return np.asarray(~(now - np.nan_to_num(self.cells["canary_seen"][cells], nan=-np.inf) <= allowed))
 
     def add_cell(self) -> int:
         """Make room for one guardrail of one rollout and return its number."""
-        for arm in self.arms:
-            arm.panel.add_cell()
-            arm.add_cell()
         cell = self.cells.add()
+        for arm in self.arms:
+            arm.add_cell(arm.panel.add_cell())
         for name in ("began", "canary_last", "stable_last", "canary_seen", "stable_seen", "front"):
             self.cells[name][cell] = np.nan
         return cell
@@ -108,9 +107,9 @@ class Contest:
         live = end > np.where(np.isnan(began), np.inf, began)
         young = (end - seconds - first < self.warm_up) & (live | canary) & (self.warm_up > 0)
         old_stable = ~canary & ~(young & (first > np.where(np.isnan(began), np.inf, began)))
-        self._route(0, "main", members, old_stable | (canary & ~young), cells, end, seconds, counts)
+        self._route(0, "main", members, old_stable | (canary & ~young), end, seconds, counts)
         if len(self.arms) > 1:
-            self._route(1, "warm", members, old_stable | (canary & young), cells, end, seconds, counts)
+            self._route(1, "warm", members, old_stable | (canary & young), end, seconds, counts)
         warm = canary & ~young
         np.add.at(self.cells["warm_requests"], cells[warm], self.test.requests(counts[warm]))
 
@@ -126,8 +125,8 @@ class Contest:
         self.cells["history"][cells[past]] = 1.0
 
     def _route(
-        self, arm: int, slot: str, members: Ints, chosen: npt.NDArray[np.bool_], cells: Ints,
-        end: Floats, seconds: Floats, counts: Floats,
+        self, arm: int, slot: str, members: Ints, chosen: npt.NDArray[np.bool_], end: Floats,
+        seconds: Floats, counts: Floats,
     ) -> None:  # fmt: skip
         picked = np.flatnonzero(chosen)
         if not len(picked):
@@ -135,12 +134,17 @@ class Contest:
         slots = self.members[slot]
         intake = self.arms[arm]
         for row in picked[slots[members[picked]] < 0]:
-            member = members[row]
-            canary = bool(self.members["canary"][member] > 0)
-            slots[member] = intake.panel.add_pod(int(cells[row]), canary=canary)
-            intake.add_pod()
+            self.seat(int(members[row]), slot, intake)
         pods = slots[members[picked]].astype(np.int64)
         intake.offer(pods, end=end[picked], seconds=seconds[picked], counts=counts[picked])
+
+    def seat(self, member: int, slot: str, intake: Intake) -> int:
+        """Give a member its place in one arm ("main" or "warm") and return the pod's number there."""
+        canary = bool(self.members["canary"][member] > 0)
+        pod = intake.panel.add_pod(int(self.members["cell"][member]), canary=canary)
+        intake.add_pod(pod)
+        self.members[slot][member] = pod
+        return pod
 
     def settle(self) -> Ints:
         """Fold every tick that is complete; returns the cells (C,) whose evidence may have changed, sorted."""

@@ -50,18 +50,18 @@ class Panel:
             }
         )  # fmt: skip
         self.noise = Noise(test.spreads, test.prior, test.lone_prior)
-        self.cells.add()  # row 0 is nobody's: pods of closed rollouts point there
-        self.noise.add_cell()
+        self.noise.add_cell(self.cells.add())  # row 0 is nobody's: pods of closed rollouts point there
 
     def add_cell(self) -> int:
         """Make room for one guardrail of one rollout and return its number."""
-        self.noise.add_cell()
-        return self.cells.add()
+        cell = self.cells.add()
+        self.noise.add_cell(cell)
+        return cell
 
     def add_pod(self, cell: int, *, canary: bool) -> int:
         """Make room for one pod of a cell and return its number."""
         pod = self.pods.add()
-        self.noise.add_pod()
+        self.noise.add_pod(pod)
         self.pods["cell"][pod], self.pods["canary"][pod] = cell, float(canary)
         return pod
 
@@ -69,7 +69,7 @@ class Panel:
         """Forget a cell with its pods; their numbers are used again."""
         for pod in np.flatnonzero(self.pods["cell"][: self.pods.size] == cell):
             self.pods.give_back(int(pod))
-            self.noise.pods.give_back(int(pod))
+            self.noise.pods.clear(int(pod))
         self.cells.give_back(cell)
         self.noise.drop_cell(cell)
 

@@ -33,25 +33,22 @@ class Intake:
             {"counts": (panel.test.columns,), "end": (), "interval": (), "waiting": (), "left": (), "seen": ()}
         )
         self.cells = Columns({"cursor": (), "touched": ()})
-        self.cells.add()
 
-    def add_cell(self) -> None:
-        """Make room for one more cell; numbers are the panel's."""
-        cell = self.cells.add()
+    def add_cell(self, cell: int) -> None:
+        """Make room for a cell; numbers are the panel's."""
+        self.cells.reach(cell)
         self.cells["cursor"][cell] = _NEVER
 
-    def add_pod(self) -> None:
-        """Make room for one more pod; numbers are the panel's."""
-        pod = self.pods.add()
+    def add_pod(self, pod: int) -> None:
+        """Make room for a pod; numbers are the panel's."""
+        self.pods.reach(pod)
         self.pods["end"][pod] = _NEVER
 
     def drop(self, cell: int) -> None:
         """Forget a cell with its pods, before the panel does."""
         for pod in np.flatnonzero(self.panel.pods["cell"][: self.panel.pods.size] == cell):
-            self.pods.give_back(int(pod))
-            self.pods["end"][pod] = _NEVER
-        self.cells.give_back(cell)
-        self.cells["cursor"][cell] = _NEVER
+            self.pods.clear(int(pod))
+        self.cells.clear(cell)
 
     def offer(self, pods: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> None:
         """Take one row a pod (S,): it covers (end - seconds, end] and counted (S, F). Each pod at most once a call."""

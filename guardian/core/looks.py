@@ -127,7 +127,8 @@ class Look(Value, frozen=True, kw_only=True):
     """One rollout at one look.
 
     at: newest sample time used. began: sample time of the canary's first traffic, None before it. log_harm: evidence
-    combined over guardrails, valid at any number of looks. rising: log_harm above 0 and higher than `hold_back` ago.
+    combined over guardrails, valid at any number of looks. rising: log_harm above 0 and higher than `hold_back` ago, or
+    evidence since one late start stands out.
     log_safe: the smallest over participating guardrails. worst, weakest: guardrail that contributes most to harm, and
     the one with the smallest log_safe. observed: canary share of requests since the step began.
     canary_last, stable_last: newest row of each track over all guardrails; None before the first.

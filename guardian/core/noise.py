@@ -40,22 +40,21 @@ class Noise:
             }
         )  # fmt: skip
 
-    def add_cell(self) -> None:
-        """Make room for one more cell."""
-        cell = self.cells.add()
-        self.tracks.add()
-        self.contrasts.add()
+    def add_cell(self, cell: int) -> None:
+        """Make room for a cell; numbers are the panel's."""
+        for columns in (self.cells, self.tracks, self.contrasts):
+            columns.reach(cell)
         self.cells["posterior"][cell] = self._lone
         self.cells["wander"][cell] = WANDERS
 
     def drop_cell(self, cell: int) -> None:
         """Forget a cell; its number is used again."""
         for columns in (self.cells, self.tracks, self.contrasts):
-            columns.give_back(cell)
+            columns.clear(cell)
 
-    def add_pod(self) -> None:
-        """Make room for one more pod."""
-        self.pods.add()
+    def add_pod(self, pod: int) -> None:
+        """Make room for a pod; numbers are the panel's."""
+        self.pods.reach(pod)
 
     def take_pods(self, pods: Ints, terms: Floats, *, lone: npt.NDArray[np.bool_]) -> None:
         """Add one tick of pods (S,); terms (S, D, 3) drift, exposure, noise. Lone pods say nothing of spread."""

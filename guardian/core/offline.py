@@ -15,10 +15,10 @@ import numpy as np
 from analysis.sequential.base import Floats, Ints
 from guardian.core.model import Verdict
 from guardian.core.offline_rows import RowReader
+from guardian.core.offline_words import Finding, sentence
 from guardian.core.policy import CountSli, GaugeSli, Policy
 from guardian.core.roster import TRACE, Roster, combine
 from guardian.core.samples import Batch
-from guardian.core.offline_words import Finding, sentence
 from guardian.core.verdicts import Trace, promotes, rolls_back, silent, uneasy
 from guardian.errors import PolicyError
 
@@ -126,10 +126,10 @@ class Offline:
         harm, safe, unrest, weights = self._table(arms, owner, len(rollouts))
         log_harm, log_safe = combine(harm, safe, weights)
         now, risk = self._tick[rollouts], self._policy.risk
-        hold_back = np.full(len(rollouts), self._policy.hold_back)
+        hold_back = self._policy.hold_back
         notes = self._notes[rollouts]
-        before = self._trace.before(notes, now, hold_back[0])
-        self._trace.note(notes, now, log_harm, hold_back[0])
+        before = self._trace.before(notes, now, hold_back)
+        self._trace.note(notes, now, log_harm, hold_back)
         self._notes[rollouts] = notes
         failed = rolls_back(log_harm, false_rollback=np.full(len(rollouts), risk.false_rollback))
         quiet = ~self._silent_rollouts(arms, owner, now)

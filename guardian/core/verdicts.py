@@ -48,7 +48,7 @@ class Trace:
     def __init__(self, slots: int) -> None:
         self.slots = slots
 
-    def before(self, rows: Floats, now: Floats, hold_back: Floats) -> Floats:
+    def before(self, rows: Floats, now: Floats, hold_back: float) -> Floats:
         """Evidence (R,) at the newest note that is at least hold_back old; 0 where there is none yet."""
         old = (rows[:, :, 0] <= (now - hold_back)[:, None]) & (rows[:, :, 0] > -np.inf)
         when = np.where(old, rows[:, :, 0], -np.inf)
@@ -56,7 +56,7 @@ class Trace:
         value = rows[np.arange(len(rows)), best, 1]
         return np.where(old.any(axis=1), value, 0.0)
 
-    def note(self, rows: Floats, now: Floats, value: Floats, hold_back: Floats) -> None:
+    def note(self, rows: Floats, now: Floats, value: Floats, hold_back: float) -> None:
         """Keep `value` (R,) in place, unless the newest note is younger than hold_back / (slots - 2)."""
         newest = rows[:, :, 0].max(axis=1)
         due = np.flatnonzero(now - newest >= hold_back / (self.slots - 2))

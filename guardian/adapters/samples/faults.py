@@ -30,9 +30,7 @@ def locate(path: Path, numbers: Sequence[str]) -> SamplesError | None:
                             remedy="write a decimal number, or nothing where it does not apply",
                         )
     except UnicodeDecodeError as cause:
-        return SamplesError(
-            f"byte {cause.start} is not UTF-8", where=str(path), remedy="write the file in UTF-8"
-        )
+        return SamplesError(f"byte {cause.start} is not UTF-8", where=str(path), remedy="write the file in UTF-8")
     return None
 
 

@@ -1,7 +1,7 @@
 """Reads a long table of samples (CONTRACTS section 6), CSV or Parquet, a batch at a time, and checks every row.
 
-Raises SamplesError with file, line (or row) and column at the first row that breaks the contract. It holds one batch,
-the names seen so far and the newest time of each rollout; it judges nothing.
+Raises SamplesError with file, line (or row) and column at the first row that breaks the contract. It holds
+one batch, the names seen so far and the newest time of each rollout; it judges nothing.
 """
 
 from __future__ import annotations
@@ -75,10 +75,7 @@ class Samples:
     def _convert(self, table: pa.RecordBatch, path: Path, row: int) -> Batch:
         numbers = {name: _floats(table, name) for name in NUMBERS}
         track, tracks = _coded(table, "track")
-        codes = {
-            name: self._numbered(name, *_coded(table, name))
-            for name in ("rollout_id", "metric", "pod")
-        }
+        codes = {name: self._numbered(name, *_coded(table, name)) for name in ("rollout_id", "metric", "pod")}
         le, les = _coded(table, "le")
         canary = np.array([TRACKS.index(text) if text in TRACKS else -1 for text in tracks] or [0])[track]
         bound = np.array([self._bound(text) for text in les] or [np.nan])[le]

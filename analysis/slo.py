@@ -1,0 +1,51 @@
+"""Is an objective breached? Windows of good and bad events against a threshold, with a one-sided 99 % bound.
+
+About the user's pain, not about the change. One window says "breached" only when its data exclude the threshold; a
+level is reached when every look over its whole duration said so. It does not divide the chance over looks: the
+duration, not the bound, is what keeps a healthy release from being called bad (measured: docs/statistics.md).
+
+Source: Clopper and Pearson 1934 (exact binomial bound); Beyer et al., The Site Reliability Workbook, chapter 5.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betainc
+
+Floats = npt.NDArray[np.float64]
+
+LEVEL: Final = 0.01
+LEAST_BAD: Final = 2.0
+"""Bad events that a window needs at least: one is never a breach, however few the requests."""
+
+
+def excludes(bad: Floats, total: Floats, allowed: Floats) -> npt.NDArray[np.bool_]:
+    """Whether bad of total exclude that the true share is at most `allowed`, at one-sided 99 %.
+
+    bad, total: any shape, events in the window. allowed: share of bad events, broadcast. No events: False.
+
+    >>> excludes(np.array([1.0, 9.0]), np.array([24.0, 600.0]), np.array(0.002)).tolist()
+    [False, True]
+    """
+    sure = np.clip(np.minimum(bad, total), 0.0, None)
+    enough = (sure >= LEAST_BAD) & (total > 0)
+    share = np.clip(allowed, 0.0, 1.0)
+    chance = betainc(np.maximum(sure, 1.0), np.maximum(total - sure + 1.0, 1.0), share)
+    return np.asarray(enough & (chance <= LEVEL))
+
+
+def burn_rate(bad: Floats, total: Floats, objective: float) -> Floats:
+    """How fast the error budget is used; 1 uses it up exactly at the window's end. NaN without events.
+
+    objective: share of good events asked for, in [0, 1).  Source: SRE workbook, chapter 5.
+
+    >>> burn_rate(np.array([3.0]), np.array([1000.0]), 0.999).round(6).tolist()
+    [3.0]
+    """
+    if not 0.0 <= objective < 1.0:
+        raise ValueError(f"objective {objective} is outside [0, 1)")
+    share = np.divide(bad, total, out=np.full(np.shape(total), np.nan), where=np.asarray(total) > 0)
+    return np.asarray(share / (1.0 - objective))

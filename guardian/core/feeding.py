@@ -1,0 +1,212 @@
+"""From events of single series to rows of pods, tick by tick: the step between series.py and the contests.
+
+The samples of one look may reach far back (history at the start of a rollout): they are cut into ticks of the
+policy's interval and fed in the order of time, so that a look over an hour says the same as many short ones.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.sequential.base import Floats, Ints
+from guardian.core.objectives import Objectives
+from guardian.core.policy import HistogramSli, Objective
+from guardian.core.series import Deltas
+from guardian.core.sheets import Layout, Sheet
+from guardian.core.verdicts import Flags
+
+if TYPE_CHECKING:
+    from guardian.core.fleet import Fleet
+
+
+class Feeder:
+    """Feeds one fleet; keeps nothing of its own."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def feed(self, deltas: Deltas) -> None:
+        """Feed all ticks of a look, oldest first."""
+        fleet = self._fleet
+        pods = fleet.table.rows["pod"][deltas.series].astype(np.int64)
+        sheets = fleet.pods["sheet"][pods].astype(np.int64)
+        self._bind_new(np.unique(sheets))
+        rollouts = fleet.sheets["rollout"][sheets].astype(np.int64)
+        interval = fleet.rollouts["tick"][rollouts]
+        tick = np.ceil(deltas.time / interval - 1e-9) * interval
+        order = np.argsort(tick, kind="stable")
+        if not len(order):
+            return
+        cuts = np.flatnonzero(np.concatenate(([True], np.diff(tick[order]) != 0, [True])))
+        for begin, end in pairwise(cuts):
+            rows = order[begin:end]
+            self._one_tick(deltas, rows, pods[rows])
+
+    def _bind_new(self, sheets: Ints) -> None:
+        """Fix the buckets of histograms that have none yet: those whose series are known by now."""
+        for number in sheets:
+            sheet = self._fleet.sheet_of[int(number)]
+            if sheet.layout is None and isinstance(sheet.guardrail.sli, HistogramSli):
+                found = {key.le for pod in sheet.pods.values() for key in pod.series if not np.isnan(key.le)}
+                bounds = tuple(sorted(found))
+                if len(bounds) >= 2 and np.isinf(bounds[-1]):
+                    self._fleet.bind(sheet, bounds)
+
+    def _one_tick(self, deltas: Deltas, rows: Ints, pods: Ints) -> None:
+        fleet = self._fleet
+        mine, place = np.unique(pods, return_inverse=True)
+        end = np.full(len(mine), -np.inf)
+        np.maximum.at(end, place, deltas.time[rows])
+        began = np.full(len(mine), np.nan)
+        np.fmin.at(began, place, deltas.began[rows])
+        last = fleet.pods["end"][mine]
+        start = np.where(np.isnan(last), np.where(np.isnan(began), end, began), last)
+        fleet.pods["end"][mine] = np.fmax(last, end)
+        layouts = self._add_up(deltas, rows, pods)
+        released = [
+            (layout, mine[chosen], end[chosen], np.maximum(end - start, 0.0)[chosen])
+            for layout in layouts
+            if len(chosen := np.flatnonzero(self._layout_of(mine) == id(layout)))
+        ]
+        batches = [self._release(*each) for each in released]
+        self._begin_rollouts(batches)
+        for batch in batches:
+            self._note(*batch)
+        fleet.roster.settle()
+
+    def _layout_of(self, pods: Ints) -> Ints:
+        sheets = self._fleet.pods["sheet"][pods].astype(np.int64)
+        found = {int(number): id(self._fleet.sheet_of[int(number)].layout) for number in np.unique(sheets)}
+        return np.array([found[int(number)] for number in sheets], dtype=np.int64)
+
+    def _add_up(self, deltas: Deltas, rows: Ints, pods: Ints) -> list[Layout]:
+        """Add the events to what their pods carry; returns the layouts touched."""
+        fleet = self._fleet
+        owner = self._layout_of(pods)
+        column = fleet.table.rows["column"][deltas.series[rows]].astype(np.int64)
+        slot = fleet.pods["slot"][pods].astype(np.int64)
+        layouts = {id(sheet.layout): sheet.layout for sheet in self._sheets(pods) if sheet.layout is not None}
+        for key, layout in layouts.items():
+            chosen = (owner == key) & (column >= 0) & (slot >= 0)
+            np.add.at(layout.carry["counts"], (slot[chosen], column[chosen]), deltas.events[rows][chosen])
+        return list(layouts.values())
+
+    def _sheets(self, pods: Ints) -> list[Sheet]:
+        numbers = np.unique(self._fleet.pods["sheet"][pods].astype(np.int64))
+        return [self._fleet.sheet_of[int(number)] for number in numbers]
+
+    def _release(
+        self, layout: Layout, pods: Ints, end: Floats, seconds: Floats
+    ) -> tuple[Layout, Ints, Floats, Floats, Floats]:
+        counts, sound, refused = layout.release(self._fleet.pods["slot"][pods].astype(np.int64))
+        for pod in pods[refused]:
+            self._fleet.sheet_of[int(self._fleet.pods["sheet"][pod])].refuse("inconsistent")
+        waiting = ~sound & ~refused
+        back = pods[waiting]
+        self._fleet.pods["end"][back] = end[waiting] - seconds[waiting]
+        kept = np.flatnonzero(sound)
+        return layout, pods[kept], end[kept], seconds[kept], counts[kept]
+
+    def _begin_rollouts(self, batches: list[tuple[Layout, Ints, Floats, Floats, Floats]]) -> None:
+        """Notice the canary's first traffic of rollouts that had none."""
+        fleet = self._fleet
+        for layout, pods, end, seconds, counts in batches:
+            busy = requests(layout, counts) > 0
+            first = np.flatnonzero(busy & (fleet.pods["canary"][pods] > 0))
+            rollouts = fleet.sheets["rollout"][fleet.pods["sheet"][pods[first]].astype(np.int64)].astype(np.int64)
+            fresh = np.isnan(fleet.rollouts["began"][rollouts])
+            for number in np.unique(rollouts[fresh]):
+                mine = first[rollouts == number]
+                began = float((end - seconds)[mine].min())
+                fleet.rollouts["began"][number] = began
+                arms, _ = fleet.roster.arms_of(np.array([number]))
+                fleet.roster.begin(arms, began)
+
+    def _note(self, layout: Layout, pods: Ints, end: Floats, seconds: Floats, counts: Floats) -> None:
+        """Add rows to totals, objectives and contests."""
+        fleet, state = self._fleet, self._fleet.sheets
+        if not len(pods):
+            return
+        sheets = fleet.pods["sheet"][pods].astype(np.int64)
+        side = np.where(fleet.pods["canary"][pods] > 0, 0, 1)
+        rollouts = state["rollout"][sheets].astype(np.int64)
+        live = end > np.nan_to_num(fleet.rollouts["began"][rollouts], nan=np.inf)
+        asked = requests(layout, counts)
+        np.fmax.at(state["last"], (sheets, side), end)
+        busy = asked > 0
+        np.fmax.at(state["seen"], (sheets[busy], side[busy]), end[busy])
+        np.fmax.at(state["front"], sheets, end)
+        np.add.at(state["requests"], (sheets[live], side[live]), asked[live])
+        if not layout.bounds:
+            np.add.at(state["bad"], (sheets[live], side[live]), counts[live, 1])
+        slots = np.array([fleet.sheet_of[int(number)].slot for number in sheets], dtype=np.int64)
+        np.add.at(layout.totals["counts"], (slots[live], side[live]), counts[live])
+        self._share(sheets, rollouts, side, asked, live)
+        self._objectives(layout, sheets, side, counts, asked)
+        self._compare(pods, sheets, end, seconds, counts)
+
+    def _share(self, sheets: Ints, rollouts: Ints, side: Ints, asked: Floats, live: Flags) -> None:
+        """Requests of both tracks since the step began, by the first guardrail that counts any."""
+        fleet = self._fleet
+        first = np.array(
+            [next(iter(opened.sheets.values())).number for opened in fleet.opened.values()], dtype=np.int64
+        )
+        chosen = np.isin(sheets, first) & live
+        np.add.at(fleet.rollouts["share"], (rollouts[chosen], side[chosen]), asked[chosen])
+
+    def _objectives(self, layout: Layout, sheets: Ints, side: Ints, counts: Floats, asked: Floats) -> None:
+        fleet = self._fleet
+        numbers, place = np.unique(sheets, return_inverse=True)
+        sums = np.zeros((len(numbers), 2, 3))
+        np.add.at(sums[:, :, 0], (place, side), asked)
+        rows = []
+        for i, number in enumerate(numbers):
+            sheet = fleet.sheet_of[int(number)]
+            rows.append(sheet.objective)
+            if sheet.guardrail.objective is None:
+                continue
+            mine = np.flatnonzero(place == i)
+            bad = beyond(sheet.guardrail.objective, layout, counts[mine])
+            np.add.at(sums[i, :, 1:], side[mine], bad)
+        chosen = np.array(rows) >= 0
+        if not chosen.any():
+            return
+        kept = numbers[chosen]
+        began = fleet.rollouts["began"][fleet.sheets["rollout"][kept].astype(np.int64)]
+        front = fleet.sheets["front"][kept]
+        live = (front > np.nan_to_num(began, nan=np.inf)).astype(np.float64)
+        objectives: Objectives = fleet.objectives
+        objectives.take(np.array(rows)[chosen], time=front, counts=sums[chosen], live=live)
+
+    def _compare(self, pods: Ints, sheets: Ints, end: Floats, seconds: Floats, counts: Floats) -> None:
+        fleet = self._fleet
+        members = fleet.pods["member"][pods].astype(np.int64)
+        contests = np.array([fleet.sheet_of[int(number)].contest for number in sheets], dtype=np.int64)
+        for number in np.unique(contests[members >= 0]):
+            mine = np.flatnonzero((contests == number) & (members >= 0))
+            contest = fleet.roster.contests[number]
+            cells = contest.members["cell"][members[mine]].astype(np.int64)
+            before = contest.cells["warm_requests"][cells]
+            contest.rows(members[mine], end=end[mine], seconds=seconds[mine], counts=counts[mine])
+            gained, first = contest.cells["warm_requests"][cells] - before, np.unique(cells, return_index=True)[1]
+            fleet.sheets["step"][sheets[mine][first]] += gained[first]
+
+
+def requests(layout: Layout, counts: Floats) -> Floats:
+    """Requests in each row (n, F)."""
+    return counts.sum(axis=1) if layout.bounds else np.asarray(counts[:, 0])
+
+
+def beyond(objective: Objective, layout: Layout, counts: Floats) -> Floats:
+    """Bad requests per level (n, 2): the bad ones, or those surely slower than the level's bound."""
+    if not layout.bounds:
+        return np.repeat(counts[:, 1:2], 2, axis=1)
+    out = np.zeros((len(counts), 2))
+    lower = np.concatenate(([0.0], layout.bounds[:-1]))
+    for i, level in enumerate((objective.warning, objective.critical)):
+        if level is not None:
+            out[:, i] = counts[:, lower >= level.bound * (1.0 - 1e-9)].sum(axis=1)
+    return out

@@ -1,0 +1,247 @@
+"""All evidence of a process, as arrays: raw samples in, one Look a rollout out.
+
+Samples are differenced per series (series.py), added up per pod and tick (feeding.py), compared (roster.py) and told
+(telling.py). It reads no clock, keeps no journal and decides nothing; nothing that comes from outside makes it raise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from analysis.rates import Step
+from guardian.core.checkpoints import pack, unpack
+from guardian.core.columns import Columns
+from guardian.core.feeding import Feeder
+from guardian.core.looks import Look, Observed, SeriesKey
+from guardian.core.model import Instant, RolloutId, Track, Weight
+from guardian.core.objectives import Objectives
+from guardian.core.policy import Policy, RatioSli
+from guardian.core.roster import TRACE, Roster
+from guardian.core.series import SeriesTable
+from guardian.core.sheets import Layout, Pod, Sheet
+from guardian.core.telling import tell
+from guardian.core.verdicts import Trace
+
+_REASONS = {
+    Step.STEPPED_BACK: "stepped_back", Step.STALE: "late", Step.UNUSABLE: "unusable",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Opened:
+    """One rollout that is looked at."""
+
+    id: RolloutId
+    number: int
+    policy: Policy
+    sheets: dict[str, Sheet] = field(default_factory=dict)
+    weight: float | None = None
+
+
+class Fleet:
+    """Evidence of every open rollout. One writer; calls are in the order of the engine's facts."""
+
+    def __init__(self) -> None:
+        self.roster = Roster()
+        self.table = SeriesTable()
+        self.objectives = Objectives()
+        self.trace = Trace(TRACE)
+        self.opened: dict[RolloutId, Opened] = {}
+        self.rollouts = Columns(
+            {"began": (), "tick": (), "share": (2,), "notes": (TRACE, 2), "harm": (), "rising": ()}
+        )
+        self.sheets = Columns(
+            {"requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": ()}
+        )
+        self.pods = Columns({"sheet": (), "canary": (), "end": (), "slot": (), "member": ()})
+        self.sheet_of: dict[int, Sheet] = {}
+        self._layouts: dict[Hashable, Layout] = {}
+        self._series: dict[SeriesKey, int] = {}
+        self._waiting: list[Observed] = []
+        self._feeder = Feeder(self)
+
+    # ---- rollouts and series --------------------------------------------------------------------------------
+
+    def open(self, rollout: RolloutId, policy: Policy) -> None:
+        """Make room for a rollout; opening one that is open changes nothing."""
+        if rollout in self.opened:
+            return
+        number = self.rollouts.add()
+        self.rollouts["began"][number] = np.nan
+        self.rollouts["tick"][number] = policy.interval
+        self.rollouts["notes"][number] = -np.inf
+        opened = Opened(id=rollout, number=number, policy=policy)
+        self.opened[rollout] = opened
+        for guardrail in policy.guardrails:
+            row = self.sheets.add()
+            self.sheets["rollout"][row] = number
+            for name in ("last", "seen", "front"):
+                self.sheets[name][row] = np.nan
+            sheet = Sheet(number=row, rollout=number, guardrail=guardrail)
+            if guardrail.objective is not None:
+                sheet.objective = self.objectives.add(guardrail.objective)
+            opened.sheets[guardrail.name] = sheet
+            self.sheet_of[row] = sheet
+            if isinstance(guardrail.sli, RatioSli):
+                self.bind(sheet, ())
+
+    def close(self, rollout: RolloutId) -> None:
+        """Forget a rollout; its series' numbers have no effect any more."""
+        opened = self.opened.pop(rollout, None)
+        if opened is None:
+            return
+        for sheet in opened.sheets.values():
+            self._unbind(sheet)
+            for pod in sheet.pods.values():
+                for key, number in pod.series.items():
+                    self.table.drop(number)
+                    self._series.pop(key, None)
+                self.pods.give_back(pod.number)
+            if sheet.objective >= 0:
+                self.objectives.drop(sheet.objective)
+            del self.sheet_of[sheet.number]
+            self.sheets.give_back(sheet.number)
+        self.rollouts.give_back(opened.number)
+
+    def _unbind(self, sheet: Sheet) -> None:
+        if sheet.arm >= 0:
+            self.roster.drop_arm(sheet.arm)
+        if sheet.layout is not None:
+            for pod in sheet.pods.values():
+                if pod.slot >= 0:
+                    sheet.layout.carry.give_back(pod.slot)
+            sheet.layout.totals.give_back(sheet.slot)
+
+    def series(self, key: SeriesKey) -> int:
+        """Return the number of a series, the same for the same key while its rollout is open; -1 where it is not."""
+        if math.isnan(key.le):
+            key = msgspec.structs.replace(key, le=math.nan)  # one NaN for all: it equals only itself
+        known = self._series.get(key)
+        if known is not None:
+            return known
+        return self.keep_series(key, None)
+
+    def keep_series(self, key: SeriesKey, number: int | None) -> int:
+        """Register a series that is new, under a number it had before where one is given."""
+        if key in self._series:
+            return self._series[key]
+        opened = self.opened.get(key.rollout)
+        sheet = opened.sheets.get(key.guardrail) if opened is not None else None
+        if sheet is None:
+            return -1
+        pod = self.add_pod(sheet, key.track, key.pod)
+        number = self.table.add(pod.number, number)
+        self._series[key] = pod.series[key] = number
+        if sheet.layout is not None:
+            self._set_column(sheet, key, number)
+        return number
+
+    def add_pod(self, sheet: Sheet, track: Track, name: str) -> Pod:
+        """Return the pod of that name, new where it is not there yet."""
+        if (track, name) in sheet.pods:
+            return sheet.pods[track, name]
+        number = self.pods.add()
+        pod = sheet.pods[track, name] = Pod(number=number, name=name, track=track)
+        values = {
+            "sheet": float(sheet.number), "canary": float(track is Track.CANARY), "end": np.nan, "slot": -1.0,
+            "member": -1.0,
+        }  # fmt: skip
+        for column, value in values.items():
+            self.pods[column][number] = value
+        self.table.add_pod(number)
+        if sheet.layout is not None:
+            self._seat(sheet, pod)
+        return pod
+
+    def bind(self, sheet: Sheet, bounds: tuple[float, ...]) -> None:
+        """Fix what a sheet's columns are, and where it is compared."""
+        layout = self._layouts.setdefault(bounds, Layout(bounds))
+        sheet.layout, sheet.slot = layout, layout.totals.add()
+        if sheet.guardrail.compare is not None:
+            sheet.contest = self.roster.contest(sheet.guardrail, bounds)
+            sheet.arm = self.roster.add_arm(sheet.rollout, sheet.contest)
+            sheet.cell = self.roster.place(sheet.arm)[1]
+            self.roster.contests[sheet.contest].begin(sheet.cell, float(self.rollouts["began"][sheet.rollout]))
+        for pod in sheet.pods.values():
+            self._seat(sheet, pod)
+            for key, number in pod.series.items():
+                self._set_column(sheet, key, number)
+
+    def _seat(self, sheet: Sheet, pod: Pod) -> None:
+        if sheet.layout is None:
+            return
+        pod.slot = sheet.layout.carry.add()
+        self.pods["slot"][pod.number] = pod.slot
+        if sheet.arm >= 0:
+            contest = self.roster.contests[sheet.contest]
+            pod.member = contest.add_member(sheet.cell, canary=pod.track is Track.CANARY)
+            self.pods["member"][pod.number] = pod.member
+
+    def _set_column(self, sheet: Sheet, key: SeriesKey, number: int) -> None:
+        column = sheet.layout.column(key) if sheet.layout is not None else -1
+        self.table.rows["column"][number] = column
+        if column < 0:
+            sheet.late_bounds.add(key.le)
+            sheet.refuse("new_bound")
+
+    # ---- samples --------------------------------------------------------------------------------------------
+
+    def observe(self, observed: Observed) -> None:
+        """Take samples; they take effect at the next look."""
+        if len(observed.series):
+            self._waiting.append(observed)
+
+    def look(self, rollouts: Sequence[RolloutId], *, now: Instant) -> Mapping[RolloutId, Look]:
+        """Turn what came since the last look into evidence, for every rollout, and tell how these stand.
+
+        `now` only says how long ago the newest rows are; rollouts that are not open are left out.
+        """
+        if self._waiting:
+            deltas = self.table.difference(self._waiting)
+            self._waiting = []
+            self._count_refused(deltas.refused, deltas.reason)
+            self._feeder.feed(deltas)
+        return {name: tell(self, self.opened[name], now) for name in rollouts if name in self.opened}
+
+    def _count_refused(self, series: np.ndarray[tuple[int], np.dtype[np.int64]], reason: object) -> None:
+        for number, code in zip(series, np.asarray(reason), strict=True):
+            pod = int(self.table.rows["pod"][number])
+            sheet = self.sheet_of.get(int(self.pods["sheet"][pod]))
+            if sheet is not None:
+                sheet.refuse(_REASONS.get(Step(int(code)), "unusable"))
+
+    # ---- steps, weight, checkpoints -------------------------------------------------------------------------
+
+    def new_step(self, rollout: RolloutId, *, now: Instant) -> None:  # noqa: ARG002  counts go by sample, not by clock
+        """A step began: its requests are counted anew, evidence goes on."""
+        opened = self.opened.get(rollout)
+        if opened is None:
+            return
+        self.rollouts["share"][opened.number] = 0.0
+        for sheet in opened.sheets.values():
+            sheet.needed = None
+            self.sheets["step"][sheet.number] = 0.0
+
+    def expect(self, rollout: RolloutId, *, weight: Weight, now: Instant) -> None:  # noqa: ARG002
+        """A weight was accepted: the share seen is held against it from now on."""
+        opened = self.opened.get(rollout)
+        if opened is not None and opened.weight != weight:
+            opened.weight = float(weight)
+            self.rollouts["share"][opened.number] = 0.0
+
+    def checkpoint(self, rollout: RolloutId) -> bytes:
+        """Evidence and watermarks of a rollout, bit for bit; samples not looked at yet are not in it."""
+        return pack(self, self.opened[rollout])
+
+    def restore(self, rollout: RolloutId, policy: Policy, blob: bytes) -> None:
+        """Open a rollout (anew) with the evidence of a checkpoint; series keep their numbers where it was open.
+
+        Guardrails whose margins differ from the checkpoint's keep their baseline and begin their evidence afresh.
+        Raises ValueError where the blob is not a checkpoint of this version.
+        """
+        unpack(self, rollout, policy, blob)

@@ -1,0 +1,153 @@
+"""From raw cumulative samples to events per series: watermarks, resets, repeats, replicas that step back.
+
+Law: any cut and overlap of deliveries gives the same counts, as long as each series' samples come in the order of
+their times. What is late beyond its series' watermark has no effect. It knows pods only as numbers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.rates import Step, counter_steps
+from analysis.sequential.base import Floats, Ints
+from guardian.core.columns import Columns
+from guardian.core.looks import Observed
+
+STALE_MARKER: Final = 0x7FF0000000000002
+"""Bits of the NaN with which Prometheus ends a series."""
+YOUNG: Final = 120.0
+"""Seconds within which a process must have begun for its first sample to count from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deltas:
+    """Events of single series up to a sample, (n,), sorted by series and time; `refused` are samples not used.
+
+    began: start of the interval where a first sample counts from 0 because its process is young, else NaN.
+    """
+
+    series: Ints
+    time: Floats
+    events: Floats
+    began: Floats
+    refused: Ints
+    reason: npt.NDArray[np.int8]
+
+
+class SeriesTable:
+    """Watermarks of all series. Numbers of forgotten series come back into use late."""
+
+    def __init__(self) -> None:
+        self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": ()})
+        self.pods = Columns({"first": ()})
+        self._free: deque[int] = deque()
+
+    def add(self, pod: int, number: int | None = None) -> int:
+        """Register a series of a pod and return its number; one it had before may be asked for."""
+        if number is not None:
+            self._free.remove(number)
+        else:
+            number = self._free.popleft() if len(self._free) > 4096 else self.rows.add()
+        values = {"value": 0.0, "time": np.nan, "pod": float(pod), "column": -1.0, "alive": 1.0}
+        for name, value in values.items():
+            self.rows[name][number] = value
+        return number
+
+    def drop(self, number: int) -> None:
+        """Forget a series; samples of it have no effect from now on."""
+        self.rows["alive"][number] = 0.0
+        self._free.append(number)
+
+    def add_pod(self, pod: int) -> None:
+        """Make room for a pod's first sample time; pods are numbered by their owner, rising."""
+        while self.pods.size <= pod:
+            self.pods.add()
+        self.pods["first"][pod] = np.nan
+
+    def difference(self, deliveries: list[Observed]) -> Deltas:
+        """Take samples, in any order and with repeats, and return the events between them."""
+        series = np.concatenate([each.series for each in deliveries]).astype(np.int64)
+        time = np.concatenate([each.time for each in deliveries]).astype(np.float64)
+        value = np.concatenate([each.value for each in deliveries]).astype(np.float64)
+        started = np.concatenate(
+            [np.full(len(each.series), np.nan) if each.started is None else each.started for each in deliveries]
+        )
+        known = (series >= 0) & (series < self.rows.size)
+        known[known] &= self.rows["alive"][series[known]] > 0
+        broken = known & ~(np.isfinite(value) & (value >= 0) & np.isfinite(time))
+        ended = broken & (value.view(np.int64) == STALE_MARKER)
+        chosen = np.flatnonzero(known & ~broken)
+        order = chosen[np.lexsort((time[chosen], series[chosen]))]
+        series_, time_ = series[order], time[order]
+        repeat = np.concatenate(([False], (series_[1:] == series_[:-1]) & (time_[1:] == time_[:-1])))
+        late = time_ <= np.nan_to_num(self.rows["time"][series_], nan=-np.inf)
+        order = order[~repeat & ~late]
+        deltas = self._steps(series[order], time[order], value[order], started[order])
+        bad = np.flatnonzero(broken & ~ended)
+        return Deltas(
+            series=deltas.series, time=deltas.time, events=deltas.events, began=deltas.began,
+            refused=np.concatenate((deltas.refused, series[bad])),
+            reason=np.concatenate((deltas.reason, np.full(len(bad), Step.UNUSABLE, dtype=np.int8))),
+        )  # fmt: skip
+
+    def _steps(self, series: Ints, time: Floats, value: Floats, started: Floats) -> Deltas:
+        """Difference samples sorted by series and time, none at or before its watermark."""
+        if not len(series):
+            none = np.zeros(0)
+            return Deltas(
+                series=series, time=none, events=none, began=none, refused=series, reason=np.zeros(0, dtype=np.int8)
+            )
+        new = np.concatenate(([True], series[1:] != series[:-1]))
+        pods = self.rows["pod"][series].astype(np.int64)
+        np.fmin.at(self.pods["first"], pods, time)
+        codes = np.zeros(len(series), dtype=np.int8)
+        events = np.zeros(len(series))
+        rank = np.arange(len(series)) - np.maximum.accumulate(np.where(new, np.arange(len(series)), 0))
+        before = np.where(new, self.rows["value"][series], np.concatenate(([0.0], value[:-1])))
+        when = np.where(new, self.rows["time"][series], np.concatenate(([np.nan], time[:-1])))
+        restarted = np.nan_to_num(started, nan=-np.inf) > when
+        odd = np.isin(series, series[((value < before) & ~np.isnan(when)) | restarted])
+        plain = ~odd
+        events[plain] = np.where(np.isnan(when[plain]), 0.0, value[plain] - before[plain])
+        codes[plain] = np.where(np.isnan(when[plain]), Step.FIRST, Step.COUNTED)
+        last = plain & np.concatenate((new[1:], [True]))
+        self.rows["value"][series[last]], self.rows["time"][series[last]] = value[last], time[last]
+        for turn in range(int(rank[odd].max(initial=-1)) + 1):
+            rows = np.flatnonzero(odd & (rank == turn))
+            self._one_by_one(rows, series, time, value, started, events, codes)
+        began = self._from_zero(time, value, started, pods, events, codes)
+        used = np.isin(codes, (Step.COUNTED, Step.RESET, Step.FIRST))
+        return Deltas(
+            series=series[used], time=time[used], events=events[used], began=began[used],
+            refused=series[~used], reason=codes[~used],
+        )  # fmt: skip
+
+    def _one_by_one(
+        self, rows: Ints, series: Ints, time: Floats, value: Floats, started: Floats, events: Floats,
+        codes: npt.NDArray[np.int8],
+    ) -> None:  # fmt: skip
+        """Samples of series that fell or restarted: each against the last one that counted."""
+        mine = series[rows]
+        last_time = self.rows["time"][mine]
+        events[rows], codes[rows] = counter_steps(
+            value[rows], time[rows], last_value=self.rows["value"][mine], last_time=last_time,
+            restarted=np.nan_to_num(started[rows], nan=-np.inf) > np.nan_to_num(last_time, nan=np.inf),
+        )  # fmt: skip
+        kept = np.isin(codes[rows], (Step.COUNTED, Step.RESET, Step.FIRST))
+        self.rows["value"][mine[kept]], self.rows["time"][mine[kept]] = value[rows][kept], time[rows][kept]
+
+    def _from_zero(
+        self, time: Floats, value: Floats, started: Floats, pods: Ints, events: Floats,
+        codes: npt.NDArray[np.int8],
+    ) -> Floats:  # fmt: skip
+        """First samples that count all they show: the pod was there before without the series, or has just begun."""
+        first = codes == Step.FIRST
+        appeared = first & (time > self.pods["first"][pods])
+        young = first & ~appeared & (time - np.nan_to_num(started, nan=-np.inf) <= YOUNG)
+        events[appeared | young] = value[appeared | young]
+        return np.where(young, started, np.nan)

@@ -1,0 +1,89 @@
+"""What the fleet keeps of every guardrail and pod beside the evidence: totals, newest rows, counts not yet judged.
+
+A sheet is one guardrail of one rollout. Sheets with the same columns (ratio; histogram of the same bounds) share a
+layout, so that the counts of thousands of pods are one array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.rates import bucket_counts
+from analysis.sequential.base import Floats, Ints
+from guardian.core.columns import Columns
+from guardian.core.looks import SeriesKey
+from guardian.core.model import Track
+from guardian.core.policy import Guardrail
+
+REASONS: Final = ("inconsistent", "new_bound", "unusable", "stepped_back", "late")
+
+
+class Layout:
+    """Counts of all pods whose guardrails have the same columns; bounds empty: requests and bad."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.width = len(bounds) or 2
+        self.carry = Columns({"counts": (self.width,), "held": ()})
+        self.totals = Columns({"counts": (2, self.width)})
+
+    def column(self, key: SeriesKey) -> int:
+        """Column of a series; -1 for a bound that was not there at first."""
+        if not self.bounds:
+            return 1 if key.part == "bad" else 0
+        return self.bounds.index(key.le) if key.le in self.bounds else -1
+
+    def release(self, slots: Ints) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Counts (n, F) of pods that are consistent, which those are, and which were refused as impossible.
+
+        Inconsistent counts (bad more than requests, buckets not cumulative) wait once for the rest of their scrape.
+        """
+        carried = self.carry["counts"][slots]
+        if self.bounds:
+            counts, sound = bucket_counts(carried)
+        else:
+            counts, sound = carried, carried[:, 1] <= carried[:, 0] * (1.0 + 1e-12)
+        refused = ~sound & (self.carry["held"][slots] > 0)
+        done = sound | refused
+        self.carry["held"][slots] = (~done).astype(np.float64)
+        self.carry["counts"][slots[done]] = 0.0
+        return np.where(sound[:, None], counts, 0.0), sound, refused
+
+
+@dataclass(slots=True)
+class Pod:
+    """One pod of one sheet: its slot in the layout and its member of the contest, -1 while there is none."""
+
+    number: int
+    name: str
+    track: Track
+    slot: int = -1
+    member: int = -1
+    series: dict[SeriesKey, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Sheet:
+    """One guardrail of one rollout. arm, contest, cell: where it is compared, -1 where it is not (yet)."""
+
+    number: int
+    rollout: int
+    guardrail: Guardrail
+    layout: Layout | None = None
+    slot: int = -1
+    arm: int = -1
+    contest: int = -1
+    cell: int = -1
+    objective: int = -1
+    pods: dict[tuple[Track, str], Pod] = field(default_factory=dict)
+    anomalies: dict[str, int] = field(default_factory=dict)
+    late_bounds: set[float] = field(default_factory=set)
+    needed: tuple[object, float] | None = None
+
+    def refuse(self, reason: str, count: int = 1) -> None:
+        """Count samples that could not be used."""
+        self.anomalies[reason] = self.anomalies.get(reason, 0) + count

@@ -1,0 +1,198 @@
+"""From the fleet's arrays to the Look of one rollout: what decide.py and explain.py read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.allocation import LEAST_REQUESTS, skewed
+from analysis.power import latency_growth, ratio_growth, requests_needed
+from analysis.quantiles import bucket_quantile
+from analysis.sequential.base import Floats
+from analysis.sequential.latency import LatencyTest, moved_quantile
+from analysis.sequential.ratio import RatioTest
+from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
+from guardian.core.model import Instant, Ratio, Share
+from guardian.core.policy import Compare, Policy
+from guardian.core.roster import combine
+from guardian.core.sheets import Sheet
+from guardian.core.verdicts import silent, uneasy
+
+if TYPE_CHECKING:
+    from guardian.core.fleet import Fleet, Opened
+
+QUANTILE = 0.95
+"""Quantile told where neither the objective nor the evidence names one."""
+
+
+def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
+    """How one rollout stands; reads the fleet, and notes the combined evidence for `rising`."""
+    sheets = tuple(opened.sheets.values())
+    began = float(fleet.rollouts["began"][opened.number])
+    front = _newest(fleet.sheets["front"][[sheet.number for sheet in sheets]]) if sheets else None
+    looks = tuple(_guardrail(fleet, opened, sheet, began) for sheet in sheets)
+    compared = [look for look in looks if look.participates and not np.isnan(began)]
+    harm = np.array([[look.log_harm for look in compared]])
+    safe = np.array([[look.log_safe for look in compared]])
+    log_harm, log_safe, rising = np.nan, np.nan, False
+    if compared:
+        log_harm, log_safe = (float(each[0]) for each in combine(harm, safe, np.ones_like(harm)))
+        rising = _rising(fleet, opened, log_harm, float(front if front is not None else now))
+    last = [_newest(np.array([_float(getattr(look, side).last) for look in looks])) for side in ("canary", "stable")]
+    seen = fleet.rollouts["share"][opened.number]
+    return Look(
+        rollout=opened.id,
+        at=front if front is not None else now,
+        began=None if np.isnan(began) else Instant(began),
+        log_harm=log_harm,
+        log_safe=log_safe,
+        rising=rising,
+        worst=compared[int(np.argmax(harm))].name if compared else "",
+        weakest=compared[int(np.argmin(safe))].name if compared else "",
+        guardrails=looks,
+        allocation=_allocation(opened.weight, seen),
+        observed=Share(share=Ratio(float(seen[0] / seen.sum())), requests=float(seen.sum())) if seen.sum() else None,
+        canary_last=last[0],
+        stable_last=last[1],
+    )
+
+
+def _float(value: float | None) -> float:
+    return np.nan if value is None else float(value)
+
+
+def _newest(times: Floats) -> Instant | None:
+    known = times[~np.isnan(times)]
+    return Instant(float(known.max())) if len(known) else None
+
+
+def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
+    """Whether evidence is above 1 and higher than `hold_back` ago, or one late start stands out."""
+    notes = fleet.rollouts["notes"][opened.number][None]
+    now, value = np.array([at]), np.array([log_harm])
+    before = fleet.trace.before(notes, now, opened.policy.hold_back)
+    fleet.trace.note(notes, now, value, opened.policy.hold_back)
+    fleet.rollouts["notes"][opened.number] = notes[0]
+    arms = [sheet.arm for sheet in opened.sheets.values() if sheet.arm >= 0]
+    unrest = fleet.roster.arms["unrest"][arms].max(initial=0.0)
+    return bool(uneasy(value, before, np.array([unrest]))[0])
+
+
+def _allocation(weight: float | None, seen: Floats) -> Allocation:
+    total = float(seen.sum())
+    if weight is None or total < LEAST_REQUESTS:
+        return Allocation.UNKNOWN
+    wrong = skewed(seen[:1], np.array([total]), np.array([weight]))[0]
+    return Allocation.SKEWED if wrong else Allocation.FITS
+
+
+def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
+    sides = [_side(fleet, sheet, side) for side in (0, 1)]
+    breach = fleet.objectives.breach(sheet.objective) if sheet.objective >= 0 else Breach.NONE
+    look = GuardrailLook(
+        name=sheet.guardrail.name,
+        participates=False,
+        canary=sides[0],
+        stable=sides[1],
+        breach=breach,
+        stable_breach=sheet.objective >= 0 and fleet.objectives.stable_breach(sheet.objective),
+        anomalies=dict(sheet.anomalies),
+        step_requests=float(fleet.sheets["step"][sheet.number]),
+    )
+    if sheet.arm < 0:
+        return look
+    contest, cells = fleet.roster.contests[sheet.contest], np.array([sheet.cell])
+    live = not np.isnan(began)
+    now = np.array([_float(_newest(contest.cells["front"][cells]))])
+    tick = contest.tick(cells)
+    quiet = [bool(silent(contest.cells[name][cells], now, tick)[0]) for name in ("canary_last", "stable_last")]
+    values = {
+        "participates": bool(contest.cells["history"][sheet.cell] > 0),
+        "log_harm": float(fleet.roster.arms["harm"][sheet.arm]) if live else np.nan,
+        "log_safe": float(fleet.roster.arms["safe"][sheet.arm]) if live else np.nan,
+        "comparable": live and not any(quiet),
+        "calibrated": bool(contest.panel.calibrated(cells)[0]),
+        "needed": _needed(fleet, opened, sheet),
+        "moved": _moved(sheet),
+    }
+    return _with(look, values)
+
+
+def _with(look: GuardrailLook, values: Mapping[str, object]) -> GuardrailLook:
+    kept = {name: getattr(look, name) for name in look.__struct_fields__}
+    merged: dict[str, Any] = {**kept, **values}
+    return GuardrailLook(**merged)
+
+
+def _side(fleet: Fleet, sheet: Sheet, side: int) -> Side:
+    state = fleet.sheets
+    asked = float(state["requests"][sheet.number, side])
+    bad = float(state["bad"][sheet.number, side])
+    level: float | None = None
+    if sheet.layout is not None and asked > 0:
+        level = bad / asked if not sheet.layout.bounds else _quantile(sheet, side)
+    times = [state[name][sheet.number, side] for name in ("last", "seen")]
+    track = "canary" if side == 0 else "stable"
+    return Side(
+        requests=asked,
+        bad=bad,
+        level=level,
+        pods=sum(pod.track == track for pod in sheet.pods.values()),
+        last=None if np.isnan(times[0]) else Instant(float(times[0])),
+        seen=None if np.isnan(times[1]) else Instant(float(times[1])),
+    )
+
+
+def _quantile(sheet: Sheet, side: int) -> float | None:
+    if sheet.layout is None:
+        return None
+    objective = sheet.guardrail.objective
+    wanted = objective.quantile if objective is not None and objective.quantile is not None else QUANTILE
+    counts = sheet.layout.totals["counts"][sheet.slot, side][None]
+    value = float(bucket_quantile(counts, np.array(sheet.layout.bounds), float(wanted))[0][0])
+    return None if np.isnan(value) else value
+
+
+def _moved(sheet: Sheet) -> Ratio | None:
+    if sheet.layout is None or not sheet.layout.bounds:
+        return None
+    counts = sheet.layout.totals["counts"][sheet.slot]
+    found = float(moved_quantile(counts[:1], counts[1:], sheet.layout.bounds)[0])
+    return None if np.isnan(found) else Ratio(found)
+
+
+def _needed(fleet: Fleet, opened: Opened, sheet: Sheet) -> float:
+    """Canary requests the step rule asks for: the policy's, or those that show twice the promote margin."""
+    if sheet.guardrail.min_requests is not None:
+        return float(sheet.guardrail.min_requests)
+    weight = opened.weight if opened.weight is not None else 0.1
+    known = (weight, fleet.rollouts["began"][opened.number])
+    if sheet.needed is None or sheet.needed[0] != known:
+        sheet.needed = (known, default_requests(fleet, sheet, opened.policy, weight))
+    return sheet.needed[1]
+
+
+def default_requests(fleet: Fleet, sheet: Sheet, policy: Policy, weight: float) -> float:
+    """Canary requests that show a canary twice as bad as the promote margin allows, at 80 % power."""
+    contest = fleet.roster.contests[sheet.contest]
+    memory = contest.panel.cells["memory"][[sheet.cell]]
+    share = np.array([min(max(weight, 0.01), 0.99)])
+    compare = sheet.guardrail.compare
+    if isinstance(contest.test, LatencyTest) and compare is not None:
+        growth = latency_growth(contest.test, memory, scale=2.0 * compare.promote.relative, weight=share)
+    elif isinstance(contest.test, RatioTest) and compare is not None:
+        growth = _growth(compare, memory, share)
+    else:
+        return 0.0
+    return float(np.ceil(requests_needed(growth, alpha=policy.risk.false_rollback)[0]))
+
+
+def _growth(compare: Compare, memory: Floats, share: Floats) -> Floats:
+    """Growth per canary request at twice the promote margin; an unknown stable rate counts as half an event."""
+    base = np.maximum(memory[:, 0], 0.5) / np.maximum(memory[:, 1], 1.0)
+    base = np.clip(base, 1e-9, 0.5)
+    bad = np.clip(2.0 * (base * compare.promote.relative + compare.promote.absolute), 0.0, 1.0)
+    theta = compare.rollback.relative + compare.rollback.absolute / base
+    return ratio_growth(stable_rate=base, canary_rate=bad, theta=theta, weight=share)
