@@ -47,16 +47,12 @@ def succeeded(data: dict[str, Any], **more: Any) -> Reply:
 def matrix(*series: tuple[Mapping[str, str], list[tuple[float, str]]], **more: Any) -> Reply:
     """Prometheus' answer to a range selector."""
     result = [{"metric": metric, "values": values} for metric, values in series]
-    return Reply(
-        body=json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}, **more}).encode()
-    )
+    return succeeded({"resultType": "matrix", "result": result}, **more)
 
 
 def now_is(at: float) -> Reply:
     """Prometheus' answer to time()."""
-    return Reply(
-        body=json.dumps({"status": "success", "data": {"resultType": "scalar", "result": [at, str(at)]}}).encode()
-    )
+    return succeeded({"resultType": "scalar", "result": [at, str(at)]})
 
 
 def prometheus(answer: Reply | Callable[[Asked], Reply], *, at: float = T0) -> Callable[[Asked], Reply]:

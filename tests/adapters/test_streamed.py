@@ -222,7 +222,7 @@ async def test_what_is_older_than_the_history_goes_and_names_go_with_it(monkeypa
     received = streamed.received()
     assert received.series <= 200
     assert len(rows(await streamed.measure([request(clock.at - 1)]))) == 100
-    assert streamed._watched.size <= 400
+    assert streamed._watched.size <= 600
 
 
 async def test_an_interest_that_nobody_has_any_more_ends() -> None:

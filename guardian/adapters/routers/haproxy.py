@@ -80,16 +80,17 @@ def servers_of(target: Target) -> Servers:
 def scaled(weight: Weight, *, stable: int, canary: int) -> tuple[int, int]:
     """Return the weight of each stable and of each canary server that comes closest to this share.
 
-    stable, canary: how many servers. The smallest weights that come equally close are taken. Raises Refused
-    when HAProxy's 0..256 cannot come within a tenth of the share (below 0.4 % with one server each).
+    stable, canary: how many servers. Weights are as large as fits: right after a change HAProxy's turns are
+    truest then. Raises Refused when 0..256 cannot come within a tenth of the share (below 0.4 % with one
+    server each).
 
     >>> scaled(0.1, stable=1, canary=1), scaled(1.0, stable=3, canary=1), scaled(0.25, stable=3, canary=1)
-    ((9, 1), (0, 1), (1, 1))
+    ((252, 28), (0, 256), (256, 256))
     """
     if weight <= 0.0:
-        return 1, 0
+        return LARGEST, 0
     if weight >= 1.0:
-        return 0, 1
+        return 0, LARGEST
     odds = weight * stable / ((1.0 - weight) * canary)
     best = min(
         ((one, max(1, min(LARGEST, round(one * odds)))) for one in range(1, LARGEST + 1)),
@@ -102,7 +103,8 @@ def scaled(weight: Weight, *, stable: int, canary: int) -> tuple[int, int]:
             where="router haproxy",
             remedy="choose a weight between 0.5% and 99.5%",
         )
-    return best
+    larger = LARGEST // max(best)
+    return best[0] * larger, best[1] * larger
 
 
 def share(stable: float, canary: float) -> float:
@@ -157,8 +159,11 @@ class HaproxyRouter:
         name, process, servers = self._find(target)
         command = weights_command(servers, weight)
         accepted = await self._accepted(process, servers)
-        if accepted is None or abs(accepted - weight) > SAME or (name, servers) not in self._before:
+        same = accepted is not None and abs(accepted - weight) <= SAME
+        if not same or (name, servers) not in self._before:
             self._before[name, servers] = await self._served(process, servers)
+        if same:
+            return  # written again, equal weights would disturb whose turn it is
         answer = await ask(process, command)
         if answer:
             raise Refused(answer, where=process.where, remedy=f"needs `level admin` and {', '.join(servers.all)}")
