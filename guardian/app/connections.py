@@ -30,7 +30,10 @@ class Connections:
 
     def equip(self, rollout: Rollout) -> Equipment:
         """Return the rollout's ports. Raises ConfigError or PolicyError when they are not to be had."""
-        policy, place = rollout.policy, rollout.place
+        return self.ports_of(rollout.policy, rollout.place)
+
+    def ports_of(self, policy: Policy, place: Place) -> Equipment:
+        """Return the ports of a place under a policy, with or without a rollout."""
         router = self._port(Port.ROUTER, policy.router, place)
         workload = self._port(Port.WORKLOAD, policy.workload, place)
         probes = [self._port(Port.PROBE, probe, place) for probe in policy.probes]

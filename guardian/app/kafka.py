@@ -17,7 +17,7 @@ class KafkaLink:
     """Deploy events in and decisions out, over the same brokers."""
 
     def __init__(self, kafka: Kafka, *, body_limit: int) -> None:
-        access = _access(kafka)
+        access = access_of(kafka)
         topics = catalog.imported("guardian.adapters.events.kafka:KafkaTopics")(
             events=kafka.topics.events, dead_letter=kafka.topics.dead_letter, group=kafka.group
         )
@@ -56,7 +56,8 @@ def link_of(settings: Settings) -> KafkaLink | None:
     return KafkaLink(settings.kafka, body_limit=settings.limits.body)
 
 
-def _access(kafka: Kafka) -> Any:
+def access_of(kafka: Kafka) -> Any:
+    """Return how to connect to the brokers."""
     security = kafka.security
     return catalog.imported("guardian.adapters._kafka:KafkaAccess")(
         bootstrap=tuple(map(str, kafka.bootstrap)),
