@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from guardian.cli.adapters import adapter_findings
 from guardian.cli.exits import ExitCode
 from guardian.cli.options import OutputOption, PoliciesArgument
 from guardian.cli.output import Output, Table, show
@@ -24,7 +25,7 @@ def check(policies: PoliciesArgument, output: OutputOption = Output.TABLE) -> No
     files = read_policies([path for path in policies if not _is_settings(path)])
     findings = [finding for path in policies if _is_settings(path) for finding in read_settings(path)[1]]
     for file in files:
-        findings += [*file.findings, *advice(file)]
+        findings += [*file.findings, *adapter_findings(file), *advice(file)]
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     found = {
         "valid": not errors,

@@ -49,7 +49,8 @@ class LazyGroup(TyperGroup):
         self.sources = sources
         self.params = [*self.params, *common_options()]
         for name, source in sources.items():
-            self.add_command(TyperCommand(name, help=first_line(source), rich_markup_mode=None))
+            line = first_line(source)
+            self.add_command(TyperCommand(name, help=line, short_help=line, rich_markup_mode=None))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the command named, then go on as usual: options and nearest names are typer's."""
@@ -61,12 +62,13 @@ class LazyGroup(TyperGroup):
 def load(name: str, source: str) -> Any:
     """Return the command behind "module:function" with the options that all commands share."""
     module, _, attribute = source.partition(":")
-    found: Callable[..., Any] | typer.Typer = getattr(importlib.import_module(module), attribute)
+    imported = importlib.import_module(module)
+    found: Callable[..., Any] | typer.Typer = getattr(imported, attribute)
     if isinstance(found, typer.Typer):
         app = found
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name)(found)
+        app.command(name, cls=getattr(imported, "COMMAND", TyperCommand))(found)
     command = get_command(app)
     command.name = name
     leaves = [command, *getattr(command, "commands", {}).values()]

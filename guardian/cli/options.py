@@ -45,4 +45,9 @@ RegionOption = Annotated[str, typer.Option("--region", help="region of the servi
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="why; it is kept in the journal")]
-ShareOption = Annotated[float | None, typer.Option(parser=_share, metavar="0.5%")]
+RateOption = Annotated[
+    float | None, typer.Option("--error-rate", parser=_share, metavar="0.5%", help="share of bad events of stable")
+]
+LatencyOption = Annotated[
+    float | None, typer.Option("--p95", parser=_duration, metavar="300ms", help="95th percentile of stable's latency")
+]

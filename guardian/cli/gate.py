@@ -1,0 +1,83 @@
+"""`guardian gate`: do a service's guardrails hold now? One question, one exit code, for any pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from guardian.cli.connect import connect, find_settings
+from guardian.cli.exits import ExitCode
+from guardian.cli.options import (
+    ConfigOption,
+    EnvironmentOption,
+    OutputOption,
+    RegionOption,
+    ServerOption,
+    ServiceArgument,
+)
+from guardian.cli.output import Output, Table, show
+from guardian.config.source import read_documents
+from guardian.errors import CommandError, ConfigError
+
+CODES: Final = {"healthy": ExitCode.YES, "failed": ExitCode.NO, "undecided": ExitCode.UNDECIDED}
+
+
+def gate(
+    service: ServiceArgument,
+    *,
+    environment: EnvironmentOption = None,
+    region: RegionOption = "",
+    policy: Annotated[str | None, typer.Option("--policy", metavar="NAME", help="guardrails of this policy")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option("--rule", metavar="NAME", help="this guardrail only; may be repeated")
+    ] = None,
+    dry: Annotated[
+        list[str] | None, typer.Option("--dry-rule", metavar="NAME", help="shown, and does not decide; may be repeated")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", metavar="FILE", help="YAML list of {name | guardrail, dry_run}")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    server: ServerOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Say whether a service's guardrails hold now: exit 0 healthy, 3 failed, 4 too little data."""
+    settings = find_settings(config)
+    place = environment or (settings.default_environment if settings else None)
+    if place is None:
+        remedy = "give --environment, or set 'environment:' in guardian.yaml"
+        raise CommandError("which environment is not known", where="guardian gate", remedy=remedy)
+    asked = [{"name": name} for name in rule or ()] + [{"name": name, "dry_run": True} for name in dry or ()]
+    question: dict[str, Any] = {"service": service, "environment": place, "region": region, "policy": policy}
+    with connect(server, config, settings=settings) as client:
+        answer = client.gate({**question, "rules": [*asked, *_inline(rules)]})
+    show("Gate", answer, output, tables=[_table(answer)])
+    raise typer.Exit(CODES[answer["verdict"]])
+
+
+def _inline(path: Path | None) -> list[Any]:
+    if path is None:
+        return []
+    documents = read_documents(path)
+    found = documents[0].data if documents else None
+    if not isinstance(found, list):
+        remedy = "write '- {name: errors}' or '- {guardrail: {...}, dry_run: true}' a line"
+        raise ConfigError("is not a list of rules", where=str(path), remedy=remedy)
+    return found
+
+
+def _table(answer: dict[str, Any]) -> Table:
+    rows = [
+        (one["name"], f"{one['result']}{' (dry)' if one['dry_run'] else ''}", _number(one["requests"]),
+         "" if one["level"] is None else f"{one['level']:.4g}", one["reason"])
+        for one in answer["rules"]
+    ]  # fmt: skip
+    notes = [f"{answer['service']} in {answer['environment']}: {answer['verdict']}", *answer["problems"]]
+    columns = ("guardrail", "result", "requests", "level", "reason")
+    return Table(columns=columns, rows=rows, notes=notes, styles={"guardrail": "cyan", "result": "bold"})
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"

@@ -1,0 +1,148 @@
+"""`guardian plan`: the steps of a policy, and how long each needs at today's traffic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guardian.cli.connect import find_settings
+from guardian.cli.options import (
+    ConfigOption,
+    EnvironmentOption,
+    LatencyOption,
+    OutputOption,
+    PolicyArgument,
+    RateOption,
+    RegionOption,
+)
+from guardian.cli.output import Output, Table, show
+from guardian.cli.traffic import from_flags, measured
+from guardian.config.policy import load_policy
+from guardian.config.units import format_duration, format_share
+from guardian.core.foresight import WORSE, StepForesight, Traffic, foresee
+from guardian.core.policy import Policy
+from guardian.errors import ConfigError
+
+RpsOption = Annotated[float | None, typer.Option("--rps", min=0.0, help="requests a second, both tracks together")]
+PodsOption = Annotated[int, typer.Option("--pods", min=0, help="pods of both tracks together")]
+
+
+def plan(
+    policy: PolicyArgument,
+    *,
+    rps: RpsOption = None,
+    error_rate: RateOption = None,
+    pods: PodsOption = 0,
+    p95: LatencyOption = None,
+    environment: EnvironmentOption = None,
+    region: RegionOption = "",
+    config: ConfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the steps of a policy, and how long each needs to see x1.5 and x2 at today's traffic."""
+    read = load_policy(policy)
+    if rps is not None:
+        traffic = from_flags(read, rps=rps, error_rate=0.005 if error_rate is None else error_rate, pods=pods, p95=p95)
+        origin = "from --rps; latencies are assumed log-normal"
+    else:
+        traffic, origin = _today(read, config, environment, region, pods)
+    steps = foresee(read, traffic)
+    notes = list(_notes(read, steps, traffic, origin))
+    found = {"policy": read.name, "traffic": _traffic(traffic), "steps": _finite(steps), "notes": notes}
+    show("Plan", found, output, tables=[_table(steps, notes)])
+
+
+def _today(policy: Policy, config: Path | None, environment: str | None, region: str, pods: int) -> tuple[Traffic, str]:
+    settings = find_settings(config)
+    name = environment or policy.match.environment or (settings.default_environment if settings else None)
+    if settings is None or not name:
+        raise ConfigError(
+            "today's traffic is not known", where="guardian plan",
+            remedy="give --rps (and --error-rate), or name a guardian.yaml with --config whose environment has metrics",
+        )  # fmt: skip
+    metrics = settings.place(name, region).metrics
+    if metrics is None or metrics.url is None:
+        raise ConfigError(
+            f"environment '{name}' has no metrics.url to ask", where="guardian.yaml", remedy="add it, or give --rps"
+        )
+    return measured(policy, policy.match.service, metrics, pods=pods), f"mean of 30m from {metrics.url}"
+
+
+def _table(steps: tuple[StepForesight, ...], notes: list[str]) -> Table:
+    rows = [row for number, step in enumerate(steps, start=1) for row in _rows(number, step)]
+    seen = [f"sees x{worse:g} in" for worse in WORSE]
+    columns = ("step", "weight", "bake", "limit", "lasts", "guardrail", "sample in", *seen, "promote in")
+    return Table(columns=columns, rows=rows, notes=notes, styles={"weight": "bold", "guardrail": "cyan"})
+
+
+def _rows(number: int, step: StepForesight) -> Iterator[tuple[str, ...]]:
+    lasts = f"{_time(step.lasts)}{' !' if step.late else ''}"
+    head = (str(number), format_share(step.weight), _time(step.bake), _time(step.limit), lasts)
+    if not step.sights:
+        yield (*head, *[""] * (len(WORSE) + 3))
+    for index, sight in enumerate(step.sights):
+        first = head if index == 0 else ("",) * len(head)
+        worse = (_time(seconds) for seconds in sight.worse)
+        yield (*first, sight.guardrail, _time(sight.sample), *worse, _time(sight.promote))
+
+
+def _time(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "never"
+    return format_duration(math.ceil(seconds) if seconds < 600 else math.ceil(seconds / 60) * 60)
+
+
+def _notes(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, origin: str) -> Iterator[str]:
+    total = sum(step.lasts for step in steps)
+    yield f"A healthy rollout takes {_time(total)}. Traffic: {origin}."
+    yield "Times hold for independent requests and equal pods; pods that differ need more."
+    for number, step in enumerate(steps, start=1):
+        if step.extends:
+            yield f"Step {number} is the last that compares: it extends itself until the promote verdict."
+        if step.late:
+            yield (
+                f"warning: step {number} lasts {_time(step.lasts)}, over its limit of {_time(step.limit)}: "
+                "a person would be paged; widen the promote margin, send more traffic or raise the limit"
+            )
+    for guardrail in policy.participating:
+        if not traffic.requests.get(guardrail.name):
+            yield f"warning: guardrail '{guardrail.name}' has no traffic: no step would ever pass"
+    first = steps[0]
+    if traffic.pods and round(first.weight * traffic.pods) <= 1 and first.sights:
+        yield "With one canary pod, a pod that is lastingly different cannot be told from the release."
+
+
+def _traffic(traffic: Traffic) -> dict[str, object]:
+    return {"requests_per_second": traffic.requests, "error_share": traffic.errors, "pods": traffic.pods}
+
+
+def _finite(steps: tuple[StepForesight, ...]) -> list[dict[str, object]]:
+    """Return the steps for JSON, which knows no infinity: never is null."""
+    return [
+        {
+            "weight": step.weight,
+            "bake": step.bake,
+            "limit": step.limit,
+            "lasts": _null(step.lasts),
+            "late": step.late,
+            "extends": step.extends,
+            "guardrails": [
+                {
+                    "name": sight.guardrail,
+                    "sample": _null(sight.sample),
+                    **{f"x{worse:g}": _null(time) for worse, time in zip(WORSE, sight.worse, strict=True)},
+                    "promote": _null(sight.promote),
+                }
+                for sight in step.sights
+            ],
+        }
+        for step in steps
+    ]
+
+
+def _null(seconds: float) -> float | None:
+    return round(seconds, 1) if math.isfinite(seconds) else None

@@ -1,0 +1,114 @@
+"""Today's traffic for `guardian plan`: from flags, or measured by the environment's Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Final
+
+from guardian.adapters._http import Login
+from guardian.adapters._selectors import equal, parse_selector
+from guardian.adapters.metrics.history import Line, PrometheusHistory
+from guardian.config.settings import Metrics
+from guardian.core.foresight import Buckets, Traffic
+from guardian.core.model import Instant, Seconds
+from guardian.core.policy import Guardrail, HistogramSli, Policy, RatioSli
+
+WINDOW: Final = "30m"
+BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
+"""Upper bounds of the buckets that Prometheus' client libraries have by default."""
+SPREAD: Final = 0.8
+"""Standard deviation of the logarithm of an assumed latency: p95 is 3.7 times the median."""
+_SAMPLE: Final = 1e6
+
+
+def assumed_buckets(p95: float) -> Buckets:
+    """Return log-normal latencies with this 95th percentile, in seconds."""
+    median = p95 / math.exp(1.645 * SPREAD)
+    below = [_below(bound, median) for bound in BOUNDS]
+    counts = [(after - before) * _SAMPLE for before, after in zip([0.0, *below], below, strict=False)]
+    return BOUNDS, tuple(counts)
+
+
+def _below(bound: float, median: float) -> float:
+    if math.isinf(bound):
+        return 1.0
+    return 0.5 * (1.0 + math.erf(math.log(bound / median) / (SPREAD * math.sqrt(2.0))))
+
+
+def from_flags(policy: Policy, *, rps: float, error_rate: float, pods: int, p95: float | None) -> Traffic:
+    """Return the same traffic for every guardrail; latencies are log-normal around p95 or the objective's target."""
+    requests, errors, buckets = {}, {}, {}
+    for guardrail in policy.participating:
+        requests[guardrail.name] = rps
+        if isinstance(guardrail.sli, RatioSli):
+            errors[guardrail.name] = error_rate
+        elif isinstance(guardrail.sli, HistogramSli):
+            buckets[guardrail.name] = assumed_buckets(p95 or _target(guardrail))
+    return Traffic(requests=requests, errors=errors, buckets=buckets, pods=pods)
+
+
+def _target(guardrail: Guardrail) -> float:
+    return guardrail.objective.target if guardrail.objective is not None else 0.5
+
+
+def measured(policy: Policy, service: str, metrics: Metrics, *, pods: int) -> Traffic:
+    """Return the mean of the last 30 minutes. Raises Unavailable, Refused; PolicyError for a bad selector."""
+    return asyncio.run(_measured(history_of(metrics), policy, service, metrics.labels, pods))
+
+
+def history_of(metrics: Metrics) -> PrometheusHistory:
+    """Return a way to ask the environment's Prometheus with PromQL."""
+    login = Login(
+        token=metrics.token.read if metrics.token else None,
+        username=metrics.username,
+        password=metrics.password.read if metrics.password else None,
+    )
+    return PrometheusHistory(url=metrics.url or "", login=login, timeout=Seconds(metrics.timeout))
+
+
+async def _measured(
+    history: PrometheusHistory, policy: Policy, service: str, everywhere: Mapping[str, str], pods: int
+) -> Traffic:
+    now = Instant(time.time())
+    requests: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    buckets: dict[str, Buckets] = {}
+    for guardrail in policy.participating:
+        sli = guardrail.sli
+        if isinstance(sli, RatioSli):
+            total = await history.query(f"sum({_rate(sli.total, policy, service, everywhere)})", now)
+            bad = await history.query(f"sum({_rate(sli.bad, policy, service, everywhere)})", now)
+            requests[guardrail.name] = _sum(total)
+            errors[guardrail.name] = _sum(bad) / _sum(total) if _sum(total) > 0 else 0.0
+        elif isinstance(sli, HistogramSli):
+            found = await history.query(f"sum by (le) ({_rate(sli.buckets, policy, service, everywhere)})", now)
+            if found:
+                buckets[guardrail.name], requests[guardrail.name] = _buckets(found)
+    return Traffic(requests=requests, errors=errors, buckets=buckets, pods=pods)
+
+
+def _rate(selector: str, policy: Policy, service: str, everywhere: Mapping[str, str]) -> str:
+    """Return the rate of a selector, narrowed to the service as measuring does; good enough for a forecast only."""
+    wanted = parse_selector(selector)
+    more = [equal(label, value) for label, value in everywhere.items() if not wanted.constrains(label)]
+    if policy.labels.service and not wanted.constrains(policy.labels.service):
+        more.append(equal(policy.labels.service, service))
+    return f"rate({wanted.plus(more)}[{WINDOW}])"
+
+
+def _sum(lines: tuple[Line, ...]) -> float:
+    return float(sum(line.value[-1] for line in lines if math.isfinite(line.value[-1])))
+
+
+def _buckets(lines: tuple[Line, ...]) -> tuple[Buckets, float]:
+    """Return requests per bucket, scaled to a large sample, and requests a second."""
+    cumulative = sorted((float(line.labels["le"]), float(line.value[-1])) for line in lines if "le" in line.labels)
+    total = cumulative[-1][1]
+    below = [0.0, *(rate for _, rate in cumulative)]
+    counts = [max(after - before, 0.0) for before, after in pairwise(below)]
+    scale = _SAMPLE / total if total > 0 else 0.0
+    return (tuple(bound for bound, _ in cumulative), tuple(count * scale for count in counts)), total

@@ -1,0 +1,110 @@
+"""Rollouts and explanations as tables and lines. Knows the API's answers, asks for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from guardian.cli.output import Table
+from guardian.config.units import format_share
+
+Json = dict[str, Any]
+COLUMNS: Final = ("rollout", "place", "revision", "phase", "step", "weight", "now")
+
+
+def rollouts_table(rollouts: Sequence[Json]) -> Table:
+    """Return one row per rollout."""
+    rows = [
+        (one["id"], place(one), one["revision"], one["phase"], step(one), weight(one), situation(one))
+        for one in rollouts
+    ]
+    notes = [] if rows else ["no rollouts"]
+    return Table(columns=COLUMNS, rows=rows, notes=notes, styles={"rollout": "cyan", "phase": "bold"})
+
+
+def rollout_table(one: Json) -> Table:
+    """Return everything about one rollout that fits a screen."""
+    return Table(columns=("what", "value"), rows=list(_facts(one)), styles={"what": "bold"})
+
+
+def line(one: Json) -> str:
+    """Return the rollout as one line, for --watch."""
+    return f"{one['id']}  {one['phase']}  step {step(one)}  {weight(one)}  {situation(one)}"
+
+
+def place(one: Json) -> str:
+    """Return environment, region and service."""
+    return "/".join(part for part in (one["environment"], one["region"], one["service"]) if part)
+
+
+def step(one: Json) -> str:
+    """Return which step of how many; "-" before the first."""
+    return f"{one['step'] + 1}/{len(one['steps'])}" if one["step"] >= 0 else "-"
+
+
+def weight(one: Json) -> str:
+    """Return the canary's share: wanted, and observed where it was."""
+    shares = one["weight"]
+    seen = shares["observed"]
+    return format_share(shares["desired"]) + (f" (seen {format_share(seen)})" if seen is not None else "")
+
+
+def situation(one: Json) -> str:
+    """Return the one thing to know: why it ended, whom it waits for, why it is held, what it lacks."""
+    if one["cause"]:
+        return str(one["cause"]["reason"])
+    if one["awaiting"]:
+        return f"waits for approval: {one['awaiting']['reason']}"
+    if one["held"]:
+        return f"held: {one['held']['reason']}"
+    return str(one["waits"][0]) if one["waits"] else ""
+
+
+def _facts(one: Json) -> Iterator[tuple[str, str]]:
+    yield "rollout", one["id"]
+    yield "place", place(one)
+    yield "revision", f"{one['revision']} (before: {one['previous'] or 'unknown'})"
+    yield "phase", one["phase"]
+    yield "mode, policy", f"{one['mode']}, {one['policy']} ({one['policy_digest']})"
+    yield "step", step(one)
+    yield "weight", weight(one)
+    if one["verdict"]:
+        yield "verdict", one["verdict"]
+    if one["evidence"]:
+        yield "evidence", _evidence(one["evidence"])
+    for name, value in (("held", one["held"]), ("awaiting", one["awaiting"]), ("rolled back", one["cause"])):
+        if value:
+            yield name, value["reason"]
+    for number, text in enumerate(one["waits"]):
+        yield "waits for" if number == 0 else "", text
+    for effect in one["effects"]:
+        yield "doing", f"{effect['kind']} since {effect['since']}, attempt {effect['attempts'] + 1}"
+    for name in ("opened_at", "started_at", "promoted_at", "ended_at"):
+        if one[name]:
+            yield name.removesuffix("_at"), one[name]
+
+
+def _evidence(evidence: Json) -> str:
+    canary, stable = evidence["canary"], evidence["stable"]
+    return (
+        f"'{evidence['guardrail']}': harm {evidence['harm']:.3g}, safe {evidence['safe']:.3g}; "
+        f"{canary['requests']:,.0f} canary and {stable['requests']:,.0f} stable requests"
+    )
+
+
+def explanation_tables(told: Json) -> list[Table]:
+    """Return an explanation as tables: what is missing, the evidence, what happened, what to do."""
+    parts = [Table(columns=("",), rows=[], title=told["summary"])]
+    for title, lines in (("waits for", told["waits"]), ("what you can do", told["next"])):
+        if lines:
+            parts.append(Table(columns=(title,), rows=[(text,) for text in lines]))
+    if told["guardrails"]:
+        rows = [
+            (one["name"], f"{one['harm']:.3g}", f"{one['safe']:.3g}", one["breach"], one["sentence"])
+            for one in told["guardrails"]
+        ]
+        columns = ("guardrail", "harm", "safe", "objective", "evidence")
+        parts.insert(1, Table(columns=columns, rows=rows, styles={"guardrail": "cyan"}))
+    if told["history"]:
+        parts.append(Table(columns=("history",), rows=[(text,) for text in told["history"]]))
+    return parts
