@@ -60,7 +60,7 @@ def latency_growth(test: LatencyTest, stable: Floats, *, scale: float, weight: F
 def requests_needed(growth: Floats, *, alpha: float) -> Floats:
     """Canary requests until evidence 1/alpha with 80 % power; inf where nothing grows.
 
-    >>> float(requests_needed(np.array([0.01]), alpha=0.01).round())
+    >>> float(requests_needed(np.array([0.01]), alpha=0.01)[0].round())
     917.0
     """
     if not 0.0 < alpha < 1.0:
