@@ -26,7 +26,7 @@ def sum_by(values: Floats, group: Ints, count: int) -> Floats:
     >>> sum_by(np.array([1.0, 2.0, 4.0]), np.array([1, 0, 1]), 3).tolist()
     [2.0, 5.0, 0.0]
     """
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))  # -1 cannot be told when there are no rows
     if np.all(group[1:] >= group[:-1]):
         out = np.zeros((count, flat.shape[1]))
         if len(group):
