@@ -69,9 +69,9 @@ class Objectives:
         at = np.arange(len(rows))
         step = np.min(state["window"][rows], axis=1) / (SLOTS - 2)
         oldest = np.argmin(ring[:, :, 0], axis=1)
-        merge = time - ring[at, newest, 0] < step
-        place = np.where(merge & (ring[at, newest, 0] > _EMPTY), newest, oldest)
-        fresh = place != newest
+        latest = ring[at, newest, 0]
+        fresh = (latest == _EMPTY) | (time - latest >= step)
+        place = np.where(fresh, oldest, newest)
         ring[at[fresh], place[fresh], 1:] = 0.0
         ring[at, place, 1:] += counts.reshape(len(rows), 6)
         ring[at, place, 0] = np.where(fresh, time, ring[at, place, 0])
