@@ -249,6 +249,7 @@ class Engine:
             ended = next((p.effect for p in before.effects if p.effect.id == record.effect), None)
             if record.done and isinstance(ended, SetWeight) and rollout.id in self._next_look:
                 self._weight_set[rollout.id] = record.at
+                self._readings.pop(rollout.id, None)  # what was read before says nothing about it
                 self.fleet.expect(rollout.id, weight=ended.weight, now=record.at)
         return rollout
 
