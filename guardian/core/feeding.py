@@ -144,17 +144,18 @@ class Feeder:
             np.add.at(state["bad"], (sheets[live], side[live]), counts[live, 1])
         slots = np.array([fleet.sheet_of[int(number)].slot for number in sheets], dtype=np.int64)
         np.add.at(layout.totals["counts"], (slots[live], side[live]), counts[live])
-        self._share(sheets, rollouts, side, asked, live)
+        settled = end - seconds >= fleet.rollouts["settled"][rollouts]
+        self._share(sheets, rollouts, side, asked, live & settled)
         self._objectives(layout, sheets, side, counts, asked)
         self._compare(pods, sheets, end, seconds, counts)
 
-    def _share(self, sheets: Ints, rollouts: Ints, side: Ints, asked: Floats, live: Flags) -> None:
+    def _share(self, sheets: Ints, rollouts: Ints, side: Ints, asked: Floats, chosen: Flags) -> None:
         """Requests of both tracks since the step began, by the first guardrail that counts any."""
         fleet = self._fleet
         first = np.array(
             [next(iter(opened.sheets.values())).number for opened in fleet.opened.values()], dtype=np.int64
         )
-        chosen = np.isin(sheets, first) & live
+        chosen = np.isin(sheets, first) & chosen
         np.add.at(fleet.rollouts["share"], (rollouts[chosen], side[chosen]), asked[chosen])
 
     def _objectives(self, layout: Layout, sheets: Ints, side: Ints, counts: Floats, asked: Floats) -> None:

@@ -27,6 +27,8 @@ from guardian.core.sheets import Layout, Pod, Sheet
 from guardian.core.telling import tell
 from guardian.core.verdicts import Trace
 
+SETTLING = 5.0
+"""Seconds a router takes at most from accepting a weight to serving it; rows from before hold the old share."""
 _REASONS = {
     Step.STEPPED_BACK: "stepped_back", Step.STALE: "late", Step.UNUSABLE: "unusable",
 }  # fmt: skip
@@ -53,7 +55,7 @@ class Fleet:
         self.trace = Trace(TRACE)
         self.opened: dict[RolloutId, Opened] = {}
         self.rollouts = Columns(
-            {"began": (), "tick": (), "share": (2,), "notes": (TRACE, 2), "harm": (), "rising": ()}
+            {"began": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2), "harm": (), "rising": ()}
         )
         self.sheets = Columns(
             {"requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": ()}
@@ -74,7 +76,7 @@ class Fleet:
         number = self.rollouts.add()
         self.rollouts["began"][number] = np.nan
         self.rollouts["tick"][number] = policy.interval
-        self.rollouts["notes"][number] = -np.inf
+        self.rollouts["notes"][number] = self.rollouts["settled"][number] = -np.inf
         opened = Opened(id=rollout, number=number, policy=policy)
         self.opened[rollout] = opened
         for guardrail in policy.guardrails:
@@ -227,12 +229,13 @@ class Fleet:
             sheet.needed = None
             self.sheets["step"][sheet.number] = 0.0
 
-    def expect(self, rollout: RolloutId, *, weight: Weight, now: Instant) -> None:  # noqa: ARG002
-        """A weight was accepted: the share seen is held against it from now on."""
+    def expect(self, rollout: RolloutId, *, weight: Weight, now: Instant) -> None:
+        """A weight was accepted: the share of rows that begin once it has settled is held against it."""
         opened = self.opened.get(rollout)
         if opened is not None and opened.weight != weight:
             opened.weight = float(weight)
             self.rollouts["share"][opened.number] = 0.0
+            self.rollouts["settled"][opened.number] = now + SETTLING
 
     def checkpoint(self, rollout: RolloutId) -> bytes:
         """Evidence and watermarks of a rollout, bit for bit; samples not looked at yet are not in it."""
