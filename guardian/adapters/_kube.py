@@ -141,9 +141,8 @@ class KubeClient:
         """Raise Refused, with the rule that is missing, unless we may do all of this."""
         missing = [verb for verb in verbs if not await self.may(verb, kind, namespace, name)]
         if missing:
-            rule = (
-                f"{{apiGroups: [{kind.group}], resources: [{kind.plural}], resourceNames: [{name}], verbs: {missing}}}"
-            )
+            of = f"apiGroups: [{kind.group}], resources: [{kind.plural}], resourceNames: [{name}]"
+            rule = f"{{{of}, verbs: [{', '.join(missing)}]}}"
             raise Refused(
                 f"the guardian may not {' or '.join(missing)} {kind} {namespace}/{name}",
                 where=self.where,

@@ -172,6 +172,7 @@ class KafkaSource:
         loop = asyncio.get_running_loop()
         if heard:
             self._heard = loop.time()
+            self._say("")
         elif self._heard is None or loop.time() - self._heard > PROBE:
             try:
                 await asyncio.wait_for(consumer.topics(), PROBE)
