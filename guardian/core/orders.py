@@ -64,7 +64,8 @@ def _resume(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if draft.rollout.phase is not Phase.PAUSED:
         raise _cannot(draft, fact.order, "it is not paused; a hold ends by itself when its cause is gone")
     draft.add(r.Unpaused(rollout=draft.id, at=draft.now, who=fact.who, reason=_by(fact, "let it go on")))
-    if draft.rollout.phase is Phase.PREFLIGHT and not draft.rollout.effects:
+    resumed = draft.rollout
+    if resumed.phase is Phase.PREFLIGHT and not resumed.effects:
         begin(draft)  # preflight passed while it was paused
 
 
