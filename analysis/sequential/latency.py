@@ -9,8 +9,9 @@ Source: exchangeability of labels; the same idea for quantiles in Lindon, Sanden
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -34,25 +35,42 @@ def bucket_edges(bounds: Floats) -> tuple[Floats, Floats]:
     return lower, upper
 
 
-def slowed(bounds: Floats, scale: float) -> Floats:
-    """Where requests land when their latency is multiplied by `scale`; rows sum to 1.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cuts:
+    """Where the bounds lie after all latencies were multiplied by a scale: bucket (M, B) and part of it below (M, B)."""
 
-    bounds: (B,) upper bounds in seconds, rising, the last one inf. Within a bucket latency is log-uniform.
-    Returns (B, B): part of bucket i's requests that lands in bucket b.
+    bucket: Ints
+    part: Floats
 
-    >>> slowed(np.array([1.0, 2.0, np.inf]), 2.0 ** 0.5).round(2).tolist()
-    [[0.75, 0.25, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]
+    @classmethod
+    def of(cls, bounds: Floats, scales: Floats) -> Self:
+        """Cuts for each scale (M,)."""
+        lower, upper = bucket_edges(bounds)
+        cuts = np.log(bounds[:-1]) - np.log(scales)[:, None]
+        bucket = np.minimum(np.searchsorted(upper, cuts), len(bounds) - 1)
+        part = np.clip((cuts - lower[bucket]) / (upper - lower)[bucket], 0.0, 1.0)
+        return cls(bucket=bucket, part=part)
+
+
+def scaled(known: Floats, cuts: Cuts, lower: Floats, upper: Floats) -> Floats:
+    """Shares per bucket (C, M, B) when the latencies behind `known` (C, B) are multiplied by each scale.
+
+    Within a bucket the density of log latency is exponential, its slope taken from the neighbours: buckets are wide
+    and tails fall steeply; a flat density would put too many requests next to the upper bound.
     """
-    lower, upper = bucket_edges(bounds)
-    cuts = np.append(np.log(bounds[:-1]) - np.log(scale), np.inf)
-    below = np.clip((cuts[None, :] - lower[:, None]) / (upper - lower)[:, None], 0.0, 1.0)
-    below[:, -1] = 1.0
-    return np.diff(below, axis=1, prepend=0.0)
-
-
-def tailed(bounds: Floats, share: float, scale: float) -> Floats:
-    """Where requests land when a share of them takes `scale` times as long; (B, B), rows sum to 1."""
-    return (1.0 - share) * np.eye(len(bounds)) + share * slowed(bounds, scale)
+    width, centre = upper - lower, (upper + lower) / 2.0
+    density = np.log(np.maximum(known, 1e-12) / width)
+    slope = np.empty_like(density)
+    slope[:, 1:-1] = (density[:, 2:] - density[:, :-2]) / (centre[2:] - centre[:-2])
+    slope[:, 0] = (density[:, 1] - density[:, 0]) / (centre[1] - centre[0])
+    slope[:, -1] = (density[:, -1] - density[:, -2]) / (centre[-1] - centre[-2])
+    bend = np.clip(slope * width, -12.0, 12.0)
+    bend = np.where(np.abs(bend) < 1e-4, 1e-4, bend)
+    below = np.concatenate((np.zeros((len(known), 1)), np.cumsum(known, axis=1)[:, :-1]), axis=1)
+    bent = bend[:, cuts.bucket]
+    inside = np.expm1(bent * cuts.part) / np.expm1(bent)
+    reach = below[:, cuts.bucket] + known[:, cuts.bucket] * inside
+    return np.diff(reach, axis=2, prepend=0.0, append=1.0)
 
 
 def label_gains(canary: Floats, both: Floats, canary_share: Floats, tilt: Floats, null: Floats) -> Floats:
@@ -93,24 +111,31 @@ class LatencyTest:
     spreads: Floats = field(init=False)
     prior: Floats = field(init=False)
     lone_prior: Floats = field(init=False)
-    tilts: Floats = field(init=False)
+    mixing: Floats = field(init=False)
+    cuts: Cuts = field(init=False)
+    edges: tuple[Floats, Floats] = field(init=False)
 
     def __post_init__(self) -> None:
         """Fix the alternatives as linear maps of the stable distribution, and their weights."""
         bounds = np.array(self.bounds)
-        null = slowed(bounds, self.relative * self.factor) @ tailed(bounds, min(self.tail * self.factor, 0.5), 4.0)
+        margin = {1.0: 1.0}
+        null = _moved(_times(margin, self.relative * self.factor), min(self.tail * self.factor, 0.5), 4.0)
         maps = [null]
-        maps += [slowed(bounds, self.relative * self.factor * s) for s in SCALES]
-        maps += [null @ tailed(bounds, share, scale) for share, scale in TAILS]
-        maps += [slowed(bounds, self.promote_relative), tailed(bounds, self.promote_tail, 4.0)]
-        maps += [slowed(bounds, s) for s in (0.95, min(1.05, self.promote_relative**0.4))]
-        maps += [slowed(bounds, SCALE_REFERENCE)]
-        maps += [tailed(bounds, TAIL_REFERENCE, scale) for scale in (4.0, 10.0)]
+        maps += [_times(margin, self.relative * self.factor * s) for s in SCALES]
+        maps += [_moved(null, share, scale) for share, scale in TAILS]
+        maps += [_times(margin, self.promote_relative), _moved(margin, self.promote_tail, 4.0)]
+        maps += [_times(margin, s) for s in (0.95, min(1.05, self.promote_relative**0.4))]
+        maps += [_times(margin, SCALE_REFERENCE)]
+        maps += [_moved(margin, TAIL_REFERENCE, scale) for scale in (4.0, 10.0)]
+        scales = sorted({scale for each in maps for scale in each})
+        mixing = np.array([[each.get(scale, 0.0) for scale in scales] for each in maps])
         weights = np.array([1.2, 1.4, 1.4, 1.2, 1.0, 0.6, 0.4, 0.8, 1.0, 0.6, 0.6, 0.6, 0.4])
         setters = {
             "columns": len(bounds),
             "remembered": len(bounds),
-            "tilts": np.concatenate(maps, axis=1),
+            "mixing": mixing,
+            "cuts": Cuts.of(bounds, np.array(scales)),
+            "edges": bucket_edges(bounds),
             "harm_weights": weights / weights.sum(),
             "harm_direction": np.array([0] * len(SCALES) + [1] * 3 + [2] * 3),
             "safe_weights": np.array([0.5, 0.25, 0.25, 1.0]),
@@ -132,8 +157,8 @@ class LatencyTest:
         """Stable's distribution (C, B) and every mapped one over it (C, maps, B); or the reference ones only."""
         known = memory + PSEUDO
         known = known / known.sum(axis=1, keepdims=True)
-        tilts = self.tilts[:, -len(self.spreads) * self.columns :] if references else self.tilts
-        mapped = (known @ tilts).reshape(len(known), tilts.shape[1] // self.columns, self.columns)
+        mixing = self.mixing[-len(self.spreads) :] if references else self.mixing
+        mapped = np.einsum("ms,csb->cmb", mixing, scaled(known, self.cuts, *self.edges))
         return known, np.maximum(mapped, 1e-9) / known[:, None, :]
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
@@ -196,6 +221,19 @@ class LatencyTest:
     def requests(self, counts: Floats) -> Floats:
         """Requests in each row of counts."""
         return np.asarray(counts.sum(axis=-1))
+
+
+def _times(parts: Mapping[float, float], scale: float) -> dict[float, float]:
+    """A mixture of scales (scale -> share), all multiplied by one more."""
+    return {round(each * scale, 12): share for each, share in parts.items()}
+
+
+def _moved(parts: Mapping[float, float], share: float, scale: float) -> dict[float, float]:
+    """The same mixture after a share of all requests takes `scale` times as long."""
+    out = {each: part * (1.0 - share) for each, part in parts.items()}
+    for each, part in _times(parts, scale).items():
+        out[each] = out.get(each, 0.0) + part * share
+    return out
 
 
 def _score(

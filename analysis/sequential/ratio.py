@@ -23,7 +23,7 @@ TRENDS: Final = np.array([0.6 / 1800.0, 2.0 / 1800.0])
 """Growth of a leak per second, as a share of the margin."""
 HEALTHY: Final = np.array([0.8, 1.0, 1.15])
 """Promotion alternatives: times as bad as stable."""
-RECENT: Final = 200.0
+RECENT: Final = 600.0
 """Seconds over which the recent base rate forgets."""
 
 
