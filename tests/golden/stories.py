@@ -88,6 +88,7 @@ def _alerted() -> Play:
     play.tell(alert(firing=False, starts_at=fired, severity="warning"))
     play.until(140)
     play.tell(alert(starts_at=play.now, severity="critical", track="canary"))
+    play.tell(alert(starts_at=play.now, severity="critical", track="canary", service="payment"))
     return play
 
 
