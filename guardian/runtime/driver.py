@@ -36,7 +36,7 @@ _ROWS_AHEAD: Final = 4_096
 _PATIENCE: Final = Seconds(1.0)
 """Longest that a wake waits for answers; later ones count at the next."""
 _WATCH: Final = 0.25
-_KEPT_AT: Final = (r.Judged, r.Advanced, r.StepBegan, r.RollbackOrdered, r.Promoted, r.Ended)
+_KEPT_AT: Final = (r.Judged, r.StepBegan, r.Promoted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from guardian.wire import Decoded
 _log = structlog.get_logger(__name__)
 _AT_ONCE: Final = 64
 """Messages decoded and concluded before other tasks get their turn; some 5 ms."""
-_AHEAD: Final = 16
+_AHEAD: Final = 64
 """Batches decoded and waiting for the journal."""
 _BACKOFF: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 

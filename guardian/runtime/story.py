@@ -11,7 +11,7 @@ from guardian.core.model import Digest, RolloutId
 from guardian.core.phases import evolve, opened
 from guardian.core.policy import Policy
 from guardian.core.rollout import Rollout
-from guardian.core.world import World
+from guardian.core.world import KEPT_ENDED, World
 from guardian.runtime.feed import Decided
 from guardian.wire.decisions import encode_decision
 
@@ -28,12 +28,12 @@ class Told:
 
 
 class Story:
-    """Unsettled rollouts at one place in the journal; `tell` moves it on and yields the events of what it read."""
+    """Rollouts as they were at one place in the journal; `tell` moves on and returns the events of what it read."""
 
     def __init__(self, *, seq: int = 0, world: World | None = None) -> None:
         self.seq = seq
-        rollouts = world.rollouts.values() if world is not None else ()
-        self._rollouts: dict[RolloutId, Rollout] = {one.id: one for one in rollouts if not one.settled}
+        self._rollouts: dict[RolloutId, Rollout] = dict(world.rollouts) if world is not None else {}
+        self._settled: dict[RolloutId, None] = {one.id: None for one in self._rollouts.values() if one.settled}
         self._policies: dict[Digest, Policy] = dict(world.policies) if world is not None else {}
 
     def tell(self, rows: Iterable[Decided]) -> list[Told]:
@@ -61,8 +61,15 @@ class Story:
         else:
             policy = self._policies[record.policy] if isinstance(record, r.Amended) else None
             after = evolve(self._rollouts[record.rollout], record, policy)
-        if after.settled:
-            self._rollouts.pop(after.id, None)
-        else:
-            self._rollouts[after.id] = after
+        self._rollouts[after.id] = after
+        self._forget(after)
         return after
+
+    def _forget(self, newest: Rollout) -> None:
+        """Let the oldest of those that are over go; the newest may still be paged about."""
+        self._settled.pop(newest.id, None)
+        if newest.settled:
+            self._settled[newest.id] = None
+            if len(self._settled) > KEPT_ENDED:
+                oldest = next(iter(self._settled))
+                del self._settled[oldest], self._rollouts[oldest]
