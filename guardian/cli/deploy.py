@@ -30,7 +30,8 @@ from guardian.cli.output import Output, Table, say, show
 from guardian.cli.rollouts import leave, tell_why, teller
 from guardian.cli.views import rollout_table
 from guardian.config.settings import Settings
-from guardian.core.model import Phase
+from guardian.core.deploys import rollout_id
+from guardian.core.model import EventRef, Phase
 from guardian.errors import CommandError
 from guardian.wire.decisions import rfc3339
 from guardian.wire.deploy import REQUESTED
@@ -97,7 +98,7 @@ def deploy(
         return
     with connect(server, config, settings=settings) as client:
         answer = client.send(event)
-        rollout = _rollout(client, answer, event["data"])
+        rollout = _rollout(client, answer, event)
         if wait is None:
             view = client.rollout(rollout)
             show("Rollout", view, output, tables=[rollout_table(view)])
@@ -139,10 +140,12 @@ def _default(settings: Settings | None) -> str:
     return found
 
 
-def _rollout(client: Client, answer: Json, data: Json) -> str:
+def _rollout(client: Client, answer: Json, event: Json) -> str:
     """Return the rollout the event began, or the one that brings this revision out already."""
-    if answer["rollouts"]:
-        return str(answer["rollouts"][0])
+    data = event["data"]
+    begun = rollout_id(data["service"], EventRef(source=event["source"], id=event["id"]))
+    if begun in answer["rollouts"]:  # an earlier one that it superseded is among them, too
+        return begun
     place = {name: data.get(name, "") for name in ("service", "environment", "region")}
     running = [one for one in client.rollouts(**place, only_open=True) if one["revision"] == data["revision"]]
     if running:
