@@ -6,7 +6,7 @@ The reference is a real Prometheus that scrapes real HTTP services under load.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -73,13 +73,20 @@ class World:
     written: list[Asked]
 
 
-async def eventually(true: Callable[[], bool], *, deadline: float = 30.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(deadline):
+async def caught_up(
+    streamed: StreamedSource, written: list[Asked], requests: list[MeasureRequest], newest: float
+) -> dict[tuple[str, ...], dict[float, float]]:
+    """What is streamed, once every series has come as far as `newest`."""
+    taken = 0
+    async with asyncio.timeout(20):
         while True:
-            if true():
-                return
-            await asyncio.sleep(0.05)
+            for one in written[taken:]:
+                await streamed.receive(one.body, content_encoding=one.headers["content-encoding"])
+                taken += 1
+            found = named(await streamed.measure(requests))
+            if found and min(max(points) for points in found.values()) >= newest:
+                return found
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
@@ -115,21 +122,7 @@ async def test_polled_and_streamed_give_equal_samples_of_real_counters(
         first = named(await polled.measure(requests))
         newest = max(max(points) for points in first.values())
 
-        taken = 0
-
-        async def arrived() -> dict[tuple[str, ...], dict[float, float]]:
-            nonlocal taken
-            for one in around.written[taken:]:
-                await streamed.receive(one.body, content_encoding=one.headers["content-encoding"])
-                taken += 1
-            return named(await streamed.measure(requests))
-
-        async with asyncio.timeout(20):
-            while True:
-                second = await arrived()
-                if second and min(max(points) for points in second.values()) >= newest:
-                    break
-                await asyncio.sleep(0.1)
+        second = await caught_up(streamed, around.written, requests, newest)
     await client.close()
     cut = {key: {at: value for at, value in points.items() if at <= newest} for key, points in second.items()}
     assert first == {key: points for key, points in cut.items() if points}

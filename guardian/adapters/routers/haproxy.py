@@ -98,10 +98,11 @@ def scaled(weight: Weight, *, stable: int, canary: int) -> tuple[int, int]:
     )
     given = share(best[0] * stable, best[1] * canary)
     if abs(given - weight) > CLOSE_ENOUGH * min(weight, 1.0 - weight):
+        least, most = share(LARGEST * stable, canary), share(stable, LARGEST * canary)
         raise Refused(
             f"weights of 0..256 cannot make a share of {weight:.3%}; the closest is {given:.3%}",
             where="router haproxy",
-            remedy="choose a weight between 0.5% and 99.5%",
+            remedy=f"choose a weight between {least:.2%} and {most:.2%}",
         )
     larger = LARGEST // max(best)
     return best[0] * larger, best[1] * larger

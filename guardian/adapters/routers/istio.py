@@ -76,7 +76,7 @@ def parts(weight: Weight) -> tuple[int, int]:
     ((90, 10), (8750, 1250), (9999, 1), (0, 100))
     """
     percent = weight * PERCENTS
-    if abs(percent - round(percent)) < 1e-9:
+    if weight in {0.0, 1.0} or (abs(percent - round(percent)) < 1e-9 and 0 < round(percent) < PERCENTS):
         return PERCENTS - round(percent), round(percent)
     canary = min(max(round(weight * FINE), 1), FINE - 1)
     return FINE - canary, canary
