@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
+from guardian.config.comparison import DEFAULTS
 from guardian.config.policy import PolicyConfig
 from guardian.config.settings import Settings
 from guardian.config.units import format_duration, format_share
@@ -138,4 +139,17 @@ def reference(subject: Subject) -> str:
     for key in keys(subject):
         cells = (f"`{key.path}`", key.kind, key.default, key.meaning)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *(_margins() if subject == "policy" else [])]) + "\n"
+
+
+def _margins() -> list[str]:
+    """Return which margins hold where a policy names none."""
+    lines = ["", "## Margins left out", "", "| kind | margin | relative | absolute | tail |", "|---|---|---|---|---|"]
+    for kind, compare in DEFAULTS.items():
+        tails = {"rollback": compare.tail_rollback, "promote": compare.tail_promote}
+        for side, margin in (("rollback", compare.rollback), ("promote", compare.promote)):
+            absolute = format_share(margin.absolute) if kind == "ratio" else ""
+            tail = format_share(tails[side]) if kind == "histogram" else ""
+            lines.append(f"| {kind} | {side} | {margin.relative:g} | {absolute} | {tail} |")
+    written = "A margin that is left out beside one that is written never contradicts it: it is bounded by it."
+    return [*lines, "", written]

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from guardian.config.findings import complaint
 
-_QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
+_QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""
 _MATCHER: Final = rf"[A-Za-z_]\w*\s*(?:=~|!~|!=|=)\s*{_QUOTED}"
 _MATCHERS: Final = rf"\{{\s*(?:{_MATCHER}\s*(?:,\s*{_MATCHER}\s*)*,?\s*)?\}}"
 _SELECTOR: Final = re.compile(rf"[A-Za-z_:][\w:]*\s*(?:{_MATCHERS})?|{_MATCHERS}")
