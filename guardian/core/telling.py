@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 QUANTILE = 0.95
 """Quantile told where neither the objective nor the evidence names one."""
 
+LEAST_TICKS = 5
+"""Ticks under one weight before its share is judged: one row more or less of a pod is then within the tolerance."""
+
 
 def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
     """How one rollout stands; reads the fleet, and notes the combined evidence for `rising`."""
@@ -52,7 +55,7 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
         worst=compared[int(np.argmax(harm))].name if compared else "",
         weakest=compared[int(np.argmin(safe))].name if compared else "",
         guardrails=looks,
-        allocation=_allocation(opened.weight, seen),
+        allocation=_allocation(opened.weight, seen) if _settled(fleet, opened, front) else Allocation.UNKNOWN,
         observed=Share(share=Ratio(float(seen[0] / seen.sum())), requests=float(seen.sum())) if seen.sum() else None,
         canary_last=last[0],
         stable_last=last[1],
@@ -78,6 +81,13 @@ def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
     arms = [sheet.arm for sheet in opened.sheets.values() if sheet.arm >= 0]
     unrest = fleet.roster.arms["unrest"][arms].max(initial=0.0)
     return bool(uneasy(value, before, np.array([unrest]))[0])
+
+
+def _settled(fleet: Fleet, opened: Opened, front: float | None) -> bool:
+    """Whether so many ticks came under this weight that it no longer matters which pod's row began a little later."""
+    state = fleet.rollouts
+    enough = state["settled"][opened.number] + LEAST_TICKS * state["tick"][opened.number]
+    return front is not None and bool(front >= enough)
 
 
 def _allocation(weight: float | None, seen: Floats) -> Allocation:
