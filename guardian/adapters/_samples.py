@@ -7,6 +7,7 @@ series as dense numbers only.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,31 @@ class _Chunk:
     value: Floats
     used: int = 0
     newest: float = -np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Samples of a chunk as they were when it was taken; arrays of shape (n,)."""
+
+    series: npt.NDArray[np.int32]
+    time: Floats
+    value: Floats
+
+
+def later(views: Sequence[View], since: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return (series, time, value) of the samples later than their series' `since`.
+
+    since: shape (number of series,), unix seconds; +inf for a series that is not asked for.
+    """
+    found = []
+    for view in views:
+        chosen = np.flatnonzero(view.time > since[view.series])
+        if chosen.size:
+            found.append((view.series[chosen], view.time[chosen], view.value[chosen]))
+    if not found:
+        return np.empty(0, np.int64), np.empty(0), np.empty(0)
+    series, time, value = (np.concatenate(column) for column in zip(*found, strict=True))
+    return series.astype(np.int64), time, value
 
 
 class SampleLog:
@@ -75,24 +101,13 @@ class SampleLog:
             self._chunks.append(_Chunk(self._serial, np.empty(ROWS, np.int32), empty, np.empty_like(empty)))
         return self._chunks[-1]
 
-    def after(self, since: Floats) -> tuple[Ints, Floats, Floats]:
-        """Return (series, time, value) of the samples later than their series' `since`.
-
-        since: shape (number of series,), unix seconds; +inf for a series that is not asked for.
-        """
-        earliest = float(since.min()) if since.size else np.inf
-        found: list[tuple[npt.NDArray[np.int32], Floats, Floats]] = []
-        for chunk in self._chunks:
-            if chunk.newest <= earliest:
-                continue
-            series, time = chunk.series[: chunk.used], chunk.time[: chunk.used]
-            chosen = np.flatnonzero(time > since[series])
-            if chosen.size:
-                found.append((series[chosen], time[chosen], chunk.value[chosen]))
-        if not found:
-            return np.empty(0, np.int64), np.empty(0), np.empty(0)
-        series, time, value = (np.concatenate(column) for column in zip(*found, strict=True))
-        return series.astype(np.int64), time, value
+    def views(self, since: float) -> list[View]:
+        """Return what may hold samples later than `since`; later appends do not change it, in any thread."""
+        return [
+            View(chunk.series[: chunk.used], chunk.time[: chunk.used], chunk.value[: chunk.used])
+            for chunk in self._chunks
+            if chunk.newest > since
+        ]
 
     def forget(self, before: float) -> None:
         """Drop chunks that hold nothing as late as `before` (unix seconds)."""

@@ -21,10 +21,10 @@ import numpy as np
 
 from guardian.adapters._pairs import Pairs
 from guardian.adapters._remote_write import Batch, decode, unpack
-from guardian.adapters._samples import SampleLog
+from guardian.adapters._samples import SampleLog, View, later
 from guardian.adapters._series import Wanted, joined, key_of, wanted_of
 from guardian.adapters._watch import REPLICAS, Interest, WatchList
-from guardian.core.looks import Ints, SeriesKey
+from guardian.core.looks import Floats, Ints, SeriesKey
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import Instant, Place, RolloutId, Seconds
 from guardian.core.policy import Guardrail, Labels
@@ -32,8 +32,10 @@ from guardian.errors import AdapterError, EventError, GuardianError
 from guardian.ports import Clock, MetricSource, Samples
 
 HISTORY: Final = Seconds(2400.0)
-AT_ONCE: Final = 5_000
-"""Series decoded before other tasks get their turn: about 4 ms."""
+AT_ONCE: Final = 2_000
+"""Series decoded before other tasks get their turn: 2 ms, 40 ms when all of them are new."""
+LARGE: Final = 20_000
+"""Rows from which the log is searched outside the event loop."""
 AHEAD: Final = 300.0
 """Seconds a sample may lie in the future; beyond, its sender's clock is wrong and it is refused."""
 QUIET: Final = 60.0
@@ -209,7 +211,7 @@ class StreamedSource:
                 wanted.append((request, [self._bind(part, now) for part in parts]))
         earlier, held_back, said = await self._ask_past(wanted, now)
         ready = [pair for pair in wanted if _name(pair[0]) not in held_back]
-        return joined([earlier, self._drained(ready)], [*problems, *said])
+        return joined([earlier, await self._drained(ready)], [*problems, *said])
 
     def _quiet(self, now: float) -> list[str]:
         silence = now - (self._last if self._last is not None else self._first_look(now))
@@ -266,7 +268,7 @@ class StreamedSource:
         began = max([self._log.lost_before, *(bound.interest.began for bound in parts)])
         return request.since < began and self._past_had.get(_name(request), math.inf) > request.since
 
-    def _drained(self, wanted: Sequence[tuple[MeasureRequest, list[_Bound]]]) -> Samples:
+    async def _drained(self, wanted: Sequence[tuple[MeasureRequest, list[_Bound]]]) -> Samples:
         """Return the kept samples of all bound series. One pass over the log serves all requests."""
         pairs = [(request.since, bound) for request, parts in wanted for bound in parts if bound.series.size]
         if not pairs:
@@ -274,17 +276,27 @@ class StreamedSource:
         series = np.concatenate([bound.series for _, bound in pairs])
         since = np.repeat([at for at, _ in pairs], [bound.series.size for _, bound in pairs])
         keys = [key for _, bound in pairs for key in bound.keys]
-        earliest = np.full(self._watched.size, np.inf)
-        np.minimum.at(earliest, series, since)
-        found, time, value = self._log.after(earliest)
-        row, pair = _matched(found, series)
-        new = time[row] > since[pair]
-        row, pair = row[new], pair[new]
-        return Samples(keys=keys, key=pair, time=time[row], value=value[row])
+        views = self._log.views(float(since.min()))
+        if sum(view.time.size for view in views) > LARGE:
+            index, time, value = await asyncio.to_thread(_selected, views, series, since)
+        else:
+            index, time, value = _selected(views, series, since)
+        return Samples(keys=keys, key=index, time=time, value=value)
 
 
 def _name(request: MeasureRequest) -> tuple[RolloutId, str]:
     return request.rollout, request.guardrail.name
+
+
+def _selected(views: Sequence[View], series: Ints, since: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return (index into series, time, value) of the samples that are later than the `since` of each wanted series."""
+    earliest = np.full(1 + max(int(series.max()), *(int(view.series.max(initial=0)) for view in views), 0), np.inf)
+    np.minimum.at(earliest, series, since)
+    found, time, value = later(views, earliest)
+    row, pair = _matched(found, series)
+    new = time[row] > since[pair]
+    row, pair = row[new], pair[new]
+    return pair, time[row], value[row]
 
 
 def _matched(found: Ints, wanted: Ints) -> tuple[Ints, Ints]:
