@@ -32,13 +32,13 @@ class Telemetry:
 
     def __init__(self, worlds: Mapping[str, World], clock: Clock) -> None:
         self._worlds, self._clock = worlds, clock
-        self._keys: dict[tuple[RolloutId, str], tuple[SeriesKey, ...]] = {}
+        self._keys: dict[tuple[RolloutId, str, int], tuple[SeriesKey, ...]] = {}
         self._tapes: dict[tuple[str, bool], _Tape] = {}
-        self._together: dict[tuple[tuple[RolloutId, str], ...], tuple[SeriesKey, ...]] = {}
+        self._together: dict[tuple[tuple[RolloutId, str, int], ...], tuple[SeriesKey, ...]] = {}
 
     async def measure(self, requests: Sequence[MeasureRequest]) -> Samples:
         """Return all samples asked for. `keys` is the same object as long as the same is asked for."""
-        names = tuple((request.rollout, request.guardrail.name) for request in requests)
+        names: list[tuple[RolloutId, str, int]] = []
         parts: list[tuple[Ints, Floats, Floats]] = []
         keys: list[SeriesKey] = []
         for request in requests:
@@ -51,10 +51,11 @@ class Telemetry:
                 )
             world.advance(self._clock.now())
             offset = len(keys)
-            keys.extend(self._keys_of(request, world))
+            names.append((request.rollout, request.guardrail.name, world.width))
+            keys.extend(self._keys_of(names[-1], request, world))
             key, time, value = self._tape_of(request, world).read(request.since, request.until)
             parts.append((key + offset, time, value))
-        together = self._together.setdefault(names, tuple(keys))
+        together = self._together.setdefault(tuple(names), tuple(keys))
         key, time, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return Samples(keys=together, key=key, time=time, value=value)
 
@@ -64,15 +65,16 @@ class Telemetry:
             self._tapes[name] = _Tape(world, ratio=name[1])
         return self._tapes[name]
 
-    def _keys_of(self, request: MeasureRequest, world: World) -> tuple[SeriesKey, ...]:
-        name = (request.rollout, request.guardrail.name)
+    def _keys_of(
+        self, name: tuple[RolloutId, str, int], request: MeasureRequest, world: World
+    ) -> tuple[SeriesKey, ...]:
         if name not in self._keys:
             self._keys[name] = series_keys(world, request.rollout, request.guardrail)
         return self._keys[name]
 
 
 def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple[SeriesKey, ...]:
-    """Return the series of a guardrail: per slot its parts, in the order of `_Tape`. Raises Refused."""
+    """Return the series of a guardrail: per slot in use its parts, in the order of `_Tape`. Raises Refused."""
     metric = _METRIC.match(_selector(guardrail))
     expected = TOTAL if isinstance(guardrail.sli, RatioSli) else BUCKET
     if metric is None or metric[0] != expected:
@@ -87,7 +89,7 @@ def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple
         parts = [(Part.BUCKET, bound) for bound in bounds]
     return tuple(
         SeriesKey(rollout=rollout, guardrail=guardrail.name, track=track, pod=pod, part=part, le=le)
-        for pod, track in zip(world.topology.names, world.topology.tracks(), strict=True)
+        for pod, track in zip(world.topology.names[: world.width], world.topology.tracks(), strict=False)
         for part, le in parts
     )
 

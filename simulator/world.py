@@ -69,7 +69,7 @@ class World:
         self.shift: Instant | None = None
         self.topology = lay_out(spec.service, old=spec.deploy.previous, new=spec.deploy.revision, since=start)
         slots = len(self.topology.names)
-        self._width = self.topology.successor.slots.start
+        self.width = self.topology.successor.slots.start
         self.temper = temper(spec.service, slots, chance.at(Purpose.PODS))
         self.weights: list[tuple[float, Weight]] = [(-math.inf, Weight(0.0))]
         self.rounds: list[Rounds] = []
@@ -127,7 +127,7 @@ class World:
         self.advance(at)
         self._end(self.topology.stable, at)
         self._begin(self.topology.successor, at)
-        self._width = len(self.topology.names)
+        self.width = len(self.topology.names)
         self._previous[self.topology.successor.slots] = at
 
     def _begin(self, group: Group, at: Instant) -> None:
@@ -205,7 +205,7 @@ class World:
         """Draw all rounds before the rollout at once: nothing jumps there."""
         rounds = math.floor(self.spec.history / self.every + 1e-9)
         which = np.arange(1, rounds + 1)
-        width = self._width
+        width = self.width
         until = self.start + which[:, None] * self.every + (self._places + self._jitter[which])[:, :width]
         since = np.vstack([self._previous[:width], until[:-1]])
         middle = (since + until) / 2 - self.opening
@@ -218,8 +218,8 @@ class World:
 
     def _draw_round(self, number: int) -> None:
         row = min(number, len(self._jitter) - 1)  # past the horizon the last noise stays
-        since, counters = self._previous[: self._width], self._counters[: self._width]
-        until = self.start + number * self.every + (self._places + self._jitter[row])[: self._width]
+        since, counters = self._previous[: self.width], self._counters[: self.width]
+        until = self.start + number * self.every + (self._places + self._jitter[row])[: self.width]
         low, high = float(since.min()), float(until.max())
         first = bisect_right(self._jumps, low)
         cuts = [low, *(jump for jump in self._jumps[first:] if jump < high), high]
@@ -233,10 +233,10 @@ class World:
             counters += counts
             served += counts
         alive = np.zeros(until.shape, dtype=np.bool_)
-        for group in self.topology.groups[: 3 if self._width > self.topology.successor.slots.start else 2]:
+        for group in self.topology.groups[: 3 if self.width > self.topology.successor.slots.start else 2]:
             alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
         self._record(until[None], counters[None].copy(), (alive & self._scraped(until))[None])
-        self._previous[: self._width] = np.maximum(since, until)
+        self._previous[: self.width] = np.maximum(since, until)
         self._tally(low, served)
 
     def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> Ints:
@@ -257,15 +257,15 @@ class World:
             return
         for fault in self._resets:
             if self.shift + fault.at == begin:
-                fallen = fault.resets(self.topology.fresh[: self._width]) & (since < begin) & (begin <= until)
-                self._counters[: self._width][fallen] = 0
+                fallen = fault.resets(self.topology.fresh[: self.width]) & (since < begin) & (begin <= until)
+                self._counters[: self.width][fallen] = 0
 
     def _scraped(self, until: Floats) -> Flags:
         """Return which samples are not lost in a gap."""
         got = np.ones(until.shape, dtype=np.bool_)
         if self.shift is not None:
             for gap in self._gaps:
-                got &= ~gap.loses(until - self.shift, self.topology.fresh[: self._width])
+                got &= ~gap.loses(until - self.shift, self.topology.fresh[: self.width])
         return got
 
     def _record(self, time: Floats, sums: Ints, seen: Flags) -> None:
@@ -276,7 +276,7 @@ class World:
         total, bad = served[:, :2].sum(axis=0).tolist()
         self._served.append((low, int(served[self.topology.canary.slots, 0].sum()), total))
         if self.shift is not None:
-            fresh = self.topology.fresh[: self._width]
+            fresh = self.topology.fresh[: self.width]
             self.harm.total += total
             self.harm.bad += bad
             self.harm.fresh_total += int(served[fresh, 0].sum())
