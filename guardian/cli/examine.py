@@ -156,9 +156,24 @@ async def _place(
 ) -> AsyncIterator[Symptom]:
     try:
         environment = settings.place(place.environment, place.region)
-        ports = connections.ports_of(policy, place)
     except GuardianError as error:
         yield of_error(f"{place}", error)
+        return
+    async for symptom in _actuators(connections, policy, place, patience):
+        yield symptom
+    if environment.metrics is None:
+        remedy = f"add environments.{place.environment}.metrics to guardian.yaml"
+        yield problem(f"{place} metrics", "no metrics are configured: nothing could be judged", remedy)
+        return
+    async for symptom in _metrics(environment.metrics, settings, policy, place, patience):
+        yield symptom
+
+
+async def _actuators(connections: Connections, policy: Policy, place: Place, patience: float) -> AsyncIterator[Symptom]:
+    try:
+        ports = connections.ports_of(policy, place)
+    except GuardianError as error:
+        yield of_error(f"{place} router, workload", error)
         return
     if ports.router is not None:
         router, target = ports.router
@@ -166,12 +181,6 @@ async def _place(
     if ports.inspection is not None:
         inspection, target = ports.inspection
         yield await _in_time(f"{place} workload", _revision(inspection, target), patience)
-    if environment.metrics is None:
-        remedy = f"add environments.{place.environment}.metrics to guardian.yaml"
-        yield problem(f"{place} metrics", "no metrics are configured: nothing could be judged", remedy)
-        return
-    async for symptom in _metrics(environment.metrics, settings, policy, place, patience):
-        yield symptom
 
 
 async def _weight(router: Any, target: Any) -> Symptom:

@@ -1,0 +1,102 @@
+"""doctor and plan against a real Prometheus, a real Kafka and a real HAProxy: what is there, what is not, and why."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.testing.history import PodHistory, pod_history
+from simulator.testing.kafka.broker import Kafka
+from simulator.testing.plugin import MakeHaProxy, MakePod, MakePrometheus
+from simulator.testing.pods.behaviour import Behaviour, Identity
+from simulator.testing.prometheus import PrometheusPlan
+from tests.cli.daemon import guardian
+
+POLICY = """apiVersion: slo-guardian/v1
+kind: Policy
+metadata: {name: checkout}
+spec:
+  match: {service: checkout, environment: production}
+  strategy: {kind: canary, steps: [{weight: 10%, bake: 5m}, {weight: 100%, bake: 10m}]}
+  router: {haproxy: {backend: be}}
+  guardrails:
+    - name: errors
+      sli: {ratio: {bad: 'http_requests_total{status=~"5.."}', total: http_requests_total}}
+    - name: latency
+      sli: {histogram: {buckets: BUCKETS}}
+"""
+
+
+def checks(folder: Path, policy: str, settings: str) -> dict[str, dict[str, Any]]:
+    """Return what doctor says of each thing it looked at."""
+    (folder / "policies").mkdir(exist_ok=True)
+    (folder / "policies" / "checkout.yaml").write_text(policy)
+    (folder / "guardian.yaml").write_text(settings)
+    answer = guardian("doctor", "-o", "json", folder=folder)
+    return {one["check"]: one for one in json.loads(answer.out)["checks"]}
+
+
+def test_doctor_finds_series_routers_and_what_is_missing(
+    http_app: MakePod, prometheus: MakePrometheus, haproxy: MakeHaProxy, tmp_path: Path
+) -> None:
+    """A selector that selects nothing is named as it was asked, before any rollout holds because of it."""
+    pod = http_app(track="stable", pod="s-0")
+    proxy = haproxy({"stable": pod.address, "canary": pod.address})
+    server = prometheus(PrometheusPlan(targets=[pod.address]))
+    server.wait_for('http_requests_total{track="stable"}')
+    settings = f"environments: {{production: {{metrics: {{url: '{server.url}'}}, haproxy: {{edge: {{socket: {proxy.socket}}}}}}}}}"
+    policy = POLICY.replace("BUCKETS", "no_such_seconds_bucket")
+    found = checks(tmp_path, policy, settings)
+    assert found["production/checkout router"]["health"] == "ok"
+    assert found["production/checkout metrics 'errors'"]["health"] == "ok"
+    latency = found["production/checkout metrics 'latency'"]
+    assert latency["health"] == "problem"
+    assert "no_such_seconds_bucket" in latency["text"]
+    assert 'track="stable"' in latency["text"]
+
+
+def test_doctor_tells_a_broker_that_is_down_from_topics_that_are_missing(kafka: Kafka, tmp_path: Path) -> None:
+    """The two have different remedies."""
+    topics = [kafka.topic(name) for name in ("events", "dead", "decisions")]
+    named = f"{{events: {topics[0]}, dead_letter: {topics[1]}, decisions: {topics[2]}}}"
+    policy = POLICY.replace("BUCKETS", "seconds_bucket")
+    there = checks(tmp_path, policy, f"kafka: {{bootstrap: ['{kafka.bootstrap}'], topics: {named}}}")
+    assert there["kafka"]["health"] == "ok"
+    absent = checks(tmp_path, policy, f"kafka: {{bootstrap: ['{kafka.bootstrap}'], topics: {{events: never-made}}}}")
+    assert "never-made" in absent["kafka"]["text"]
+    down = checks(tmp_path, policy, "kafka: {bootstrap: ['127.0.0.1:9']}")
+    assert down["kafka"]["health"] == "problem"
+    assert "bootstrap" in down["kafka"]["remedy"]
+
+
+def test_plan_reads_todays_traffic_from_prometheus(prometheus: MakePrometheus, tmp_path: Path) -> None:
+    """Requests, error share and latencies of the last half hour; no flag needed."""
+    past = PodHistory(
+        identity=Identity(pod="s-0"), instance="10.0.0.1:80", rate=100.0, behaviour=Behaviour(error_ratio=0.01)
+    )
+    server = prometheus(PrometheusPlan(history=pod_history(past, end=time.time() - 1.0)))
+    (tmp_path / "p.yaml").write_text(POLICY.replace("BUCKETS", "http_request_duration_seconds_bucket"))
+    (tmp_path / "guardian.yaml").write_text(f"environments: {{production: {{metrics: {{url: '{server.url}'}}}}}}")
+    answer = guardian("plan", "p.yaml", "-o", "json", folder=tmp_path)
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert found["traffic"]["requests_per_second"] == {
+        "errors": pytest.approx(100, rel=0.1),
+        "latency": pytest.approx(100, rel=0.1),
+    }
+    assert found["traffic"]["error_share"]["errors"] == pytest.approx(0.01, rel=0.2)
+    assert found["steps"][0]["guardrails"][1]["x2"] is not None
+
+
+def test_a_prometheus_that_is_down_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
+    """Doctor goes on with the rest; plan ends with 1."""
+    settings = "environments: {production: {metrics: {url: 'http://127.0.0.1:9', timeout: 2s}}}"
+    found = checks(tmp_path, POLICY.replace("BUCKETS", "seconds_bucket"), settings)
+    assert found["production/checkout metrics 'errors'"]["health"] == "problem"
+    answer = guardian("plan", "policies/checkout.yaml", folder=tmp_path)
+    assert answer.code == 1
+    assert "remedy:" in answer.err
