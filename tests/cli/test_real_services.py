@@ -48,7 +48,8 @@ def test_doctor_finds_series_routers_and_what_is_missing(
     proxy = haproxy({"stable": pod.address, "canary": pod.address})
     server = prometheus(PrometheusPlan(targets=[pod.address]))
     server.wait_for('http_requests_total{track="stable"}')
-    settings = f"environments: {{production: {{metrics: {{url: '{server.url}'}}, haproxy: {{edge: {{socket: {proxy.socket}}}}}}}}}"
+    metrics, edge = f"{{url: '{server.url}'}}", f"{{edge: {{socket: {proxy.socket}}}}}"
+    settings = f"environments: {{production: {{metrics: {metrics}, haproxy: {edge}}}}}"
     policy = POLICY.replace("BUCKETS", "no_such_seconds_bucket")
     found = checks(tmp_path, policy, settings)
     assert found["production/checkout router"]["health"] == "ok"
