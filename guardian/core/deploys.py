@@ -30,7 +30,7 @@ def rollout_id(service: str, event: EventRef) -> RolloutId:
     """Return the id of the rollout that this event begins: the same on every replay.
 
     >>> rollout_id("checkout", EventRef(source="ci/shop/42", id="8a6f"))
-    'checkout-7ec1d8b1b0'
+    'checkout-9907d8c65a'
     """
     digest = hashlib.sha256(f"{event.source}\0{event.id}".encode()).hexdigest()
     return RolloutId(f"{_UNSAFE.sub('-', service)}-{digest[:10]}")

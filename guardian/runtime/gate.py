@@ -11,9 +11,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from guardian.core.fleet import Fleet
-from guardian.core.looks import GuardrailLook, Observed
+from guardian.core.looks import GuardrailLook, Observed, SeriesKey
 from guardian.core.measures import MeasureRequest
-from guardian.core.model import Instant, Place, RolloutId, Seconds
+from guardian.core.model import Instant, Place, RolloutId, Seconds, Track
 from guardian.core.policy import Guardrail, Objective, Policy, Scope
 from guardian.errors import Unavailable
 from guardian.ports import Clock
@@ -64,7 +64,8 @@ class ServiceGate:
             ) from None
         fleet = Fleet()
         fleet.open(_NAME, replace(policy, guardrails=wide))
-        ids = np.fromiter((fleet.series(key) for key in samples.keys), np.int64, len(samples.keys))
+        keys = map(_together, samples.keys)
+        ids = np.fromiter((fleet.series(key) for key in keys), np.int64, len(samples.keys))
         if len(samples.key):
             fleet.observe(Observed(series=ids[samples.key], time=samples.time, value=samples.value))
         look = fleet.look([_NAME], now=now)[_NAME]
@@ -72,10 +73,15 @@ class ServiceGate:
 
 
 def _wide(guardrail: Guardrail) -> Guardrail:
-    """Return the guardrail with its objective on all traffic, not on a canary's."""
+    """Return the guardrail with nothing to compare, its objective on the one track there is (see `_together`)."""
     if guardrail.objective is None:
-        return guardrail
-    return replace(guardrail, objective=replace(guardrail.objective, scope=Scope.SERVICE))
+        return replace(guardrail, compare=None)
+    return replace(guardrail, compare=None, objective=replace(guardrail.objective, scope=Scope.CANARY))
+
+
+def _together(key: SeriesKey) -> SeriesKey:
+    """Return the series as one of a single track: the gate asks about all that the service serves."""
+    return replace(key, track=Track.CANARY, pod=f"{key.track}/{key.pod}")
 
 
 def _request(place: Place, policy: Policy, guardrail: Guardrail, now: Instant) -> MeasureRequest:

@@ -62,7 +62,7 @@ class GateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class RuleAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How one rule stands. level: error share, or quantile in seconds, over all traffic measured."""
+    """How one rule stands. requests, bad, level (error share, or quantile in seconds): of all that was measured."""
 
     name: str
     result: Result
@@ -150,17 +150,14 @@ def _named(policy: Policy, name: str) -> Guardrail:
 
 
 def _rule(guardrail: Guardrail, dry_run: bool, look: GuardrailLook) -> RuleAnswer:  # noqa: FBT001  from a pair
-    sides = (look.canary, look.stable)
-    requests, bad = sum(side.requests for side in sides), sum(side.bad for side in sides)
-    levels = [side.level for side in sides if side.level is not None]
     result = Result.UNKNOWN if guardrail.objective is None else _RESULTS[look.breach]
     return RuleAnswer(
         name=guardrail.name,
         result=result,
         dry_run=dry_run,
-        requests=requests,
-        bad=bad,
-        level=max(levels, default=None),
+        requests=look.canary.requests,
+        bad=look.canary.bad,
+        level=look.canary.level,
         reason=_reason(guardrail, result),
     )
 

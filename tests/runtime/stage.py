@@ -141,9 +141,9 @@ class Stage:
             inspection=(self.workload, target),
         )
 
-    def daemon(self) -> Daemon:
-        """Return a daemon over this stage, not yet running."""
-        outside = Outside(
+    def outside(self) -> Outside:
+        """Return what a daemon over this stage is connected to."""
+        return Outside(
             clock=self.clock,
             journal=self.journal,
             log=DecisionLog(io.BytesIO(), level="info"),
@@ -153,8 +153,15 @@ class Stage:
             decode=self._decode,
             outlets=self.outlets if self.outlets is not None else [outlet_of("sink", self.sink)],
         )
-        limits = Limits(room=self.room)
-        return Daemon(outside=outside, policies=Policies(self.policies), limits=limits, telemetry=Telemetry())
+
+    def daemon(self) -> Daemon:
+        """Return a daemon over this stage, not yet running."""
+        return Daemon(
+            outside=self.outside(),
+            policies=Policies(self.policies),
+            limits=Limits(room=self.room),
+            telemetry=Telemetry(),
+        )
 
     def _decode(self, message: Received, now: Instant) -> Decoded:
         headers = read_headers(message.headers)
