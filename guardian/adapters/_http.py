@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from guardian.errors import AdapterError, Refused, Unavailable
+from guardian.errors import AdapterError, GuardianError, Refused, Unavailable
 
 Secret = Callable[[], str]
 """Reads a secret where it is kept, at each use: a changed file counts at once."""
@@ -25,6 +25,14 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes a line for eve
 
 ANSWER_LIMIT: Final = 256 * 1024 * 1024
 EXCERPT: Final = 300
+
+
+def told(secret: Secret) -> str:
+    """Return a secret as it is now. Raises Refused when it cannot be read: asking without it would be refused, too."""
+    try:
+        return secret()
+    except GuardianError as error:
+        raise Refused(error.what, where=error.where, remedy=error.remedy) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +46,9 @@ class Login:
     def headers(self) -> dict[str, str]:
         """Return the headers of one request."""
         if self.token is not None:
-            return {"Authorization": f"Bearer {self.token()}"}
+            return {"Authorization": f"Bearer {told(self.token)}"}
         if self.username is not None and self.password is not None:
-            pair = f"{self.username}:{self.password()}".encode()
+            pair = f"{self.username}:{told(self.password)}".encode()
             return {"Authorization": "Basic " + base64.b64encode(pair).decode()}
         return {}
 

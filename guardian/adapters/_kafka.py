@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from aiokafka import errors
 
-from guardian.errors import AdapterError, Refused, Unavailable
+from guardian.errors import AdapterError, GuardianError, Refused, Unavailable
 
 T = TypeVar("T")
 
@@ -50,23 +50,30 @@ class KafkaAccess:
         return "kafka " + ",".join(self.bootstrap)
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments that consumer and producer of aiokafka have in common."""
+        """Return what consumer and producer of aiokafka have in common. Raises Refused: a file cannot be read."""
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.bootstrap),
             "client_id": self.client_id,
             "request_timeout_ms": int(self.request_timeout * 1000),
             "security_protocol": self.protocol,
         }
-        if self.protocol.endswith("SSL"):
-            context = ssl.create_default_context(cafile=str(self.ca) if self.ca is not None else None)
-            if self.certificate is not None:
-                context.load_cert_chain(self.certificate, self.key)
-            options["ssl_context"] = context
-        if self.protocol.startswith("SASL"):
-            options["sasl_mechanism"] = self.mechanism
-            options["sasl_plain_username"] = self.username
-            options["sasl_plain_password"] = self.password() if self.password is not None else None
+        try:
+            if self.protocol.endswith("SSL"):
+                options["ssl_context"] = self._tls()
+            if self.protocol.startswith("SASL"):
+                options["sasl_mechanism"] = self.mechanism
+                options["sasl_plain_username"] = self.username
+                options["sasl_plain_password"] = self.password() if self.password is not None else None
+        except (OSError, GuardianError) as error:
+            remedy = "check the files and secrets of kafka.security in guardian.yaml"
+            raise Refused(str(error), where=self.where, remedy=remedy) from error
         return options
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.ca) if self.ca is not None else None)
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 def calmed(client: Any) -> None:

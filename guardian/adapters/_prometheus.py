@@ -78,6 +78,7 @@ def read_matrix(body: bytes, where: str) -> Matrix:
                 value=np.array([float(text) for _, text in one.values], np.float64),
             )
             for one in found
+            if one.values
         )
     except (msgspec.MsgspecError, ValueError) as error:
         raise Unavailable(f"unreadable samples: {error}", where=where, remedy=_REMEDY) from error

@@ -107,7 +107,11 @@ def key_of(metric: Mapping[str, str], wanted: Wanted, dropped: Collection[str]) 
             le = float(metric[LE])
         except (KeyError, ValueError):
             return None
-    told = {NAME, wanted.labels.service, wanted.labels.track, wanted.labels.pod, *dropped}
+    told = {wanted.labels.track, wanted.labels.pod, *dropped}
+    if wanted.selector.name is not None:
+        told.add(NAME)
+    if not wanted.own_service:
+        told.add(wanted.labels.service)
     if wanted.part is Part.BUCKET:
         told.add(LE)
     pod = metric.get(wanted.labels.pod, "")

@@ -39,6 +39,8 @@ LARGE: Final = 128 * 1024
 """Bytes from which an answer is read outside the event loop."""
 REMEMBERED: Final = 20_000
 """Rollouts whose series names are kept."""
+REMEMBERED_SERIES: Final = 1_000_000
+"""Series whose service is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +97,6 @@ def _query(parts: Mapping[str, tuple[Part, ...]], *, reach: int, label: str | No
     return RangeQuery(text=f"{selector}[{reach}s]", reach=reach, at=at, service_label=label, parts=parts)
 
 
-@dataclass(slots=True)
-class _Named:
-    """A series of the answer that was found to be of one part."""
-
-    key: SeriesKey
-    replica: str
-    series: RawSeries
-
-
 class PolledSource:
     """MetricSource over Prometheus, Thanos, Mimir or VictoriaMetrics: whatever speaks the HTTP API.
 
@@ -129,6 +122,7 @@ class PolledSource:
         self._scrape_interval = scrape_interval
         self._slots = asyncio.Semaphore(at_once)
         self._names: OrderedDict[RolloutId, dict[tuple[str, str, bytes], tuple[SeriesKey, str] | None]] = OrderedDict()
+        self._services: dict[tuple[str, bytes], str] = {}
         self._skew = 0.0
         self._skew_until = -math.inf
 
@@ -210,34 +204,38 @@ class PolledSource:
         self._skew_until = sent + SKEW_EVERY
 
     def _samples(self, query: RangeQuery, matrix: Matrix) -> Samples:
-        found: dict[SeriesKey, list[_Named]] = {}
-        since: dict[SeriesKey, float] = {}
+        """Return the answer's samples after each part's `since`; of equal series of a pair, one."""
+        found: dict[SeriesKey, list[tuple[str, RawSeries]]] = {}
+        since: list[float] = []
         for series in matrix.series:
             for part in self._parts_of(query, series):
                 named = self._name(part.wanted, series)
                 if named is not None:
-                    found.setdefault(named[0], []).append(_Named(named[0], named[1], series))
-                    since[named[0]] = part.since
-        keys: list[SeriesKey] = []
-        pieces = []
-        for key, several in found.items():
-            chosen = elected([(one.replica, one.series) for one in several]) if len(several) > 1 else several[0].series
-            time = chosen.time - self._skew
-            new = time > since[key]
-            if new.any():
-                pieces.append((np.full(int(new.sum()), len(keys), np.int64), time[new], chosen.value[new]))
-                keys.append(key)
-        if not pieces:
+                    several = found.setdefault(named[0], [])
+                    if not several:
+                        since.append(part.since)
+                    several.append((named[1], series))
+        if not found:
             return joined([])
-        index, time, value = (np.concatenate(column) for column in zip(*pieces, strict=True))
-        return Samples(keys=keys, key=index, time=time, value=value)
+        chosen = [several[0][1] if len(several) == 1 else elected(several) for several in found.values()]
+        index = np.repeat(np.arange(len(chosen)), [one.time.size for one in chosen])
+        time = np.concatenate([one.time for one in chosen]) - self._skew
+        value = np.concatenate([one.value for one in chosen])
+        new = time > np.array(since)[index]
+        return Samples(keys=list(found), key=index[new], time=time[new], value=value[new])
 
     def _parts_of(self, query: RangeQuery, series: RawSeries) -> tuple[Part, ...]:
         if query.service_label is None:
             return query.parts[""]
         if len(query.parts) == 1:
             return next(iter(query.parts.values()))
-        return query.parts.get(series.labels().get(query.service_label, ""), ())
+        place = (query.service_label, series.metric)
+        service = self._services.get(place)
+        if service is None:
+            if len(self._services) >= REMEMBERED_SERIES:
+                self._services.clear()
+            service = self._services[place] = series.labels().get(query.service_label, "")
+        return query.parts.get(service, ())
 
     def _name(self, wanted: Wanted, series: RawSeries) -> tuple[SeriesKey, str] | None:
         """Return key and replica of a series; remembered, since the same labels come again at every tick."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from guardian.adapters._http import HttpClient, refusal
+from guardian.adapters._http import HttpClient, refusal, told
 
 
 class WebhookNotifier:
@@ -22,6 +22,6 @@ class WebhookNotifier:
         """Send the notice. Raises Unavailable or Refused. See Notifier."""
         content = msgspec.json.encode({"dedup": dedup, "summary": summary, "body": body})
         headers = {"Content-Type": "application/json", "Idempotency-Key": dedup}
-        answer = await self._client.ask("POST", self._url(), content=content, headers=headers, limit=1024 * 1024)
+        answer = await self._client.ask("POST", told(self._url), content=content, headers=headers, limit=1024 * 1024)
         if not 200 <= answer.status < 300:
             raise refusal(answer, self._name)
