@@ -184,6 +184,9 @@ async def test_samples_far_in_the_future_are_refused_and_counted() -> None:
     await streamed.receive(written((labels(), T0 + 299, 1.0), (labels("c2"), T0 + 301, 1.0)))
     assert [row[0] for row in rows(await streamed.measure([request()]))] == ["c1"]
     assert streamed.received().future == 1
+    assert (await streamed.measure([request()])).problems == (
+        "remote write: samples more than 5 min ahead were refused; check the senders' clocks",
+    )
 
 
 async def test_memory_is_bounded_in_series() -> None:
@@ -193,6 +196,9 @@ async def test_memory_is_bounded_in_series() -> None:
         await streamed.receive(written((labels("c1"), T0 + at, 1.0), (labels("c2"), T0 + at, 1.0)))
     assert rows(await streamed.measure([request()])) == [("c1", 0.0, 1.0), ("c1", 1.0, 1.0)]
     assert streamed.received().refused_series == 1
+    assert (await streamed.measure([request()])).problems == (
+        "remote write: more than 1 series are wanted; raise limits.series",
+    )
 
 
 async def test_memory_is_bounded_in_samples_and_the_loss_is_asked_of_the_past() -> None:
@@ -209,6 +215,18 @@ async def test_memory_is_bounded_in_samples_and_the_loss_is_asked_of_the_past() 
     samples = await streamed.measure([request(T0 + 0.4)])
     assert rows(samples)[0] == ("c1", 0.5, 0.5)
     assert samples.key.size == 2 * ROWS + 1
+
+
+async def test_a_full_memory_without_a_past_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is dropped silently."""
+    monkeypatch.setattr(_samples, "ROWS", 8)
+    streamed, _ = source(room=Room(samples=8))
+    for at in range(9):
+        await streamed.receive(written((labels(), T0 + at, 1.0)))
+    assert (await streamed.measure([request(T0 + 7)])).problems == ()
+    assert (await streamed.measure([request(T0)])).problems == (
+        "remote write: there was no room for older samples; set metrics.url to read them there",
+    )
 
 
 async def test_what_is_older_than_the_history_goes_and_names_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,7 +200,7 @@ class StreamedSource:
         The samples of a request whose past cannot be had are held back for up to 60 s: they would hide it.
         """
         now = self._clock.now()
-        problems = self._quiet(now)
+        problems = [*self._quiet(now), *self._losses(requests)]
         wanted: list[tuple[MeasureRequest, list[_Bound]]] = []
         for request in requests:
             try:
@@ -218,6 +218,17 @@ class StreamedSource:
         if silence <= QUIET:
             return []
         return [f"remote write: nothing came for {silence:.0f} s; check remote_write of Prometheus and its log"]
+
+    def _losses(self, requests: Sequence[MeasureRequest]) -> list[str]:
+        """Say what was not kept; the text stays the same while the state does, so that it is logged once."""
+        lost = []
+        if self._watched.refused:
+            lost.append(f"remote write: more than {self._room.series} series are wanted; raise limits.series")
+        if self._future:
+            lost.append("remote write: samples more than 5 min ahead were refused; check the senders' clocks")
+        if self._past is None and any(request.since < self._log.lost_before for request in requests):
+            lost.append("remote write: there was no room for older samples; set metrics.url to read them there")
+        return lost
 
     def _first_look(self, now: float) -> float:
         if self._began is None:
