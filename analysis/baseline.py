@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.sequential.base import Floats, Ints, logsumexp
 
@@ -38,12 +39,16 @@ def sum_by(values: Floats, group: Ints, count: int) -> Floats:
     return out.reshape((count, *values.shape[1:]))
 
 
-def passing_noise(sums: Floats, closed: Floats, totals: Floats, cell: Ints, count: int) -> Floats:
+def passing_noise(
+    sums: Floats, closed: Floats, totals: Floats, cell: Ints, count: int, *, alone: npt.NDArray[np.bool_] | None = None
+) -> Floats:
     """Relative variance v(w) of a pod's mean over w ticks that passes with time; (count, D, W), >= 0.
 
     sums: (S, D, W, 4) over closed windows: drift^2, drift*exposure, exposure^2, noise. closed: (S, W) windows closed.
-    totals: (S, D, 2) drift and exposure over all ticks. cell: (S,) cell of each pod.
-    A length without enough windows takes the last measured one, falling as 1/w. Nothing measured: 0.
+    totals: (S, D, 2) drift and exposure over all ticks. cell: (S,) cell of each pod. alone: (count,) cells whose mean
+    level over all ticks is noise too, and not part of a spread between pods.
+    Raised by the relative error of a variance from that many windows, twice where a single series is all there is. A length without enough windows takes the last
+    measured one, falling as 1/w. Nothing measured: 0.
     """
     level = np.divide(
         totals[..., 0], totals[..., 1], out=np.zeros(totals.shape[:2]), where=totals[..., 1] > 0
@@ -54,11 +59,24 @@ def passing_noise(sums: Floats, closed: Floats, totals: Floats, cell: Ints, coun
     expected = sums[..., 3] * np.maximum(1.0 + level, 0.1)
     excess = sum_by(np.where(believed, around - expected * freed, 0.0), cell, count)
     weight = sum_by(np.where(believed, sums[..., 2] * freed, 0.0), cell, count)
+    windows = sum_by(np.where(believed[:, 0], closed, 0.0), cell, count)[:, None, :]
+    doubt = np.full((count, 1, 1), 2.0) if alone is None else np.where(alone, 8.0, 2.0)[:, None, None]
+    excess *= 1.0 + np.sqrt(doubt / np.maximum(windows, 2.0))
     measured = np.divide(np.maximum(excess, 0.0), weight, out=np.full_like(weight, np.nan), where=weight > 0)
     for i in range(1, len(WINDOWS)):
         fallen = measured[..., i - 1] * (WINDOWS[i - 1] / WINDOWS[i])
         measured[..., i] = np.where(np.isnan(measured[..., i]), fallen, measured[..., i])
-    return np.nan_to_num(measured, nan=0.0)
+    measured = np.nan_to_num(measured, nan=0.0)
+    if alone is not None and alone.any():
+        ticks = np.zeros(count)
+        np.maximum.at(ticks, cell, closed[:, 0])
+        longest = np.maximum((believed[:, 0] * WINDOWS).max(axis=1, initial=1), 1)
+        reached = np.zeros(count)
+        np.maximum.at(reached, cell, longest)
+        at = np.log2(np.maximum(reached, 1.0)).astype(np.int64)
+        slow = measured[np.arange(count), :, at] * (reached / np.maximum(ticks, reached))[:, None]
+        measured += np.where(alone[:, None, None], slow[:, :, None], 0.0)
+    return measured
 
 
 def noise_at(curve: Floats, ticks: Floats) -> Floats:

@@ -105,6 +105,11 @@ class Test(Protocol):
         """The same where no two pods of one track were seen: nothing will ever correct it."""
         ...
 
+    @property
+    def freedom(self) -> Floats:
+        """Share (D,) of the pods' word on the spread that is believed: less where spreads are skewed (tails)."""
+        ...
+
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:
         """Read one tick: totals (C, F) per track, memory (C, remembered) from EARLIER ticks, elapsed (C,) seconds."""
         ...

@@ -21,7 +21,7 @@ SCALES: Final = (1.05, 1.1, 1.18, 1.3, 1.5, 1.9, 2.6)
 TAILS: Final = ((0.003, 4.0), (0.01, 4.0), (0.03, 4.0), (0.003, 10.0), (0.01, 10.0), (0.03, 10.0))
 SCALE_REFERENCE: Final = 1.2
 TAIL_REFERENCE: Final = 0.01
-RECENT: Final = 900.0
+RECENT: Final = 400.0
 """Seconds over which the remembered distribution of stable forgets."""
 PSEUDO: Final = 0.5
 """Requests added to every bucket of the remembered distribution: no alternative is ever certain."""
@@ -37,7 +37,7 @@ def bucket_edges(bounds: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cuts:
-    """Where the bounds lie after all latencies were multiplied by a scale: bucket (M, B) and part of it below (M, B)."""
+    """Where the bounds lie after all latencies were multiplied by a scale: bucket (M, B) and part below (M, B)."""
 
     bucket: Ints
     part: Floats
@@ -111,6 +111,7 @@ class LatencyTest:
     spreads: Floats = field(init=False)
     prior: Floats = field(init=False)
     lone_prior: Floats = field(init=False)
+    freedom: Floats = field(init=False)
     mixing: Floats = field(init=False)
     cuts: Cuts = field(init=False)
     edges: tuple[Floats, Floats] = field(init=False)
@@ -122,7 +123,7 @@ class LatencyTest:
         null = _moved(_times(margin, self.relative * self.factor), min(self.tail * self.factor, 0.5), 4.0)
         maps = [null]
         maps += [_times(margin, self.relative * self.factor * s) for s in SCALES]
-        maps += [_moved(null, share, scale) for share, scale in TAILS]
+        maps += [_moved(margin, share, scale) for share, scale in TAILS]
         maps += [_times(margin, self.promote_relative), _moved(margin, self.promote_tail, 4.0)]
         maps += [_times(margin, s) for s in (0.95, min(1.05, self.promote_relative**0.4))]
         maps += [_times(margin, SCALE_REFERENCE)]
@@ -147,8 +148,9 @@ class LatencyTest:
                     [0.0, 0.03, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5],
                 ]
             ),
-            "prior": np.array([[0.38, 0.12, 0.12, 0.12, 0.12, 0.08, 0.045, 0.015]] * 3),
-            "lone_prior": np.array([[0.40, 0.20, 0.18, 0.12, 0.06, 0.03, 0.008, 0.002]] * 3),
+            "prior": np.array([[0.36, 0.10, 0.10, 0.11, 0.12, 0.10, 0.07, 0.04]] * 3),
+            "lone_prior": np.array([[0.12, 0.10, 0.12, 0.18, 0.19, 0.15, 0.10, 0.04]] * 3),
+            "freedom": np.array([1.0, 0.5, 0.5]),
         }
         for name, value in setters.items():
             object.__setattr__(self, name, value)
@@ -159,7 +161,14 @@ class LatencyTest:
         known = known / known.sum(axis=1, keepdims=True)
         mixing = self.mixing[-len(self.spreads) :] if references else self.mixing
         mapped = np.einsum("ms,csb->cmb", mixing, scaled(known, self.cuts, *self.edges))
-        return known, np.maximum(mapped, 1e-9) / known[:, None, :]
+        tilt = np.maximum(mapped, 1e-9) / known[:, None, :]
+        scale = tilt[:, -3]
+        tilt[:, -2:] = _cleared(tilt[:, -2:], scale, known)
+        if not references:
+            first, edge = 1 + len(SCALES), 1 + len(SCALES) + len(TAILS) + 1
+            tilt[:, first : edge - 1] = _cleared(tilt[:, first : edge - 1], scale, known) * tilt[:, :1]
+            tilt[:, edge : edge + 1] = _cleared(tilt[:, edge : edge + 1], scale, known)
+        return known, tilt
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
         """Read one tick; see base.Test."""
@@ -234,6 +243,18 @@ def _moved(parts: Mapping[float, float], share: float, scale: float) -> dict[flo
     for each, part in _times(parts, scale).items():
         out[each] = out.get(each, 0.0) + part * share
     return out
+
+
+def _cleared(tilt: Floats, scale: Floats, known: Floats) -> Floats:
+    """Tail alternatives (C, K, B) without what a change of scale explains: pods that differ in scale move no tail.
+
+    scale: (C, B) density of the reference scale over `known` (C, B).
+    """
+    score = np.log(scale)
+    weighed = known * (score - (known * score).sum(axis=1)[:, None])
+    size = (weighed * (scale - 1.0)).sum(axis=1)[:, None]
+    part = np.einsum("cb,ckb->ck", weighed, tilt - 1.0) / np.maximum(size, 1e-12)
+    return np.asarray(np.maximum(tilt - part[:, :, None] * (scale - 1.0)[:, None], 0.02))
 
 
 def _score(

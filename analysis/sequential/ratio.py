@@ -94,6 +94,7 @@ class RatioTest:
     spreads: Floats = field(init=False)
     prior: Floats = field(init=False)
     lone_prior: Floats = field(init=False)
+    freedom: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         """Fix the weights of the mixture."""
@@ -105,6 +106,7 @@ class RatioTest:
             "safe_direction": np.zeros(len(HEALTHY), dtype=np.int64),
             "spreads": np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]]),
             "prior": np.array([[0.47, 0.13, 0.11, 0.09, 0.08, 0.07, 0.035, 0.015]]),
+            "freedom": np.ones(1),
             "lone_prior": np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
         }
         for name, value in setters.items():

@@ -40,6 +40,11 @@ def ramp(begin: float, end: float, first: float, last: float) -> Curve:
     return lambda t: first * np.exp(span * np.clip((t - begin) / (end - begin), 0.0, 1.0))
 
 
+NO_CHANGE: Final = always(1.0)
+TENTH: Final = always(0.1)
+NOTHING: Final = always(0.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """What the world does; times in seconds after the first canary traffic, curves of time.
@@ -55,8 +60,8 @@ class Situation:
 
     rps: float = 200.0
     base: float = 0.005
-    weight: Curve = always(0.1)
-    traffic: Curve = always(1.0)
+    weight: Curve = TENTH
+    traffic: Curve = NO_CHANGE
     canary_pods: int = 2
     stable_pods: int = 6
     tick: float = 10.0
@@ -69,24 +74,24 @@ class Situation:
     cluster: float = 0.0
     burst: float = 0.0
     missing: float = 0.0
-    effect: Curve = always(1.0)
-    shared: Curve = always(1.0)
+    effect: Curve = NO_CHANGE
+    shared: Curve = NO_CHANGE
     latency: bool = False
     latency_pod_sd: float = 0.0
     latency_noise_sd: float = 0.0
     latency_noise_rho: float = 0.0
-    slower: Curve = always(1.0)
-    tail_share: Curve = always(0.0)
+    slower: Curve = NO_CHANGE
+    tail_share: Curve = NOTHING
     tail_scale: float = 6.0
     tail_pod_sd: float = 0.0
-    shared_slower: Curve = always(1.0)
+    shared_slower: Curve = NO_CHANGE
     vanish: float = float("inf")
 
     @property
     def times(self) -> Floats:
         """Ends of the ticks."""
         first, last = round(-self.history / self.tick), round(self.length / self.tick)
-        return np.arange(first + 1, last + 1) * self.tick
+        return np.asarray(np.arange(first + 1, last + 1) * self.tick, dtype=np.float64)
 
     @property
     def canary(self) -> Flags:
@@ -175,7 +180,7 @@ def bucket_shares(scale: Floats) -> Floats:
 
 def _latencies(situation: Situation, rng: np.random.Generator, requests: Floats) -> Floats:
     times, canary = situation.times, situation.canary
-    runs, ticks, pods = requests.shape
+    runs, _, pods = requests.shape
     scale = np.broadcast_to(situation.shared_slower(times)[None, :, None], requests.shape).copy()
     scale *= np.where(canary[None, :], situation.slower(times)[:, None], 1.0)[None]
     if situation.latency_pod_sd:

@@ -49,7 +49,7 @@ class Panel:
                 "lean0": (parts, directions), "square0": (parts, directions),
             }
         )  # fmt: skip
-        self.noise = Noise(test.spreads, test.prior, test.lone_prior)
+        self.noise = Noise(test)
         self.noise.add_cell(self.cells.add())  # row 0 is nobody's: pods of closed rollouts point there
 
     def add_cell(self) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, wander_chance
-from analysis.sequential.base import Floats, Ints
+from analysis.sequential.base import Floats, Ints, Test
 from guardian.core.columns import Columns
 from guardian.core.windows import LENGTHS, take_tick, window_columns
 
@@ -26,9 +26,10 @@ CONTRAST: Final = 1
 class Noise:
     """Noise of cells and pods, numbered as in the panel that owns it."""
 
-    def __init__(self, spreads: Floats, prior: Floats, lone_prior: Floats) -> None:
-        self._spreads, self._prior, self._lone = spreads, prior, lone_prior
-        directions, count = spreads.shape
+    def __init__(self, test: Test) -> None:
+        self._spreads, self._prior, self._lone = test.spreads, test.prior, test.lone_prior
+        self._freedom = test.freedom
+        directions, count = test.spreads.shape
         windows = window_columns(directions)
         self.pods = Columns({**windows, "noise": (directions,)})
         self.tracks = Columns(windows)
@@ -80,7 +81,11 @@ class Noise:
         """Fit cells (C,) anew; pods (S,) are all of theirs, sorted by group, the place of each one's cell."""
         count = len(cells)
         totals, noise = self.pods["drift"][pods], self.pods["noise"][pods]
-        curve = passing_noise(self.pods["sums"][pods], self.pods["closed"][pods], totals, group, count)
+        stable = ((noise[:, 0] > 0) & ~canary).astype(np.float64)
+        several = np.bincount(group, weights=stable, minlength=count)
+        curve = passing_noise(
+            self.pods["sums"][pods], self.pods["closed"][pods], totals, group, count, alone=several < 2
+        )
         ticks = np.broadcast_to(self.pods["ticks"][pods][:, None], noise.shape)
         passing = noise_at(curve[group].reshape(-1, LENGTHS), ticks.reshape(-1)).reshape(noise.shape)
         fit = np.zeros(self.cells["posterior"][cells].shape)
@@ -89,9 +94,8 @@ class Noise:
         self.cells["curve"][cells] = curve
         compared = (fit != 0.0).any(axis=(1, 2))[:, None, None]
         prior = np.where(compared, self._prior, self._lone)
-        self.cells["posterior"][cells] = spread_posterior(fit, prior)
-        stable = ((noise[:, 0] > 0) & ~canary).astype(np.float64)
-        self.cells["pods"][cells] = np.bincount(group, weights=stable, minlength=count)
+        self.cells["posterior"][cells] = spread_posterior(fit * self._freedom[:, None], prior)
+        self.cells["pods"][cells] = several
         self._refresh_tracks(cells, curve)
 
     def _refresh_tracks(self, cells: Ints, curve: Floats) -> None:
@@ -99,19 +103,23 @@ class Noise:
         several = np.maximum(self.cells["pods"][cells], 1.0)
         whole = passing_noise(
             self.tracks["sums"][cells], self.tracks["closed"][cells], self.tracks["drift"][cells],
-            np.arange(len(cells)), len(cells),
+            np.arange(len(cells)), len(cells), alone=np.ones(len(cells), dtype=np.bool_),
         )  # fmt: skip
-        longest = np.maximum(self.tracks["closed"][cells], 1.0)
-        whole *= (1.0 + np.sqrt(2.0 / longest))[:, None, :]
         shared = np.maximum(whole - curve / several[:, None, None], 0.0) * (several > 1)[:, None, None]
         self.cells["tracks"][cells] = shared
         state = self.contrasts
         ticks = np.maximum(state["ticks"][cells], 1.0)
         self.cells["wander"][cells] = wander_chance(
             state["sums"][cells][:, :, CONTRAST], state["closed"][cells, CONTRAST], state["drift"][cells],
-            pods=curve[:, :, CONTRAST] * state["pods"][cells] / ticks[:, None],
-            tracks=2.0 * shared[:, :, CONTRAST], prior=WANDERS,
+            pods=_around_mean(curve, ticks) * state["pods"][cells] / ticks[:, None],
+            tracks=2.0 * _around_mean(shared, ticks), prior=WANDERS,
         )  # fmt: skip
+
+
+def _around_mean(curve: Floats, ticks: Floats) -> Floats:
+    """Variance (C, D) of contrast windows around the mean of all `ticks` (C,): slow noise hardly shows at first."""
+    whole = np.stack([noise_at(curve[:, d], ticks) for d in range(curve.shape[1])], axis=1)
+    return np.asarray(np.maximum(curve[:, :, CONTRAST] - whole, 0.0))
 
 
 __all__ = ["CONTRAST", "WANDERS", "WINDOWS", "Noise"]
