@@ -20,7 +20,7 @@ def advice(file: PolicyFile) -> list[Finding]:
     """Return what is unwise in a policy that is valid; nothing for one that is not."""
     if file.policy is None:
         return []
-    said = [*_mode(file.policy), *_steps(file.policy), *_reach(file.policy)]
+    said = [*_mode(file.policy), *_steps(file.policy), *_approvals(file.policy), *_reach(file.policy)]
     for number, guardrail in enumerate(file.policy.guardrails):
         path: YamlPath = ("spec", "guardrails", number)
         said += [(path + below, what, remedy) for below, what, remedy in _guardrail(guardrail)]
@@ -60,6 +60,14 @@ def _steps(policy: Policy) -> Iterator[_Said]:
     if earliest > baked:
         what += f", not before {format_duration(earliest)} of canary traffic (the bakes are {format_duration(baked)})"
     yield last, what, f"`guardian plan {policy.name}` says how long your traffic takes"
+
+
+def _approvals(policy: Policy) -> Iterator[_Said]:
+    for number, step in enumerate(policy.strategy.steps()):
+        if step.approval is not None and step.approval.role:
+            path: YamlPath = ("spec", "strategy", "steps", number, "approval", "role")
+            what = f"role '{step.approval.role}' is shown to people and not checked by this version"
+            yield path, what, "whoever may use the API may approve: keep its token to those people"
 
 
 def _reach(policy: Policy) -> Iterator[_Said]:

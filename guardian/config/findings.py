@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -78,9 +79,14 @@ def hint(name: str, allowed: Iterable[str]) -> str:
 
 def findings_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Finding]:
     """Return one finding for each complaint of pydantic, in the order of the file."""
-    schema = model.model_json_schema(by_alias=True)
+    schema = _schema(model)
     found = [_finding(details, document, schema) for details in error.errors(include_url=False)]
     return sorted(found, key=lambda finding: _line_of(finding.where))
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(by_alias=True)
 
 
 def _line_of(where: str) -> tuple[int, int]:

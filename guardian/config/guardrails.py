@@ -61,7 +61,7 @@ class SliConfig(Section):
             if name in value:
                 what = f"this version cannot judge a {name}"
                 raise complaint(what, f"measure it as one of {', '.join(kinds)}", at=(name,))
-        if not value.keys() - kinds and len(value) != 1:
+        if not value.keys() - kinds and (len(value) != 1 or None in value.values()):
             raise complaint("needs exactly one kind", f"write one of {', '.join(kinds)}")
         return value
 

@@ -18,7 +18,7 @@ class ApprovalConfig(Section):
     """A person must agree before the step passes."""
 
     expires: Duration = Field(86400.0, gt=0, description="without an answer the rollout is aborted")
-    role: str = Field("", description="role the person needs; empty: anybody with access")
+    role: str = Field("", description="role the person should have; shown, not checked")
 
     def to_core(self) -> Approval:
         """Return the gate as the core reads it."""

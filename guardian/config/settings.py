@@ -296,7 +296,12 @@ def read_settings(path: Path) -> tuple[Settings | None, list[Finding]]:
             "holds more than one document", where=documents[1].where(()), remedy="keep one, remove the '---'"
         )
     document = documents[0] if documents else Document(file=str(path), data={}, values={(): (1, 1)})
+    return read_document(document, base=path.absolute().parent)
+
+
+def read_document(document: Document, *, base: Path) -> tuple[Settings | None, list[Finding]]:
+    """Return the settings of one document, or all that is wrong; base: folder that paths are meant from."""
     try:
-        return Settings.model_validate(document.data, context={"base": path.absolute().parent}), []
+        return Settings.model_validate(document.data, context={"base": base}), []
     except ValidationError as error:
         return None, findings_of(error, document, Settings)

@@ -46,6 +46,7 @@ def test_the_step_that_extends_itself_is_always_named() -> None:
         ("router: memory", "router: memory\n  mode: observe", "never uses the router"),
         ("  router: memory\n", "", "without router and workload"),
         ("bake: 20m", "bake: 5m", "not before 15m of canary traffic (the bakes are 5m)"),
+        ("bake: 20m}", "bake: 20m, approval: {role: lead}}", "role 'lead' is shown to people and not checked"),
         ("{weight: 10%, bake: 20m}, ", "", "no step has traffic on both tracks"),
         ("router: memory", "router: memory\n  risk: {false_rollback: 20%}", "one healthy rollout in 5"),
         ("router: memory", "router: memory\n  history: 5m", "5m of stable history is too short"),
