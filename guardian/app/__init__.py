@@ -1,5 +1,7 @@
 """The composition root: settings to objects, and the life of one daemon from start to stop."""
 
 from guardian.app.serve import Platform, serve
+from guardian.runtime.clock import FastClock
+from guardian.runtime.equipment import Equipment
 
-__all__ = ["Platform", "serve"]
+__all__ = ["Equipment", "FastClock", "Platform", "serve"]

@@ -68,7 +68,8 @@ async def serve(
     """Run the daemon of these settings until it is stopped.
 
     stop: stops it, beside the signals. ready: called once with the address when events are taken. Raises
-    ConfigError or PolicyError before it serves, JournalError when the journal cannot be read or written.
+    ConfigError, PolicyError or Unavailable (the address) before it serves, JournalError when the data folder is
+    in use, or the journal cannot be read or written.
     """
     stop = stop if stop is not None else asyncio.Event()
     with folder_lock(settings.data):

@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from guardian.errors import ConfigError
+from guardian.errors import Unavailable
 
 _BACKLOG: Final = 1024
 _GRACE: Final = 3
@@ -27,7 +27,7 @@ class _Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 picks a free one. Raises ConfigError when the address cannot be had."""
+    """Return a listening socket; port 0 picks a free one. Raises Unavailable when the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,7 +36,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
-        raise ConfigError(
+        raise Unavailable(
             f"cannot listen on {host}:{port}: {error.strerror}",
             where="guardian.yaml: listen",
             remedy="choose another 'listen:' address, or stop what listens there",
