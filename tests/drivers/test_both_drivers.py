@@ -6,7 +6,9 @@ What was simulated is what runs: the drivers may differ in milliseconds, never i
 from __future__ import annotations
 
 import asyncio
+import io
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,6 +25,7 @@ from guardian.ports import MetricSource, Target
 from guardian.runtime.clock import FastClock
 from guardian.runtime.daemon import Daemon, Limits, Outside
 from guardian.runtime.equipment import Equipment
+from guardian.runtime.logs import DecisionLog
 from guardian.runtime.telemetry import Telemetry as Counters
 from guardian.wire.entry import decode_entry
 from simulator.chance import Chance
@@ -33,8 +36,10 @@ from simulator.telemetry import Telemetry
 from simulator.world import World
 from tests.simulator.worlds import SERVICE, scenario
 
-SPEED = 240.0
+SPEED = 60.0
 PATIENCE = 60.0
+PLAYED_OUT: dict[str, Any] = {"truth": {"verdict": "hold"}, "lasts": "12m", "history": "35m"}
+"""Watched to the end, not only to the verdict: what is stopped and drained belongs to the effects."""
 
 
 def _orders(records: list[Record]) -> list[tuple[str, str]]:
@@ -67,7 +72,8 @@ async def _in_sped_up_time(script: Scenario, seed: int) -> list[Record]:
     def sources(_: Place) -> MetricSource:
         return metrics
 
-    outside = Outside(clock=clock, journal=journal, equip=equip, sources=sources)
+    log = DecisionLog(io.BytesIO(), level="info")
+    outside = Outside(clock=clock, journal=journal, log=log, equip=equip, sources=sources)
     daemon = Daemon(outside=outside, policies=Policies([script.policy]), limits=Limits(), telemetry=Counters())
     running = asyncio.create_task(daemon.run())
     try:
@@ -75,7 +81,7 @@ async def _in_sped_up_time(script: Scenario, seed: int) -> list[Record]:
         await daemon.inbox.put([_request(script, seed, world.opening)])
         async with asyncio.timeout(PATIENCE):
             while not _over(daemon):  # noqa: ASYNC110  the daemon has no such event, and no user needs one
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
     finally:
         await daemon.stop()
         running.cancel()
@@ -104,19 +110,17 @@ def _over(daemon: Daemon) -> bool:
     "script",
     [
         scenario(
+            **PLAYED_OUT,
             name="broken",
             traffic={"kind": "steady", "rate": 1000},
-            history="35m",
             faults=[{"kind": "error_step", "at": "30s", "share": "10%"}],
-            truth={"verdict": "rollback", "onset": "30s", "within": "60s"},
         ),
         scenario(
+            **PLAYED_OUT,
             name="broken-later",
             traffic={"kind": "steady", "rate": 1000},
-            history="35m",
             service={**SERVICE, "pods": {"stable": 6, "canary": 3}},
-            faults=[{"kind": "latency_shift", "at": "6m", "factor": 2}],
-            truth={"verdict": "rollback", "onset": "6m", "within": "2m"},
+            faults=[{"kind": "error_step", "at": "6m", "share": "20%"}],
         ),
     ],
     ids=lambda script: script.name,
@@ -133,10 +137,9 @@ async def test_the_same_script_leads_to_the_same_effects(script: Scenario) -> No
 async def test_both_journals_fold_to_the_same_end() -> None:
     """Phase, step, weight and cause are those of the records, whoever delivered the facts."""
     script = scenario(
+        **PLAYED_OUT,
         traffic={"kind": "steady", "rate": 1000},
-        history="35m",
         faults=[{"kind": "error_step", "share": "10%"}],
-        truth={"verdict": "rollback", "within": "60s"},
     )
     ends = []
     for records in (_in_virtual_time(script, 2), await _in_sped_up_time(script, 2)):
