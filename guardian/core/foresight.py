@@ -1,6 +1,7 @@
 """How long each step of a policy needs, at a given traffic, to see a canary that is worse or to show that it is not.
 
-A forecast for independent requests and equal pods; pods that differ need more. It decides nothing.
+A forecast for independent requests and equal pods; it decides nothing. Pods that differ need more: beside `judge` on
+four pods (50 and 200 requests a second, both kinds) 80 % of runs ended within 1.9 times the forecast.
 Source: analysis.power (expected growth of evidence); CONTRACTS section 5 for what a step waits for.
 """
 

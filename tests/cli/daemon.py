@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,7 @@ ASKED = {"bake": "1s", "gate": ", approval: true", "last": "1h"}
 SERVICES = {
     "promoted": QUICK, "verified": QUICK, "aborted": LONG, "rolled": LONG, "superseded": LONG, "waiting": LONG,
     "paused": LONG, "amended": LONG, "retried": LONG, "twice": LONG, "lost": LONG, "approved": ASKED, "rejected": LONG,
-    "told": LONG, "gated": LONG,
+    "told": LONG, "gated": LONG, "watched": LONG,
 }  # fmt: skip
 """Each test has a service of its own, so that none depends on another."""
 
@@ -110,13 +110,14 @@ def watching(folder: Path, rollout: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def started(run: ServiceRun) -> Daemon:
-    """Start a daemon in a new folder and wait until it takes events."""
+def started(run: ServiceRun, *, environment: str = "{}", policies: Mapping[str, str] | None = None) -> Daemon:
+    """Start a daemon in a new folder and wait until it takes events. policies: name -> text of the file."""
     folder, port = run.workdir("guardian"), run.port()
-    (folder / "guardian.yaml").write_text(f"listen: 127.0.0.1:{port}\nenvironments: {{staging: {{}}}}\n")
+    (folder / "guardian.yaml").write_text(f"listen: 127.0.0.1:{port}\nenvironments: {{staging: {environment}}}\n")
     (folder / "policies").mkdir()
-    for service, times in SERVICES.items():
-        (folder / "policies" / f"{service}.yaml").write_text(POLICY.format(service=service, **times))
+    simple = {service: POLICY.format(service=service, **times) for service, times in SERVICES.items()}
+    for name, text in (policies or simple).items():
+        (folder / "policies" / f"{name}.yaml").write_text(text)
     server = Server("daemon", python_module("guardian", "run", "-c", "guardian.yaml"), folder=folder, run=run)
     daemon = Daemon(server=server.start(), folder=folder, url=f"http://127.0.0.1:{port}")
     server.wait_ready(daemon.ready)

@@ -85,6 +85,14 @@ def test_the_same_revision_again_follows_the_rollout_that_is_under_way(daemon: D
     assert rollout in answer.out
 
 
+def test_all_open_rollouts_can_be_watched(daemon: Daemon) -> None:
+    """One line for each, and for each change, until the time is up."""
+    deployed(daemon, "watched")
+    answer = daemon.guardian("status", "--watch", "--timeout", "2s")
+    assert answer.code == 5
+    assert "watched-" in answer.out
+
+
 def test_no_daemon_answers_1_and_says_how_to_start_one(daemon: Daemon) -> None:
     """The guardian could not tell."""
     answer = daemon.guardian("list", "--server", "http://127.0.0.1:9")

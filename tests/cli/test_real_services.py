@@ -14,7 +14,8 @@ from simulator.testing.kafka.broker import Kafka
 from simulator.testing.plugin import MakeHaProxy, MakePod, MakePrometheus
 from simulator.testing.pods.behaviour import Behaviour, Identity
 from simulator.testing.prometheus import PrometheusPlan
-from tests.cli.daemon import guardian
+from simulator.testing.run import current_run
+from tests.cli.daemon import guardian, started
 
 POLICY = """apiVersion: slo-guardian/v1
 kind: Policy
@@ -101,3 +102,46 @@ def test_a_prometheus_that_is_down_is_a_problem_with_a_remedy(tmp_path: Path) ->
     answer = guardian("plan", "policies/checkout.yaml", folder=tmp_path)
     assert answer.code == 1
     assert "remedy:" in answer.err
+
+
+GATED = """apiVersion: slo-guardian/v1
+kind: Policy
+metadata: {{name: {service}}}
+spec:
+  match: {{service: {service}, environment: staging}}
+  strategy: {{kind: canary, steps: [{{weight: 10%, bake: 5m}}, {{weight: 100%, bake: 10m}}]}}
+  guardrails:
+    - name: errors
+      sli: {{ratio: {{bad: 'http_requests_total{{status=~"5.."}}', total: http_requests_total}}}}
+      objective: {{target: 99%, warning: {{below: 99%, for: 2m}}, critical: {{below: 98%, for: 1m}}}}
+"""
+
+
+def test_the_gate_answers_by_exit_code(prometheus: MakePrometheus) -> None:
+    """0 healthy, 3 failed, 4 without data; a rule that is only shown does not decide."""
+    past = [
+        sample
+        for service, errors in (("well", 0.001), ("ill", 0.1))
+        for sample in pod_history(
+            PodHistory(
+                identity=Identity(service=service, pod=f"{service}-0"),
+                instance=f"{service}:80",
+                rate=100.0,
+                behaviour=Behaviour(error_ratio=errors),
+            ),
+            end=time.time() - 1.0,
+        )
+    ]
+    server = prometheus(PrometheusPlan(history=past))
+    policies = {service: GATED.format(service=service) for service in ("well", "ill", "unseen")}
+    with current_run() as run:
+        daemon = started(run, environment=f"{{metrics: {{url: '{server.url}'}}}}", policies=policies)
+        codes = {service: daemon.guardian("gate", service).code for service in policies}
+        shown = daemon.guardian("gate", "ill", "--dry-rule", "errors", "-o", "json")
+        unknown = daemon.guardian("gate", "well", "--rule", "latency")
+        daemon.server.stop()
+    assert codes == {"well": 0, "ill": 3, "unseen": 4}
+    assert shown.code == 0
+    assert json.loads(shown.out)["rules"][0]["result"] == "fail"
+    assert unknown.code == 1
+    assert "it has: errors" in unknown.err

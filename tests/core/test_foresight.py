@@ -1,0 +1,78 @@
+"""The forecast of `guardian plan` orders things as they are: more traffic and larger changes are faster."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from msgspec.structs import replace
+
+from guardian.core.foresight import Sight, Traffic, foresee
+from guardian.core.model import Seconds, Weight
+from guardian.core.policy import Compare, Margin, Match, Policy
+from guardian.core.strategies import Canary, Step
+from tests.builders import ERRORS, LATENCY
+
+BUCKETS = ((0.1, 0.25, 0.5, 1.0, 2.5, math.inf), (40_000.0, 40_000.0, 15_000.0, 4_000.0, 900.0, 100.0))
+PLAN = Canary(
+    plan=(
+        Step(weight=Weight(0.1), bake=Seconds(300.0)),
+        Step(weight=Weight(0.5), bake=Seconds(300.0)),
+        Step(weight=Weight(1.0), bake=Seconds(600.0)),
+    )
+)
+POLICY = Policy(name="p", match=Match(service="checkout"), strategy=PLAN, guardrails=(ERRORS, LATENCY))
+
+
+def traffic(rate: float, errors: float = 0.005) -> Traffic:
+    """Return traffic of both guardrails."""
+    return Traffic(requests={"errors": rate, "latency": rate}, errors={"errors": errors}, buckets={"latency": BUCKETS})
+
+
+def sight(policy: Policy = POLICY, rate: float = 200.0, errors: float = 0.005) -> Sight:
+    """Return what the first step sees of the error guardrail."""
+    return foresee(policy, traffic(rate, errors))[0].sights[0]
+
+
+def test_time_is_inverse_to_traffic() -> None:
+    """It is a number of requests that is needed."""
+    assert sight(rate=50.0).worse[0] == pytest.approx(4 * sight(rate=200.0).worse[0])
+
+
+def test_a_larger_change_is_seen_sooner() -> None:
+    """Twice as bad before one and a half times, in both kinds of guardrail."""
+    for one in foresee(POLICY, traffic(200.0))[0].sights:
+        assert one.worse[1] < one.worse[0] < math.inf
+
+
+def test_what_the_margin_allows_is_never_seen() -> None:
+    """A canary 1.5 times as bad is healthy for a policy that allows 3."""
+    wide = Compare(rollback=Margin(relative=2.5), promote=Margin(relative=3.0))
+    lenient = replace(POLICY, guardrails=(replace(ERRORS, compare=wide),))
+    assert sight(lenient).worse == (math.inf, math.inf)
+    assert sight(lenient).promote < sight().promote
+
+
+def test_equal_margins_can_never_be_promoted() -> None:
+    """To show that nothing is worse at all would take for ever."""
+    none = Compare(rollback=Margin(relative=1.0), promote=Margin(relative=1.0))
+    assert sight(replace(POLICY, guardrails=(replace(ERRORS, compare=none),))).promote == math.inf
+
+
+def test_only_the_last_comparable_step_waits_for_the_verdict() -> None:
+    """It is not over before the earliest promotion either."""
+    first, second, last = foresee(POLICY, traffic(100_000.0))
+    assert (first.extends, second.extends, last.extends) == (False, True, False)
+    assert first.lasts + second.lasts == POLICY.risk.earliest_promotion
+    assert last.sights == ()
+
+
+def test_a_step_that_outlasts_its_limit_is_late() -> None:
+    """With little traffic a person would be paged."""
+    assert foresee(POLICY, traffic(1.0))[1].late
+    assert foresee(POLICY, traffic(0.0))[1].lasts == math.inf
+
+
+def test_no_errors_at_all_are_lawful() -> None:
+    """A service without errors still has an absolute margin."""
+    assert sight(errors=0.0).promote < math.inf
