@@ -26,7 +26,7 @@ METADATA_PAUSE: Final = 0.25
 LOGS: Final = 5
 """Lines that each logger of aiokafka may write in LOGS_PERIOD seconds."""
 LOGS_PERIOD: Final = 10.0
-STOP_DEADLINE: Final = 5.0
+STOP_DEADLINE: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from guardian.core.looks import Part, SeriesKey
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import Instant, Place, RolloutId, Seconds, Track
 from guardian.core.policy import CountSli, Guardrail, Labels
-from guardian.errors import Refused
+from guardian.errors import Refused, Unavailable
 from guardian.ports import MetricSource, Samples
 from guardian.runtime.clock import SystemClock
 from simulator.testing.load import LoadPlan
@@ -135,6 +135,34 @@ async def test_polled_and_streamed_give_equal_samples_of_real_counters(
     assert 30 <= counts["bad", "canary"] <= 100
     buckets = {key: points for key, points in first.items() if key[1] == Part.BUCKET and key[4] == "inf"}
     assert {key[2]: max(points.values()) for key, points in buckets.items()} == {"stable": 300, "canary": 300}
+
+
+@pytest.mark.service
+async def test_a_frozen_prometheus_is_unavailable_and_the_gap_is_covered_when_it_goes_on(
+    http_app: MakePod, prometheus: MakePrometheus, load: MakeLoad
+) -> None:
+    """No measurement is made up meanwhile; afterwards the counters hold everything that happened."""
+    clock = SystemClock()
+    since = clock.now()
+    pod = http_app(track="canary", pod="c-1")
+    server = await asyncio.to_thread(prometheus, PrometheusPlan(targets=[pod.address]))
+    await asyncio.to_thread(server.wait_for, "http_requests_total")
+    client = HttpClient(timeout=0.5)
+    source = PolledSource(url=server.url, client=client, clock=clock, scrape_interval=Seconds(1.0))
+
+    async def total() -> float:
+        samples = await source.measure([asked(ERRORS, since=since, until=clock.now())])
+        return sum(max(points.values()) for key, points in named(samples).items() if key[1] == Part.TOTAL)
+
+    assert await total() == 0
+    server.server.pause()
+    with pytest.raises(Unavailable, match=r"no answer within 0\.5 s"):
+        await total()
+    await asyncio.to_thread(load(LoadPlan(url=pod.url, rate=100.0, duration=1.0)).report)
+    server.server.resume()
+    await asyncio.to_thread(server.wait_for, 'http_requests_total{status="200"} == 100')
+    assert await total() == 100
+    await client.close()
 
 
 @pytest.mark.service

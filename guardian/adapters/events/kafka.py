@@ -34,6 +34,8 @@ PROBE: Final = 5.0
 """Seconds without a message after which the broker is asked for a sign of life."""
 DEADLINE: Final = Seconds(10.0)
 SESSION: Final = Seconds(30.0)
+LEAVE: Final = Seconds(2.0)
+"""Longest wait for the last commit: what it does not tell, comes again as a repeat."""
 BACKOFF: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between tries to connect; the last one is repeated."""
 LARGEST: Final = 64 * 1024 * 1024
@@ -194,7 +196,7 @@ class KafkaSource:
                 touched.add(partition)
         await self._commit(touched)
 
-    async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
+    async def _commit(self, partitions: Iterable[TopicPartition], deadline: Seconds = DEADLINE) -> None:
         """Commit how far these are done; one at a time, or a slow one would take back what a later one said."""
         async with self._committing:
             offsets = {
@@ -206,7 +208,7 @@ class KafkaSource:
             if not offsets or self._consumer is None:
                 return
             try:
-                await asyncio.wait_for(self._consumer.commit(offsets), DEADLINE)
+                await asyncio.wait_for(self._consumer.commit(offsets), deadline)
             except (CommitFailedError, IllegalStateError):
                 _log.info("kafka_partitions_moved", partitions=len(offsets))  # their new owner gives them again
             except (TimeoutError, KafkaError, OSError) as error:
@@ -274,7 +276,7 @@ class KafkaSource:
 
     async def close(self) -> None:
         """Leave the group and disconnect; what was done is committed first."""
-        await self._commit(list(self._progress))
+        await self._commit(list(self._progress), LEAVE)
         await self._let_go()
         producer, self._producer = self._producer, None
         if producer is not None:
