@@ -83,22 +83,28 @@ def sources() -> dict[str, str]:
 
     found = dict(COMMANDS)
     for point in entry_points(group=PLUGINS):
-        found.setdefault(point.name, point.value)
+        if _source(point.value):  # half of a distribution may be installed: only what works is listed
+            found.setdefault(point.name, point.value)
     return found
 
 
 def first_line(source: str) -> str:
     """Return the first line of a command's docstring, read from its source without running it."""
-    module, _, attribute = source.partition(":")
+    text, attribute = _source(source), source.partition(":")[2]
+    found = re.search(rf'^def {attribute}\(.*?"""(.*?)(?:\n|""")', text, re.DOTALL | re.MULTILINE)
+    found = found or re.search(rf'^{attribute} = typer\.Typer\(.*?help="(.*?)"', text, re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _source(source: str) -> str:
+    """Return the text of the module in "module:function"; "" when there is none."""
+    module = source.partition(":")[0]
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
         return ""
     get_source = getattr(spec.loader, "get_source", None) if spec is not None else None
-    text = (get_source(module) if get_source is not None else None) or ""
-    found = re.search(rf'^def {attribute}\(.*?"""(.*?)(?:\n|""")', text, re.DOTALL | re.MULTILINE)
-    found = found or re.search(rf'^{attribute} = typer\.Typer\(.*?help="(.*?)"', text, re.DOTALL | re.MULTILINE)
-    return found[1] if found else ""
+    return (get_source(module) if get_source is not None else None) or ""
 
 
 def common_options() -> list[Any]:
