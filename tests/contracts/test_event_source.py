@@ -1,4 +1,4 @@
-"""Every event source gives what came, in order, again until it is done; every sink keeps what it took, in order.
+"""Every event source gives what came, in order, and again until it is done.
 
 Kafka is a real broker: shared where nothing is broken, a test's own where it is killed.
 """
@@ -6,30 +6,22 @@ Kafka is a real broker: shared where nothing is broken, a test's own where it is
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from guardian.adapters._kafka import KafkaAccess
 from guardian.adapters.events.kafka import KafkaSource, KafkaTopics
-from guardian.adapters.events.kafka_sink import KafkaSink
-from guardian.adapters.events.memory import MemorySink, MemorySource
+from guardian.adapters.events.memory import MemorySource
 from guardian.core.model import Seconds
 from guardian.errors import Unavailable
 from guardian.ports import EventSource, Received
 from simulator.testing.kafka.broker import Kafka
 from simulator.testing.plugin import MakeBroker
 from simulator.testing.run import ServiceRun
+from tests.contracts.brokers import access, kept, numbers, producing, send, until
 
 DEAD_LETTER = "dead-letter"
-
-
-def access(bootstrap: str) -> KafkaAccess:
-    """How to reach a broker of the tests."""
-    return KafkaAccess(bootstrap=(bootstrap,), request_timeout=10.0)
 
 
 def source_of(bootstrap: str, topics: KafkaTopics) -> KafkaSource:
@@ -42,33 +34,6 @@ def topics_of(kafka: Kafka, *, partitions: int = 1) -> KafkaTopics:
     return KafkaTopics(
         events=kafka.topic("events", partitions=partitions), dead_letter=kafka.topic("dead"), group=kafka.group()
     )
-
-
-@asynccontextmanager
-async def producing(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
-    """A plain producer, as a pipeline has it."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_request_size=2**24
-    )
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
-async def send(bootstrap: str, topic: str, values: Sequence[bytes], *, partition: int = 0) -> None:
-    """Produce and wait for every acknowledgement."""
-    async with producing(bootstrap) as producer:
-        await asyncio.gather(*[await producer.send(topic, value, partition=partition) for value in values])
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait until something holds; the caller has the deadline."""
-    while True:
-        if true():
-            return
-        await asyncio.sleep(0.02)
 
 
 async def take(source: EventSource, count: int, *, deadline: float = 30.0, done: bool = True) -> list[Received]:
@@ -84,31 +49,15 @@ async def take(source: EventSource, count: int, *, deadline: float = 30.0, done:
     return taken
 
 
-async def committed(bootstrap: str, topics: KafkaTopics) -> int | None:
-    """The group's offset of partition 0, as the broker has it."""
+async def committed(bootstrap: str, topics: KafkaTopics, *, partition: int = 0) -> int | None:
+    """The group's offset of a partition, as the broker has it."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=topics.group, enable_auto_commit=False)
     await consumer.start()
     try:
-        offset: int | None = await consumer.committed(TopicPartition(topics.events, 0))
+        offset: int | None = await consumer.committed(TopicPartition(topics.events, partition))
         return offset
     finally:
         await consumer.stop()
-
-
-async def kept(bootstrap: str, topic: str, count: int) -> list[object]:
-    """The first `count` records of a topic."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_bytes=2**26)
-    await consumer.start()
-    try:
-        async with asyncio.timeout(20):
-            return [await consumer.getone() for _ in range(count)]
-    finally:
-        await consumer.stop()
-
-
-def numbers(count: int, *, start: int = 0) -> list[bytes]:
-    """Values that show their order."""
-    return [str(number).encode() for number in range(start, start + count)]
 
 
 async def test_memory_gives_what_was_put_and_again_what_is_not_done() -> None:
@@ -128,14 +77,6 @@ async def test_memory_keeps_dead_letters() -> None:
     bad = source.put(b"{")
     await source.dead_letter(bad, "bad-json")
     assert source.dead_letters == [(bad, "bad-json")]
-
-
-async def test_memory_sink_keeps_events_in_order() -> None:
-    """As the topic would."""
-    sink = MemorySink()
-    await sink.publish([("a", b"1"), ("b", b"2")])
-    await sink.publish([("a", b"3")])
-    assert sink.events == [("a", b"1"), ("b", b"2"), ("a", b"3")]
 
 
 @pytest.mark.service
@@ -285,6 +226,38 @@ async def test_a_second_member_takes_over_half_and_nothing_is_lost(kafka: Kafka)
     assert seen["second"] <= expected
 
 
+async def collect(source: KafkaSource, into: list[Received]) -> None:
+    """Take messages until cancelled, none of them done."""
+    async with aclosing(source.messages()) as messages:  # type: ignore[type-var]
+        async for received in messages:
+            into.extend(received)
+
+
+@pytest.mark.service
+async def test_offsets_of_a_partition_that_went_to_another_member_are_not_committed(kafka: Kafka) -> None:
+    """The journal took long; meanwhile a second member got half. Only its own word moves its half."""
+    topics = await asyncio.to_thread(lambda: topics_of(kafka, partitions=2))
+    for partition in (0, 1):
+        await send(kafka.bootstrap, topics.events, numbers(50), partition=partition)
+    first, second = source_of(kafka.bootstrap, topics), source_of(kafka.bootstrap, topics)
+    before: list[Received] = []
+    after: list[Received] = []
+    async with asyncio.timeout(40):
+        tasks = [asyncio.create_task(collect(first, before))]
+        await until(lambda: len(before) == 100)
+        tasks.append(asyncio.create_task(collect(second, after)))
+        await until(lambda: len(after) == 50 and len(before) == 150)
+        await first.done(before)
+        theirs = after[0].partition
+        assert await committed(kafka.bootstrap, topics, partition=theirs) is None
+        assert await committed(kafka.bootstrap, topics, partition=1 - theirs) == 50
+        await second.done(after)
+        assert await committed(kafka.bootstrap, topics, partition=theirs) == 50
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @pytest.mark.service
 async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(kafka_own: MakeBroker) -> None:
     """An outage is invisible to aiokafka: the source says so by its own clock, and goes on by itself."""
@@ -325,65 +298,3 @@ async def test_without_a_broker_it_keeps_trying_and_says_why(service_run: Servic
         await until(lambda: "check that the brokers are up" in source.problem)
     taking.cancel()
     await asyncio.gather(taking, return_exceptions=True)
-
-
-@pytest.mark.service
-async def test_the_sink_keeps_order_and_key_and_returns_when_it_is_durable(kafka: Kafka) -> None:
-    """Decision events of one service are read in the order they were decided."""
-    topic = await asyncio.to_thread(kafka.topic, "decisions")
-    sink = KafkaSink(access(kafka.bootstrap), topic=topic)
-    await sink.publish([("checkout", value) for value in numbers(100)])
-    await sink.publish([("payment", b"p"), ("checkout", b"last")])
-    records = await kept(kafka.bootstrap, topic, 102)
-    await sink.close()
-    assert [record.value for record in records if record.key == b"checkout"] == [*numbers(100), b"last"]  # type: ignore[attr-defined]
-    assert dict(records[0].headers)["content-type"].startswith(b"application/cloudevents+json")  # type: ignore[attr-defined]
-
-
-@pytest.mark.service
-async def test_a_publish_that_was_too_slow_is_not_sent_twice(
-    kafka_own: MakeBroker, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The broker hangs past the deadline; the outbox publishes again, and the topic has each event once."""
-    broker = await asyncio.to_thread(kafka_own)
-    topic = await asyncio.to_thread(broker.topic)
-    sink = KafkaSink(access(broker.bootstrap), topic=topic, deadline=Seconds(1.0))
-    await sink.publish([("checkout", b"0")])
-    broker.pause()
-    for _ in range(2):
-        with pytest.raises(Unavailable, match=r"no answer within 1 s; check that the brokers are up"):
-            await sink.publish([("checkout", b"1"), ("checkout", b"2")])
-    broker.resume()
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await sink.publish([("checkout", b"1"), ("checkout", b"2")])
-                break
-            except Unavailable:
-                continue
-    await sink.publish([("checkout", b"3")])
-    await sink.close()
-    assert [record.value for record in await kept(broker.bootstrap, topic, 4)] == numbers(4)  # type: ignore[attr-defined]
-
-
-@pytest.mark.service
-async def test_a_graceful_broker_stop_neither_floods_the_log_nor_burns_a_core(
-    kafka_own: MakeBroker, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Aiokafka 0.14 asks for metadata without a pause then: 18,000 lines and more in 4 s, unless calmed."""
-    broker = await asyncio.to_thread(kafka_own)
-    topic = await asyncio.to_thread(broker.topic)
-    sink = KafkaSink(access(broker.bootstrap), topic=topic, deadline=Seconds(2.0))
-    await sink.publish([("checkout", b"0")])
-    caplog.set_level(logging.INFO, "aiokafka")
-    caplog.clear()
-    stopping = asyncio.create_task(asyncio.to_thread(broker.stop))
-    failures = 0
-    while failures < 3:
-        try:
-            await sink.publish([("checkout", b"1")])
-        except Unavailable:
-            failures += 1
-    await stopping
-    await sink.close()
-    assert len([record for record in caplog.records if record.name.startswith("aiokafka")]) < 200
