@@ -51,8 +51,8 @@ def weight(one: Json) -> str:
 
 def situation(one: Json) -> str:
     """Return the one thing to know: why it ended, whom it waits for, why it is held, what it lacks."""
-    if one["cause"]:
-        return str(one["cause"]["reason"])
+    if one["end_reason"] or one["cause"]:
+        return str(one["end_reason"] or one["cause"]["reason"])
     if one["awaiting"]:
         return f"waits for approval: {one['awaiting']['reason']}"
     if one["held"]:

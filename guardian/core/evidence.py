@@ -32,7 +32,7 @@ class Panel:
 
     def __init__(self, test: Test) -> None:
         self.test = test
-        alternatives, safe = len(test.harm_weights), len(test.safe_weights)
+        alternatives, safe = int(test.partner.max()) + 1, len(test.safe_weights)
         directions, parts = len(test.spreads), len(STARTS)
         self.cells = Columns(
             {
@@ -50,6 +50,9 @@ class Panel:
             }
         )  # fmt: skip
         self.noise = Noise(test)
+        self._directions = np.zeros(alternatives, dtype=np.int64)
+        self._directions[: len(test.partner)] = test.harm_direction
+        self._directions[test.partner] = test.harm_direction
         self.noise.add_cell(self.cells.add())  # row 0 is nobody's: pods of closed rollouts point there
 
     def add_cell(self) -> int:
@@ -146,7 +149,7 @@ class Panel:
         known = reading.harm_information > 0
         tick = 1.0 + np.divide(extra, reading.harm_information, out=np.zeros_like(extra), where=known)
         cap = TICK_CAP * tick
-        self.cells["gain"][cells] += np.minimum(reading.harm, cap[:, self.test.harm_direction])
+        self.cells["gain"][cells] += np.minimum(reading.harm, cap[:, self._directions])
         self.cells["information"][cells] += reading.harm_information
         self.cells["lean"][cells] += reading.lean
         self.cells["square"][cells] += reading.lean**2
@@ -245,8 +248,9 @@ class Panel:
             np.concatenate((each, np.zeros((len(cells), 1, each.shape[2]))), axis=1)
             for each in (*since, *self._reach(cells, parts))
         ]
+        both = np.minimum(padded[0][..., : len(self.test.partner)], padded[0][..., self.test.partner])
         return Sums(
-            gain=padded[0], information=padded[1], reach=padded[2], passing=padded[3], common=padded[4],
+            gain=both, information=padded[1], reach=padded[2], passing=padded[3], common=padded[4],
             wander=self.noise.cells["wander"][cells],
         )  # fmt: skip
 

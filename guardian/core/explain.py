@@ -63,8 +63,7 @@ def explain(rollout: Rollout, look: Look | None, now: Instant, records: tuple[r.
 def _summary(rollout: Rollout, now: Instant) -> str:
     what = f"{rollout.place.service} {rollout.revision} in {rollout.place.environment}"
     if rollout.phase.terminal:
-        reason = rollout.cause.reason if rollout.cause is not None else ""
-        return f"{what} is {rollout.phase}" + (f": {reason}" if reason else "")
+        return f"{what} is {rollout.phase}: {rollout.end_reason}"
     if rollout.held is not None:
         return f"{what} is held at {share(rollout.desired)}: {rollout.held.reason}"
     if rollout.awaiting is not None:

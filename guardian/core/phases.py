@@ -222,7 +222,7 @@ def _promoted(rollout: Rollout, record: r.Promoted) -> _Changes:
 
 
 def _ended(rollout: Rollout, record: r.Ended) -> _Changes:
-    return {"ended_at": record.at, "held": None, "awaiting": None}
+    return {"ended_at": record.at, "end_reason": record.reason, "held": None, "awaiting": None}
 
 
 def _effect_ordered(rollout: Rollout, record: r.EffectOrdered) -> _Changes:

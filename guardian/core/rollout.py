@@ -94,6 +94,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Instant | None = None
     promoted_at: Instant | None = None
     ended_at: Instant | None = None
+    end_reason: str = ""
 
     @property
     def settled(self) -> bool:

@@ -114,6 +114,7 @@ class RolloutView(_View, frozen=True, kw_only=True):
     started_at: str | None
     promoted_at: str | None
     ended_at: str | None
+    end_reason: str | None
 
 
 def view(rollout: Rollout, look: Look | None, now: Instant) -> RolloutView:
@@ -151,6 +152,7 @@ def view(rollout: Rollout, look: Look | None, now: Instant) -> RolloutView:
         started_at=_time(rollout.started_at),
         promoted_at=_time(rollout.promoted_at),
         ended_at=_time(rollout.ended_at),
+        end_reason=rollout.end_reason or None,
     )
 
 
