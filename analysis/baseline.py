@@ -47,8 +47,8 @@ def passing_noise(
     sums: (S, D, W, 4) over closed windows: drift^2, drift*exposure, exposure^2, noise. closed: (S, W) windows closed.
     totals: (S, D, 2) drift and exposure over all ticks. cell: (S,) cell of each pod. alone: (count,) cells whose mean
     level over all ticks is noise too, and not part of a spread between pods.
-    Raised by the relative error of a variance from that many windows, twice where a single series is all there is. A length without enough windows takes the last
-    measured one, falling as 1/w. Nothing measured: 0.
+    Raised by the relative error of a variance from that many windows, twice where a single series is all there is. A
+    length without enough windows takes the last measured one, falling as 1/w. Nothing measured: 0.
     """
     level = np.divide(
         totals[..., 0], totals[..., 1], out=np.zeros(totals.shape[:2]), where=totals[..., 1] > 0

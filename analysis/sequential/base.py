@@ -30,8 +30,8 @@ TICK_CAP: Final = 3.5
 class Reading:
     """One tick as a test sees it; all arrays of float64, nothing is NaN.
 
-    harm: (C, K) gain of each alternative on "at the rollback margin". safe: (C, P) gain of "healthy" on "at the
-    promote margin". score: (C, D) canary labels beyond those expected at the rollback margin.
+    harm: (C, K or more) gain of each alternative on "at the rollback margin", then of partners. safe: (C, P) gain of
+    "healthy" on "at the promote margin". score: (C, D) canary labels beyond those expected at the rollback margin.
     harm_information, safe_information: (C, D) variance of the score at that margin. lean: (C, D) how far the score
     moves when a whole track is worse by one unit of the direction.
     """
@@ -108,6 +108,11 @@ class Test(Protocol):
     @property
     def freedom(self) -> Floats:
         """Share (D,) of the pods' word on the spread that is believed: less where spreads are skewed (tails)."""
+        ...
+
+    @property
+    def partner(self) -> Ints:
+        """Column (K,) of `harm` that must have gained as much: of two accounts of an alternative the smaller counts."""
         ...
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:

@@ -112,6 +112,7 @@ class LatencyTest:
     prior: Floats = field(init=False)
     lone_prior: Floats = field(init=False)
     freedom: Floats = field(init=False)
+    partner: Ints = field(init=False)
     mixing: Floats = field(init=False)
     cuts: Cuts = field(init=False)
     edges: tuple[Floats, Floats] = field(init=False)
@@ -124,7 +125,9 @@ class LatencyTest:
         maps = [null]
         maps += [_times(margin, self.relative * self.factor * s) for s in SCALES]
         maps += [_moved(margin, share, scale) for share, scale in TAILS]
+        maps += [_moved(null, share, scale) for share, scale in TAILS]
         maps += [_times(margin, self.promote_relative), _moved(margin, self.promote_tail, 4.0)]
+        maps += [_moved(margin, self.promote_tail, 4.0)]
         maps += [_times(margin, s) for s in (0.95, min(1.05, self.promote_relative**0.4))]
         maps += [_times(margin, SCALE_REFERENCE)]
         maps += [_moved(margin, TAIL_REFERENCE, scale) for scale in (4.0, 10.0)]
@@ -139,8 +142,8 @@ class LatencyTest:
             "edges": bucket_edges(bounds),
             "harm_weights": weights / weights.sum(),
             "harm_direction": np.array([0] * len(SCALES) + [1] * 3 + [2] * 3),
-            "safe_weights": np.array([0.5, 0.25, 0.25, 1.0]),
-            "safe_direction": np.array([0, 0, 0, 1]),
+            "safe_weights": np.array([0.5, 0.25, 0.25, 0.5, 0.5]),
+            "safe_direction": np.array([0, 0, 0, 1, 1]),
             "spreads": np.array(
                 [
                     [0.0, 0.02, 0.04, 0.07, 0.11, 0.16, 0.24, 0.4],
@@ -150,6 +153,7 @@ class LatencyTest:
             ),
             "prior": np.array([[0.36, 0.10, 0.10, 0.11, 0.12, 0.10, 0.07, 0.04]] * 3),
             "lone_prior": np.array([[0.12, 0.10, 0.12, 0.18, 0.19, 0.15, 0.10, 0.04]] * 3),
+            "partner": np.concatenate((np.arange(len(SCALES)), len(SCALES) + len(TAILS) + np.arange(len(TAILS)))),
             "freedom": np.array([1.0, 0.5, 0.5]),
         }
         for name, value in setters.items():
@@ -165,9 +169,10 @@ class LatencyTest:
         scale = tilt[:, -3]
         tilt[:, -2:] = _cleared(tilt[:, -2:], scale, known)
         if not references:
-            first, edge = 1 + len(SCALES), 1 + len(SCALES) + len(TAILS) + 1
-            tilt[:, first : edge - 1] = _cleared(tilt[:, first : edge - 1], scale, known) * tilt[:, :1]
-            tilt[:, edge : edge + 1] = _cleared(tilt[:, edge : edge + 1], scale, known)
+            first, last = 1 + len(SCALES), 1 + len(SCALES) + len(TAILS)
+            edge = last + len(TAILS) + 1
+            tilt[:, first:last] = _cleared(tilt[:, first:last], scale, known) * tilt[:, :1]
+            tilt[:, edge + 1 : edge + 2] = _cleared(tilt[:, edge + 1 : edge + 2], scale, known)
         return known, tilt
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
@@ -178,19 +183,21 @@ class LatencyTest:
         ours_used, both = canary * used, (canary + stable) * used
         total = ours + theirs
         share = np.divide(ours, total, out=np.zeros_like(total), where=total > 0)
-        count = 1 + len(SCALES) + len(TAILS)
+        count = 1 + len(SCALES) + 2 * len(TAILS)
         null, harm_tilt = tilt[:, 0], tilt[:, 1:count]
-        healthy = np.concatenate((np.ones_like(tilt[:, :1]), tilt[:, count + 2 : count + 4]), axis=1)
+        healthy = np.concatenate((np.ones_like(tilt[:, :1]), tilt[:, count + 3 : count + 5]), axis=1)
         safe = label_gains(ours_used, both, share, healthy, tilt[:, count])
-        tail = label_gains(ours_used, both, share, np.ones_like(tilt[:, :1]), tilt[:, count + 1])
-        scores = np.log(tilt[:, count + 4 :])
-        lean = (known[:, None, :] * (tilt[:, count + 4 :] - 1.0) * scores).sum(axis=2) / self.units()
+        same = np.ones_like(tilt[:, :1])
+        tails = [label_gains(ours_used, both, share, same, tilt[:, count + i]) for i in (1, 2)]
+        references = tilt[:, -len(self.spreads) :]
+        scores = np.log(references)
+        lean = (known[:, None, :] * (references - 1.0) * scores).sum(axis=2) / self.units()
         edges = np.stack((tilt[:, count], tilt[:, count + 1]), axis=1)
         score, information = _score(ours_used, both, share, null, scores)
         safe_parts = [_score(ours_used, both, share, edges[:, d], scores[:, d : d + 1])[1] for d in (0, 1)]
         return Reading(
             harm=label_gains(ours_used, both, share, harm_tilt, null),
-            safe=np.concatenate((safe, tail), axis=1),
+            safe=np.concatenate((safe, *tails), axis=1),
             score=score,
             harm_information=information,
             safe_information=np.concatenate((*safe_parts, np.zeros_like(safe_parts[0])), axis=1),
@@ -248,7 +255,8 @@ def _moved(parts: Mapping[float, float], share: float, scale: float) -> dict[flo
 def _cleared(tilt: Floats, scale: Floats, known: Floats) -> Floats:
     """Tail alternatives (C, K, B) without what a change of scale explains: pods that differ in scale move no tail.
 
-    scale: (C, B) density of the reference scale over `known` (C, B).
+    scale: (C, B) density of the reference scale over `known` (C, B). What is left is not monotone: by itself it would
+    take a faster canary for one with a tail, so each of these alternatives has a plain one as its partner.
     """
     score = np.log(scale)
     weighed = known * (score - (known * score).sum(axis=1)[:, None])

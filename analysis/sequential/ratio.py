@@ -95,6 +95,7 @@ class RatioTest:
     prior: Floats = field(init=False)
     lone_prior: Floats = field(init=False)
     freedom: Floats = field(init=False)
+    partner: Ints = field(init=False)
 
     def __post_init__(self) -> None:
         """Fix the weights of the mixture."""
@@ -107,6 +108,7 @@ class RatioTest:
             "spreads": np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]]),
             "prior": np.array([[0.47, 0.13, 0.11, 0.09, 0.08, 0.07, 0.035, 0.015]]),
             "freedom": np.ones(1),
+            "partner": np.arange(len(weights)),
             "lone_prior": np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
         }
         for name, value in setters.items():
