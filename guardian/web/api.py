@@ -36,7 +36,8 @@ def build_api(desk: Desk) -> ASGIApp:
         redoc_url=None,
     )
     add_handlers(app)
-    for part in (hooks, rollouts, gate, write):
+    hooks.add_routes(app, desk)
+    for part in (rollouts, gate, write):
         app.include_router(part.routes(desk))
     _add_stream(app, desk)
     _add_health(app, desk)

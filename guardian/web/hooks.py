@@ -7,9 +7,10 @@ again.
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Final
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import FastAPI, Request, Response
 
 from guardian.core.model import EventRef
 from guardian.errors import EventError, EventTooLarge, Unavailable
@@ -22,11 +23,14 @@ from guardian.wire import DECODERS, Decoded, decode_event, read_headers
 _HOOKS: Final = ", ".join(sorted(DECODERS))
 
 
-def routes(desk: Desk) -> APIRouter:
-    """Return the routes that take facts in."""
-    router = APIRouter(tags=["in"])
+def add_routes(app: FastAPI, desk: Desk) -> None:
+    """Add the routes that take facts in: first of all and on the application itself, the shortest way to them."""
+    for name, decode in DECODERS.items():
+        _add_hook(app, desk, name, decode)
 
-    @router.post("/v1/events", status_code=202, openapi_extra=_documented("one CloudEvent, CDEvent or plain JSON"))
+    @app.post(
+        "/v1/events", status_code=202, tags=["in"], openapi_extra=_documented("CloudEvent, CDEvent or plain JSON")
+    )
     async def post_events(request: Request) -> Response:
         """Take deploy events; a batch as a whole or not at all."""
         body = await _body(desk, request, "events")
@@ -39,12 +43,15 @@ def routes(desk: Desk) -> APIRouter:
             raise
         return answer(await _put(desk, decoded, "events"), 202)
 
-    @router.post("/hooks/{name}", openapi_extra=_documented("the webhook as its sender makes it"))
-    async def post_hook(request: Request, name: Annotated[str, Path(description=f"one of: {_HOOKS}")]) -> Response:
+    @app.post("/hooks/{name}", include_in_schema=False)
+    async def unknown_hook(name: str) -> Response:
+        return problem(404, f"there is no webhook '{name}'", remedy=f"there are: {_HOOKS}")
+
+
+def _add_hook(app: FastAPI, desk: Desk, name: str, decode: Callable[[bytes], Decoded]) -> None:
+    @app.post(f"/hooks/{name}", tags=["in"], openapi_extra=_documented("the webhook as its sender makes it"))
+    async def post_hook(request: Request) -> Response:
         """Take a webhook; 200 means that the journal holds it, 503 that it is to be sent again."""
-        decode = DECODERS.get(name)
-        if decode is None:
-            return problem(404, f"there is no webhook '{name}'", remedy=f"there are: {_HOOKS}")
         body = await _body(desk, request, name)
         try:
             decoded = decode(body)
@@ -52,8 +59,6 @@ def routes(desk: Desk) -> APIRouter:
             desk.meter.refuse(name, error.reason)
             raise
         return answer(await _put(desk, decoded, name))
-
-    return router
 
 
 async def _body(desk: Desk, request: Request, way: str) -> bytes:

@@ -204,7 +204,7 @@ async def test_the_api_documents_itself(progressing: Site) -> None:
     """Every path of the contract is in the OpenAPI document."""
     document = (await progressing.client.get("/openapi.json")).json()
     assert set(document["paths"]) >= {
-        "/v1/events", "/hooks/{name}", "/v1/rollouts", "/v1/rollouts/{rollout_id}", "/v1/gate", "/v1/stream",
+        "/v1/events", "/hooks/alertmanager", "/v1/rollouts", "/v1/rollouts/{rollout_id}", "/v1/gate", "/v1/stream",
         "/v1/rollouts/{rollout_id}/explanation", "/v1/rollouts/{rollout_id}/{order}", "/api/v1/write", "/metrics",
         "/healthz", "/readyz",
     }  # fmt: skip
