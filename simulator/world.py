@@ -11,7 +11,7 @@ weight moves, a fault begins), the round is drawn in pieces, so no count is smea
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -32,6 +32,10 @@ EPOCH: Final = Instant(1_767_571_200.0)
 """2026-01-05T00:00:00Z, a Monday: when every simulated run begins."""
 
 
+SLOW: Final = 1.0
+"""Seconds after which a user has waited too long; counted by whole buckets above it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounds:
     """Counters as they stood at some rounds, oldest first.
@@ -50,10 +54,11 @@ class Rounds:
 
 @dataclass(slots=True)
 class Harm:
-    """Requests since the traffic shift, and those that failed; fresh: served by the new revision."""
+    """Requests since the traffic shift, those that failed, and those slower than SLOW; fresh: by the new revision."""
 
     total: int = 0
     bad: int = 0
+    slow: int = 0
     fresh_total: int = 0
     fresh_bad: int = 0
 
@@ -89,6 +94,7 @@ class World:
         """Draw all that does not depend on the guardian: noise over time and places within a scrape."""
         spec, service = self.spec, self.spec.service
         self._buckets = len(service.latency.bounds) + 1
+        self._first_slow = bisect_left(service.latency.bounds, SLOW) + 1
         rounds = math.ceil((spec.history + self.scenario.horizon) / self.every) + 2
         noise = self.chance.at(Purpose.NOISE)
 
@@ -279,5 +285,6 @@ class World:
             fresh = self.topology.fresh[: self.width]
             self.harm.total += total
             self.harm.bad += bad
+            self.harm.slow += int(served[:, 2 + self._first_slow :].sum())
             self.harm.fresh_total += int(served[fresh, 0].sum())
             self.harm.fresh_bad += int(served[fresh, 1].sum())

@@ -3,5 +3,6 @@
 from guardian.app.serve import Platform, serve
 from guardian.runtime.clock import FastClock
 from guardian.runtime.equipment import Equipment
+from guardian.runtime.logs import configure_logs
 
-__all__ = ["Equipment", "FastClock", "Platform", "serve"]
+__all__ = ["Equipment", "FastClock", "Platform", "configure_logs", "serve"]
