@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guardian.core.explain import explain
     from guardian.core.looks import Observed
     from guardian.core.model import Phase, Verdict
-    from guardian.core.policy import Guardrail, Objective, Policy
+    from guardian.core.policy import Guardrail, Policy, Slo
     from guardian.core.records import Evidence
     from guardian.core.rollout import Rollout
     from guardian.core.world import fold
@@ -25,7 +25,7 @@ _HOMES = {
     "Engine": "guardian.core.engine",
     "Evidence": "guardian.core.records",
     "Guardrail": "guardian.core.policy",
-    "Objective": "guardian.core.policy",
+    "Slo": "guardian.core.policy",
     "Observed": "guardian.core.looks",
     "Phase": "guardian.core.model",
     "Policy": "guardian.core.policy",
@@ -42,11 +42,11 @@ __all__ = [
     "Evidence",
     "GuardianError",
     "Guardrail",
-    "Objective",
     "Observed",
     "Phase",
     "Policy",
     "Rollout",
+    "Slo",
     "Verdict",
     "explain",
     "fold",

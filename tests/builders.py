@@ -19,10 +19,10 @@ from guardian.core.policy import (
     Level,
     Margin,
     Match,
-    Objective,
     Policy,
     RatioSli,
     Risk,
+    Slo,
 )
 from guardian.core.strategies import Canary, Step
 
@@ -38,7 +38,7 @@ LATENCY = Guardrail(
     sli=HistogramSli(buckets="http_request_duration_seconds_bucket"),
     compare=Compare(rollback=Margin(relative=1.02), promote=Margin(relative=1.15)),
 )
-OBJECTIVE = Objective(
+OBJECTIVE = Slo(
     target=0.999,
     breached="below",
     warning=Level(bound=0.999, lasts=Seconds(120.0)),
@@ -116,23 +116,19 @@ def seen(
     """Return a look with evidence given as e-values; data of both tracks is fresh unless told otherwise."""
     last = canary_last if canary_last is not None else at
     canary = Side(requests=4120.0, bad=78.0, level=0.019, pods=2, last=last, seen=last)
-    other = Side(requests=37_000.0, bad=185.0, level=0.005, pods=6, last=at, seen=at) if stable else Side()
-    each = tuple(
-        GuardrailLook(
-            name=name,
-            participates=stable,
-            log_harm=math.log(harm),
-            log_safe=math.log(safe),
-            comparable=stable,
-            canary=canary,
-            stable=other,
-            step_requests=step_requests,
-            needed=1000.0,
-            breach=breach,
-            stable_breach=stable_breach,
-            calibrated=True,
-        )
-        for name in guardrails
+    one = GuardrailLook(
+        name="",
+        participates=stable,
+        log_harm=math.log(harm),
+        log_safe=math.log(safe),
+        comparable=stable,
+        canary=canary,
+        stable=Side(requests=37_000.0, bad=185.0, level=0.005, pods=6, last=at, seen=at) if stable else Side(),
+        step_requests=step_requests,
+        needed=1000.0,
+        breach=breach,
+        stable_breach=stable_breach,
+        calibrated=True,
     )
     return Look(
         rollout=rollout,
@@ -143,7 +139,7 @@ def seen(
         rising=rising,
         worst=guardrails[0],
         weakest=guardrails[-1],
-        guardrails=each,
+        guardrails=tuple(replace(one, name=name) for name in guardrails),
         allocation=allocation,
         observed=Share(share=0.1, requests=5000.0),  # type: ignore[arg-type]
         canary_last=last,

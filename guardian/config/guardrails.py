@@ -17,9 +17,9 @@ from guardian.core.policy import (
     Compare,
     Guardrail,
     HistogramSli,
-    Objective,
     RatioSli,
     Sli,
+    Slo,
     WarmUp,
 )
 
@@ -100,7 +100,7 @@ class GuardrailConfig(Section):
     )
     page_after: Duration = Field(600.0, gt=0, description="page when there is no data for this long")
     _compare: Compare | None = PrivateAttr(None)
-    _objective: Objective | None = PrivateAttr(None)
+    _objective: Slo | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _fits_its_sli(self) -> Self:

@@ -11,7 +11,7 @@ from guardian.config.fields import Duration, Section, ShareField
 from guardian.config.findings import complaint
 from guardian.config.units import UnitError, parse_duration, parse_share
 from guardian.core.model import Ratio, Seconds
-from guardian.core.policy import Level, Objective, Scope
+from guardian.core.policy import Level, Scope, Slo
 
 _QUANTITY: Final = {
     "type": ["string", "number"],
@@ -51,7 +51,7 @@ class ObjectiveConfig(Section):
     scope: Scope = Field(Scope.CANARY, description="whose users are meant")
 
 
-def objective_to_core(config: ObjectiveConfig, kind: str) -> Objective:
+def objective_to_core(config: ObjectiveConfig, kind: str) -> Slo:
     """Return the objective in the unit of its SLI. Raises complaints with the path below `objective`."""
     written = {"warning": config.warning, "critical": config.critical}
     levels = {name: level for name, level in written.items() if level is not None}
@@ -59,7 +59,7 @@ def objective_to_core(config: ObjectiveConfig, kind: str) -> Objective:
     _quantile_fits(config, kind)
     bounds = {name: _level(name, level, side, kind) for name, level in levels.items()}
     _ordered(bounds, side)
-    return Objective(
+    return Slo(
         target=_number(config.target, kind, ("target",)),
         breached=side,
         quantile=None if config.quantile is None else Ratio(config.quantile),

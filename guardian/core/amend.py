@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from guardian.core.policy import Guardrail, Objective, Policy
+from guardian.core.policy import Guardrail, Policy, Slo
 
 
 def loosened(old: Policy, new: Policy) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def _guardrail(old: Guardrail, new: Guardrail) -> Iterator[str]:
             yield from _objective(old.name, old.objective, new.objective)
 
 
-def _objective(name: str, old: Objective, new: Objective) -> Iterator[str]:
+def _objective(name: str, old: Slo, new: Slo) -> Iterator[str]:
     sign = 1.0 if old.breached == "above" else -1.0
     for label in ("warning", "critical"):
         was, becomes = getattr(old, label), getattr(new, label)

@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.sequential.base import Floats, Ints
 from guardian.core.objectives import Objectives
-from guardian.core.policy import HistogramSli, Objective
+from guardian.core.policy import HistogramSli, Slo
 from guardian.core.series import Deltas
 from guardian.core.sheets import Layout, Sheet
 from guardian.core.verdicts import Flags
@@ -201,7 +201,7 @@ def requests(layout: Layout, counts: Floats) -> Floats:
     return counts.sum(axis=1) if layout.bounds else np.asarray(counts[:, 0])
 
 
-def beyond(objective: Objective, layout: Layout, counts: Floats) -> Floats:
+def beyond(objective: Slo, layout: Layout, counts: Floats) -> Floats:
     """Bad requests per level (n, 2): the bad ones, or those surely slower than the level's bound."""
     if not layout.bounds:
         return np.repeat(counts[:, 1:2], 2, axis=1)

@@ -14,7 +14,7 @@ from analysis.sequential.base import Floats, Ints
 from analysis.slo import excludes
 from guardian.core.columns import Columns
 from guardian.core.looks import Breach
-from guardian.core.policy import Objective, Scope
+from guardian.core.policy import Scope, Slo
 
 SLOTS: Final = 66
 """Readings kept per objective: the window is cut into 64 pieces."""
@@ -35,7 +35,7 @@ class Objectives:
             }
         )  # fmt: skip
 
-    def add(self, objective: Objective) -> int:
+    def add(self, objective: Slo) -> int:
         """Make room for one objective and return its number."""
         row = self.rows.add()
         self.rows["ring"][row, :, 0] = _EMPTY

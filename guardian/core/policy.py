@@ -89,7 +89,7 @@ class Scope(StrEnum):
     SERVICE = "service"
 
 
-class Objective(_Part, frozen=True, kw_only=True):
+class Slo(_Part, frozen=True, kw_only=True):
     """The user's pain, judged over a trailing window (default: a level's own `lasts`).
 
     Ratio: target and bounds are shares of GOOD events, breached below. Histogram: bounds in seconds at `quantile`,
@@ -118,7 +118,7 @@ class Guardrail(_Part, frozen=True, kw_only=True):
     name: str
     sli: Sli
     compare: Compare | None = None
-    objective: Objective | None = None
+    objective: Slo | None = None
     warm_up: WarmUp | None = None
     min_requests: int | None = None
     page_after: Seconds = Seconds(600.0)

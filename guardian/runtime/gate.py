@@ -14,7 +14,7 @@ from guardian.core.fleet import Fleet
 from guardian.core.looks import GuardrailLook, Observed, SeriesKey
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import Instant, Place, RolloutId, Seconds, Track
-from guardian.core.policy import Guardrail, Objective, Policy, Scope
+from guardian.core.policy import Guardrail, Policy, Scope, Slo
 from guardian.errors import Unavailable
 from guardian.ports import Clock
 from guardian.runtime.equipment import Sources
@@ -96,7 +96,7 @@ def _request(place: Place, policy: Policy, guardrail: Guardrail, now: Instant) -
     )
 
 
-def _window(objective: Objective | None) -> float:
+def _window(objective: Slo | None) -> float:
     if objective is None:
         return 0.0
     lasts = [level.lasts for level in (objective.warning, objective.critical) if level is not None]

@@ -18,11 +18,11 @@ from guardian.core.policy import (
     Labels,
     Level,
     Margin,
-    Objective,
     OnAlert,
     Policy,
     RatioSli,
     Risk,
+    Slo,
     WarmUp,
 )
 from guardian.core.strategies import Approval, Canary, Step
@@ -82,7 +82,7 @@ def test_the_contracts_example_is_read_in_full() -> None:
     assert errors.compare is not None
     assert errors.compare.rollback == Margin(relative=1.05, absolute=0.00005)
     assert errors.compare.promote == Margin(relative=1.5, absolute=0.0005)
-    assert errors.objective == Objective(
+    assert errors.objective == Slo(
         target=0.999,
         breached="below",
         warning=Level(bound=0.999, lasts=120.0),  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from guardian.adapters.samples.faults import locate
+from guardian.adapters._faults import locate
 from guardian.core.samples import Batch
 from guardian.errors import SamplesError
 
