@@ -1,0 +1,175 @@
+"""Bad input and parts that fail, end to end: a clear word, no lost event, no verdict from nothing.
+
+One world, one broker of its own, three services: orders loses Prometheus, payment its HAProxy, basket the
+broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from simulator.testing.kafka.broker import KafkaBroker, running_broker
+from simulator.testing.run import ServiceRun
+from tests.e2e import topic
+from tests.e2e.site import SitePlan
+from tests.e2e.story import at_step
+from tests.e2e.topic import Message
+from tests.e2e.waiting import until
+from tests.e2e.world import World, WorldPlan, running_world
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(420), pytest.mark.xdist_group("e2e-faults")]
+
+BAD = b"\xff\xfe this is no event"
+SITES = (
+    SitePlan(service="orders", stable=1, seed=11),
+    SitePlan(service="payment", environment="polled", stable=1, seed=12),
+    SitePlan(service="basket", stable=1, rate=60.0, seed=13),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What was recorded. while_away: basket's rollout with the broker down. shares: payment's weights at the end."""
+
+    dead_letters: list[Message]
+    messages: dict[str, list[Message]]
+    while_away: dict[str, Any]
+    basket: dict[str, Any]
+    payment_shares: list[float]
+    metrics: bytes
+
+    def events(self, service: str) -> list[dict[str, Any]]:
+        """Return the service's decision events, the first of each id."""
+        found: dict[str, dict[str, Any]] = {}
+        for message in self.messages[service]:
+            found.setdefault(message.json()["id"], message.json())
+        return list(found.values())
+
+    def holds(self, service: str) -> str:
+        """Return the names and reasons of the service's events, one a line."""
+        return "\n".join(f"{event['type'].split('.')[2]}: {event['data']['reason']}" for event in self.events(service))
+
+
+@pytest.fixture(scope="module")
+def faults(service_run: ServiceRun) -> Iterator[Faults]:
+    """All faults, staged once for the facts below."""
+    with (
+        running_broker(service_run) as broker,
+        running_world(service_run, broker.endpoint, WorldPlan(sites=SITES)) as world,
+    ):
+        yield stage(world, broker)
+
+
+def stage(world: World, broker: KafkaBroker) -> Faults:
+    """Stage one fault after the other; payment's takes longest, so it begins first."""
+    daemon, payment = world.daemon, world.sites["payment"]
+    good = [world.event(name, f"{name}-1", revision="2.0.0") for name in ("payment", "orders")]
+    topic.send(world.bootstrap, world.topics.events, BAD, *good, partition=0)
+    until(lambda: at_step(world, "payment", 0), what="payment has traffic", deadline=60.0)
+    until(lambda: seen(world, "payment") > 3000, what="enough requests for a step", deadline=60.0)
+    payment.proxy.server.stop()
+
+    until(lambda: at_step(world, "orders", 0), what="orders has traffic", deadline=60.0)
+    world.prometheus.server.kill()
+    until(lambda: hold_of(world, "orders") == "no-data", what="orders is held", deadline=60.0)
+    world.prometheus.start()
+    until(lambda: hold_of(world, "orders") != "no-data", what="orders goes on", deadline=60.0)
+
+    broker.stop()
+    posted = daemon.post("/v1/events", world.event("basket", "basket-1", revision="2.0.0"))
+    assert posted.status == 202, posted
+    until(lambda: world.sites["basket"].tape.when(0.1), what="basket's weight without a broker", deadline=60.0)
+    while_away = daemon.newest("basket")
+    broker.start()
+    cancelled = world.event("basket", "basket-2", kind="cancelled", revision="2.0.0")
+    topic.send(world.bootstrap, world.topics.events, cancelled)
+    basket = daemon.wait_phase("basket", "aborted", deadline=60.0)
+
+    until(lambda: "overdue" in paged(world, "payment"), what="payment is paged about", deadline=180.0)
+    payment.proxy.start()
+    until(lambda: payment.tape.when(0.5), what="payment's weight, after all", deadline=60.0)
+    messages = until(lambda: told(world, basket), what="the topic has every event", deadline=60.0)
+    return Faults(
+        dead_letters=topic.read(world.bootstrap, world.topics.dead_letter),
+        messages=messages,
+        while_away=while_away,
+        basket=basket,
+        payment_shares=payment.tape.shares,
+        metrics=daemon.metrics(),
+    )
+
+
+def seen(world: World, service: str) -> float:
+    """Return the requests that the router has seen in this step."""
+    found = world.daemon.newest(service)
+    return float(found["weight"]["requests"]) if found else 0.0
+
+
+def hold_of(world: World, service: str) -> str:
+    """Return what the service's rollout is held for, nothing when it is not."""
+    found = world.daemon.newest(service)
+    return found["held"]["kind"] if found and found["held"] else ""
+
+
+def paged(world: World, service: str) -> str:
+    """Return a word for each page of the service so far, from its explanation."""
+    rollout = world.daemon.newest(service)
+    history = world.daemon.get(f"/v1/rollouts/{rollout['id']}/explanation")["history"]
+    return " ".join("overdue" for line in history if "goes on being tried" in line)
+
+
+def told(world: World, basket: dict[str, Any]) -> dict[str, list[Message]]:
+    """Return the decision topic once basket's end is in it; empty before."""
+    found = world.messages()
+    wanted = f"{basket['id']}/{basket['sequence']}"
+    return found if any(message.json()["id"] == wanted for message in found["basket"]) else {}
+
+
+def test_bytes_that_are_no_event_are_put_aside_with_their_place_and_the_reason(faults: Faults) -> None:
+    """The dead letter has the original bytes, and headers that lead back to it."""
+    [letter] = faults.dead_letters
+    assert letter.value == BAD
+    assert letter.headers["reason"] == "unparsable"
+    assert (letter.headers["partition"], letter.headers["offset"]) == ("0", "0")
+    assert letter.headers["topic"].startswith("events-")
+    assert b'guardian_dead_letters_total{reason="unparsable"} 1.0' in faults.metrics
+
+
+def test_the_good_events_behind_bad_bytes_are_taken(faults: Faults) -> None:
+    """One bad message blocks nobody: both rollouts that came after it began."""
+    assert {"started", "advanced"} <= {line.split(":")[0] for line in faults.holds("orders").splitlines()}
+    assert {"started", "advanced"} <= {line.split(":")[0] for line in faults.holds("payment").splitlines()}
+
+
+def test_without_prometheus_a_rollout_is_held_and_goes_on_by_itself(faults: Faults) -> None:
+    """Absent data is neither good nor bad news: no verdict, no rollback, and no person is needed."""
+    story = faults.holds("orders")
+    assert "no metrics of the canary" in story
+    assert "resumed: no longer held: no-data" in story
+    assert "rolled-back" not in story
+
+
+def test_without_the_broker_rollouts_go_on_and_nothing_is_lost(faults: Faults) -> None:
+    """HTTP takes events meanwhile; what happened in the outage is told afterwards, without a gap."""
+    assert faults.while_away["phase"] == "progressing"
+    numbers = [event["data"]["sequence"] for event in faults.events("basket")]
+    assert numbers == list(range(1, faults.basket["sequence"] + 1))
+
+
+def test_after_the_outage_the_broker_is_read_again(faults: Faults) -> None:
+    """The event that ended basket's rollout was written to the broker that came back."""
+    assert faults.basket["phase"] == "aborted"
+    assert faults.basket["cause"]["why"] == "cancelled"
+
+
+def test_without_haproxy_the_weight_is_tried_again_and_a_person_is_called(faults: Faults) -> None:
+    """Retried, held, paged once, and done as soon as HAProxy is there, which by then has forgotten its weights."""
+    story = faults.holds("payment")
+    assert "held: setting the weight to 50% is not done after" in story
+    assert story.count("goes on being tried") == 1
+    assert faults.payment_shares[:2] == [0.0, 0.1]
+    assert faults.payment_shares[-1] == 0.5
