@@ -80,6 +80,7 @@ class Daemon:
         self._driver: Driver | None = None
         self._intake: asyncio.Task[None] | None = None
         telemetry.policies.set(len(policies))
+        telemetry.open.set_function(self._open)
 
     def reload(self, policies: Policies) -> None:
         """Judge new rollouts by these policies; running ones keep theirs."""
@@ -144,16 +145,21 @@ class Daemon:
         tasks.create_task(collector.run(), name="collector")
         tasks.create_task(outbox.run(self._stories(recovered)), name="outbox")
         tasks.create_task(driver.run(), name="driver")
-        if outside.events is not None and outside.decode is not None:
-            intake = Intake(
-                source=outside.events,
-                decode=outside.decode,
-                inbox=self.inbox,
-                clock=outside.clock,
-                telemetry=telemetry,
-                health=self.health,
-            )
-            self._intake = tasks.create_task(intake.run(), name="intake")
+        self._listen(tasks)
+
+    def _listen(self, tasks: asyncio.TaskGroup) -> None:
+        outside = self._outside
+        if outside.events is None or outside.decode is None:
+            return
+        intake = Intake(
+            source=outside.events,
+            decode=outside.decode,
+            inbox=self.inbox,
+            clock=outside.clock,
+            telemetry=self.telemetry,
+            health=self.health,
+        )
+        self._intake = tasks.create_task(intake.run(), name="intake")
 
     def _stories(self, recovered: Recovered) -> list[tuple[Outlet, Story]]:
         """Return where each outlet goes on: at its cursor, the beginning, or (not durable) with what comes next."""
@@ -166,6 +172,9 @@ class Daemon:
             )
             for outlet in self._outside.outlets
         ]
+
+    def _open(self) -> int:
+        return sum(not rollout.phase.terminal for rollout in self.engine.world.rollouts.values())
 
     def _known(self, rollout: RolloutId) -> Rollout | None:
         return self.engine.world.rollouts.get(rollout)

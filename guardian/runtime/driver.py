@@ -184,6 +184,9 @@ class Driver:
         batch.notes.update(self._checkpoints.due(map(RolloutId, looked), now=now))
         self._commit(batch)
         self._telemetry.looks.observe(perf_counter() - began)
+        for name in looked:
+            if (look := self._engine.look(RolloutId(name))) is not None:
+                self._telemetry.looked(look)
         await asyncio.sleep(0)
 
     async def _watch_journal(self) -> None:

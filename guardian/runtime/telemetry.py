@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from guardian.core import records as r
-from guardian.core.model import Phase
+from guardian.core.looks import Look
+from guardian.core.model import Phase, RolloutId
 from guardian.core.rollout import Rollout
 
 Metric = TypeVar("Metric", Counter, Histogram)
@@ -27,64 +28,66 @@ class Telemetry:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        self._seen: dict[tuple[str, str, str], int] = {}
+        self._of_deployments()
+        self._of_intake()
+        self._of_work()
+        self._of_measuring()
+        self.published = self._counter("events_published", "Decision events given to a sink.", "sink")
+        self.behind = self._gauge("sink_behind", "Journal rows a sink has yet to see.", "sink")
+        self.policies = self._gauge("policies", "Policies in force for new rollouts.")
+        self.reloads = self._counter("policy_reloads", "Policy reloads, by outcome.", "outcome")
+
+    def _of_deployments(self) -> None:
+        registry = self.registry
         self.deployments = Counter("deployment", "Rollouts started.", _PLACE, registry=registry)
         self.successes = Counter("deployment_success", "Rollouts verified.", _PLACE, registry=registry)
         self.rollbacks = Counter("deployment_rollback", "Rollouts rolled back.", _PLACE, registry=registry)
-        self.durations = Histogram(
-            "deployment_duration_seconds",
-            "From start to end of a rollout.",
-            _PLACE,
-            buckets=_LONG,
-            registry=registry,
-        )
-        self.open = Gauge("guardian_rollouts_open", "Rollouts that have not ended.", registry=registry)
-        self.taken = Counter(
-            "guardian_facts",
-            "Facts from outside, by kind and whether they were new.",
-            ("kind", "new"),
-            registry=registry,
-        )
-        self.refused = Counter(
-            "guardian_refused", "What could not be taken, by way in and reason.", ("way", "reason"), registry=registry
-        )
-        self.dead_letters = Counter(
-            "guardian_dead_letters", "Messages sent to the dead-letter topic.", ("reason",), registry=registry
-        )
-        self.waiting = Gauge("guardian_inbox_facts", "Facts that wait for the engine.", registry=registry)
-        self.durable = Histogram(
-            "guardian_intake_seconds",
-            "From a fact's arrival until the journal holds it.",
-            buckets=_QUICK,
-            registry=registry,
-        )
-        self.looks = Histogram(
-            "guardian_tick_seconds", "Time one wake of the engine took.", buckets=_QUICK, registry=registry
-        )
-        self.effects = Counter(
-            "guardian_effects", "Effects tried, by kind and outcome.", ("kind", "outcome"), registry=registry
-        )
-        self.effect_seconds = Histogram(
-            "guardian_effect_seconds", "Time an effect took.", ("kind",), buckets=_QUICK, registry=registry
-        )
-        self.samples = Counter("guardian_samples", "Metric samples received.", ("way",), registry=registry)
-        self.problems = Counter(
-            "guardian_metric_problems",
-            "Incomplete or failed answers of metric sources.",
-            ("source",),
-            registry=registry,
-        )
-        self.anomalies = Counter(
-            "guardian_anomalies", "Rows refused as impossible, by kind.", ("kind",), registry=registry
-        )
-        self.published = Counter(
-            "guardian_events_published", "Decision events given to a sink.", ("sink",), registry=registry
-        )
-        self.behind = Gauge("guardian_sink_behind", "Journal rows a sink has yet to see.", ("sink",), registry=registry)
-        self.policies = Gauge("guardian_policies", "Policies in force for new rollouts.", registry=registry)
-        self.reloads = Counter(
-            "guardian_policy_reloads", "Policy reloads, by outcome.", ("outcome",), registry=registry
-        )
+        text = "From start to end of a rollout."
+        self.durations = Histogram("deployment_duration_seconds", text, _PLACE, buckets=_LONG, registry=registry)
+        self.open = self._gauge("rollouts_open", "Rollouts that have not ended.")
+
+    def _of_intake(self) -> None:
+        self.taken = self._counter("facts", "Facts from outside, by kind and whether they were new.", "kind", "new")
+        self.refused = self._counter("refused", "What could not be taken, by way in and reason.", "way", "reason")
+        self.dead_letters = self._counter("dead_letters", "Messages put aside, by reason.", "reason")
+        self.waiting = self._gauge("inbox_facts", "Facts that wait for the engine.")
+        self.durable = self._seconds("intake_seconds", "From a fact's arrival until the journal holds it.")
+
+    def _of_work(self) -> None:
+        self.looks = self._seconds("tick_seconds", "Time one wake of the engine took.")
+        self.effects = self._counter("effects", "Effects tried, by kind and outcome.", "kind", "outcome")
+        self.effect_seconds = self._seconds("effect_seconds", "Time an effect took.", "kind")
+
+    def _of_measuring(self) -> None:
+        self.samples = self._counter("samples", "Metric samples received, by source.", "source")
+        self.problems = self._counter("metric_problems", "Incomplete or failed answers, by source.", "source")
+        self.anomalies = self._counter("anomalies", "Rows refused as impossible, by kind.", "kind")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"guardian_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"guardian_{name}", text, labels, registry=self.registry)
+
+    def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"guardian_{name}", text, labels, buckets=_QUICK, registry=self.registry)
+
+    def looked(self, look: Look) -> None:
+        """Count the rows of a look that were refused since the one before it."""
+        for guardrail in look.guardrails:
+            for kind, total in guardrail.anomalies.items():
+                key = (look.rollout, guardrail.name, kind)
+                new = total - self._seen.get(key, 0)
+                if new > 0:
+                    _child(self.anomalies, kind).inc(new)
+                self._seen[key] = total
+
+    def ended(self, rollout: RolloutId) -> None:
+        """Forget what was remembered of a rollout that is over."""
+        for key in [key for key in self._seen if key[0] == rollout]:
+            del self._seen[key]
 
     def count(self, record: r.Record, after: Rollout | None) -> None:
         """Count one durable conclusion; `after` is the rollout it led to."""
@@ -94,6 +97,8 @@ class Telemetry:
         if isinstance(record, r.Started):
             _child(self.deployments, *labels).inc()
             return
+        if self._seen:
+            self.ended(record.rollout)
         if record.phase is Phase.VERIFIED:
             _child(self.successes, *labels).inc()
         elif record.phase is Phase.ROLLED_BACK:

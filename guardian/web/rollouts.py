@@ -45,7 +45,13 @@ class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
 def routes(desk: Desk) -> APIRouter:
     """Return the routes about rollouts."""
     router = APIRouter(prefix="/v1/rollouts", tags=["rollouts"])
+    _add_listing(router, desk)
+    _add_looking(router, desk)
+    _add_orders(router, desk)
+    return router
 
+
+def _add_listing(router: APIRouter, desk: Desk) -> None:
     @router.get("")
     async def get_rollouts(
         service: str = "",
@@ -66,6 +72,8 @@ def routes(desk: Desk) -> APIRouter:
         )
         return answer(listing(desk.engine(), wanted, desk.clock.now()))
 
+
+def _add_looking(router: APIRouter, desk: Desk) -> None:
     @router.get("/{rollout_id}")
     async def get_rollout(rollout_id: str) -> Response:
         """Return one rollout."""
@@ -81,6 +89,8 @@ def routes(desk: Desk) -> APIRouter:
         records = await asyncio.to_thread(desk.history, rollout.id)
         return answer(explain(rollout, engine.look(rollout.id), desk.clock.now(), records))
 
+
+def _add_orders(router: APIRouter, desk: Desk) -> None:
     @router.post("/{rollout_id}/{order}")
     async def post_order(request: Request, rollout_id: str, order: Order) -> Response:
         """Give an order; 409 says why it cannot be carried out now, and what can."""
@@ -91,8 +101,6 @@ def routes(desk: Desk) -> APIRouter:
             raise receipt.refusal
         phase = find(desk.engine(), rollout_id).phase
         return answer(Obeyed(rollout=rollout_id, order=order, phase=phase, seq=receipt.seq, new=receipt.new))
-
-    return router
 
 
 async def _order(desk: Desk, request: Request, rollout: Rollout, order: Order) -> Ordered:
