@@ -201,7 +201,7 @@ class Intervals(Section):
 
     policies: Duration = Field(10.0, description="how often changed policy files are looked for")
     checkpoint: Duration = Field(60.0, description="most often that evidence is written down between verdicts")
-    stop: Duration = Field(10.0, description="how long a stopping daemon waits for effects that are under way")
+    stop: Duration = Field(3.0, description="how long a stopping daemon waits for effects that are under way")
 
 
 class Limits(Section):
