@@ -14,7 +14,7 @@ from simulator.library import library, load
 from simulator.outcome import IN_TIME, compare
 from simulator.run import run
 
-SLICE: Final = 4
+SLICE: Final = 2
 MEDIAN: Final = 0.5
 
 

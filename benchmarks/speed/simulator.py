@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.rounds import Bench, Better, Measures
-from guardian.core.model import Seconds
+from guardian.core.model import Seconds, Verdict
 from simulator.library import find, load
 from simulator.run import run
 from simulator.scenario import Scenario, Spec
@@ -28,7 +28,7 @@ def half_hour() -> Scenario:
     shipped = load(find("S17")[0])
     service = shipped.spec.service.model_copy(update={"pods": PODS})
     traffic = shipped.spec.traffic.model_copy(update={"rate": RATE})
-    truth = shipped.spec.truth.model_copy(update={"verdict": "hold", "within": None})
+    truth = shipped.spec.truth.model_copy(update={"verdict": Verdict.HOLD, "within": None})
     changes = {"service": service, "traffic": traffic, "truth": truth, "faults": (), "lasts": Seconds(LASTS)}
     spec: Spec = shipped.spec.model_copy(update=changes)
     return Scenario(metadata=shipped.metadata, spec=spec, policy=shipped.policy)
