@@ -8,7 +8,7 @@ numbers).
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.random import Generator, Philox, SeedSequence
@@ -41,17 +41,15 @@ class Chance:
     def __init__(self, seed: int) -> None:
         """seed: any integer >= 0; the same seed gives the same numbers on every machine."""
         self.seed = seed
-        self._streams: dict[Purpose, tuple[Philox, Generator, dict[str, object]]] = {}
+        self._streams: dict[Purpose, tuple[Philox, Generator, Any]] = {}
 
     def at(self, purpose: Purpose, round_: int = SET_UP) -> Generator:
         """Return the stream of this purpose and round, from its beginning; its last one is spent."""
         if purpose not in self._streams:
             key = SeedSequence([self.seed, purpose.value]).generate_state(2, np.uint64)
             bits = Philox(key=key)
-            self._streams[purpose] = (bits, Generator(bits), dict(bits.state))
+            self._streams[purpose] = (bits, Generator(bits), bits.state)
         bits, generator, state = self._streams[purpose]
-        counters = state["state"]
-        assert isinstance(counters, dict)  # noqa: S101 - numpy's type of a state is a bare mapping
-        counters["counter"][2] = round_  # two words below it: 2**128 draws before streams could meet
+        state["state"]["counter"][2] = round_  # two words below it: 2**128 draws before streams could meet
         bits.state = state
         return generator

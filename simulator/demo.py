@@ -133,7 +133,7 @@ def _settings(folder: Path, of: Sequence[Scenario]) -> Settings:
     for file in find(str(LIBRARY / "demo")):
         policy = file.read_text(encoding="utf-8").partition("\n---\n")[2]
         (policies / file.name).write_text(policy, encoding="utf-8")
-    places = {one.place.environment: {} for one in of}
+    places: dict[str, Any] = {one.place.environment: {} for one in of}
     return Settings.model_validate(
         {"data": folder / "data", "policies": policies, "listen": "127.0.0.1:0", "environments": places, "log": "error"}
     )

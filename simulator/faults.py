@@ -66,7 +66,7 @@ class ErrorStep(_Timed):
 
     def bend(self, conditions: Conditions) -> None:
         """Change the chance to fail where it runs."""
-        worse = conditions.errors * self.factor if self.factor is not None else self.share
+        worse = conditions.errors * (self.factor or 0.0) + (self.share or 0.0)  # one of the two is None
         conditions.errors = np.where(self.touches(conditions), worse, conditions.errors)
 
 

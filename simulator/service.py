@@ -64,7 +64,8 @@ class Latency(Part):
 
     @cached_property
     def _log_bounds(self) -> Floats:
-        return np.log(np.array(self.bounds))
+        logs: Floats = np.log(np.array(self.bounds))
+        return logs
 
     def shares(self, slow: Floats, tail: Floats) -> Floats:
         """Return the probability of each bucket.
