@@ -198,16 +198,20 @@ class Fleet:
         if len(observed.series):
             self._waiting.append(observed)
 
-    def look(self, rollouts: Sequence[RolloutId], *, now: Instant) -> Mapping[RolloutId, Look]:
-        """Turn what came since the last look into evidence, for every rollout, and tell how these stand.
-
-        `now` only says how long ago the newest rows are; rollouts that are not open are left out.
-        """
+    def settle(self) -> None:
+        """Turn what came since the last look into evidence, for every rollout; a look does it by itself."""
         if self._waiting:
             deltas = self.table.difference(self._waiting)
             self._waiting = []
             self._count_refused(deltas.refused, deltas.reason)
             self._feeder.feed(deltas)
+
+    def look(self, rollouts: Sequence[RolloutId], *, now: Instant) -> Mapping[RolloutId, Look]:
+        """Turn what came since the last look into evidence, for every rollout, and tell how these stand.
+
+        `now` only says how long ago the newest rows are; rollouts that are not open are left out.
+        """
+        self.settle()
         return {name: tell(self, self.opened[name], now) for name in rollouts if name in self.opened}
 
     def _count_refused(self, series: np.ndarray[tuple[int], np.dtype[np.int64]], reason: object) -> None:

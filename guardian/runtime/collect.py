@@ -29,12 +29,14 @@ _MEASURE: Final = Seconds(30.0)
 """Longest wait for a batch of measurements."""
 _READ: Final = Seconds(5.0)
 _AT_ONCE: Final = 32
+_TICKS_AT_ONCE: Final = 30
+"""Samples of one series given before the loop may do something else."""
 
 
 class Collector:
     """Asks sources and routers as tasks of its own group.
 
-    series: gives a series its id. give: takes what was seen.
+    series: gives a series its id. give: takes what was seen. settle: turns what was given so far into evidence.
     """
 
     def __init__(
@@ -44,12 +46,13 @@ class Collector:
         equip: Equip,
         series: Callable[[SeriesKey], int],
         give: Callable[[Observed | WeightRead], object],
+        settle: Callable[[], None],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._clock = clock
         self._sources, self._equip, self._series = sources, equip, series
-        self._give, self._telemetry = give, telemetry
+        self._give, self._settle, self._telemetry = give, settle, telemetry
         self._asked: set[tuple[str, RolloutId]] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._said: dict[Hashable, str] = {}
@@ -117,11 +120,21 @@ class Collector:
         self._problems(name, samples.problems)
         if len(samples.key):
             self._telemetry.samples.labels(name).inc(len(samples.key))
-            self._give(self._observed(samples))
+            await self._give_in_slices(samples)
 
-    def _observed(self, samples: Samples) -> Observed:
+    async def _give_in_slices(self, samples: Samples) -> None:
+        """Give samples as if they had come live: a whole history at once would hold alerts and rollbacks up."""
         ids = np.fromiter((self._series(key) for key in samples.keys), np.int64, len(samples.keys))
-        return Observed(series=ids[samples.key], time=samples.time, value=samples.value)
+        ticks = int(np.bincount(samples.key).max())
+        edges = np.linspace(samples.time.min(), samples.time.max(), 1 + -(-ticks // _TICKS_AT_ONCE))
+        slices = np.searchsorted(edges[1:-1], samples.time)
+        for number in range(len(edges) - 1):
+            mine = np.flatnonzero(slices == number)
+            series = ids[samples.key[mine]]
+            self._give(Observed(series=series, time=samples.time[mine], value=samples.value[mine]))
+            if number < len(edges) - 2:
+                self._settle()
+                await asyncio.sleep(0)
 
     async def _read(self, rollout: Rollout) -> None:
         try:
