@@ -112,8 +112,11 @@ class Roster:
             owner = self._owner[number]
             arms = np.array([owner[int(cell)] for cell in live])
             self.arms["harm"][arms] = contest.harm(live)
-            self.arms["safe"][arms] = contest.safe(live)
-            self.arms["unrest"][arms] = contest.unrest(live)
+            self.arms["safe"][arms] = safe = contest.safe(live)
+            self.arms["unrest"][arms] = 0.0
+            near = safe > 0.0  # unrest only ever delays a promotion
+            if near.any():
+                self.arms["unrest"][arms[near]] = contest.unrest(live[near])
             changed.append(arms)
         if not changed:
             return np.zeros(0, dtype=np.int64)
