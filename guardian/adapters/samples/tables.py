@@ -130,7 +130,7 @@ class Samples:
         faults.append((backwards, "t", "is before an earlier row of the same rollout", "sort the rows by t"))
         first = [(int(np.argmax(bad)), column, what, todo) for bad, column, what, todo in faults if bad.any()]
         if first and n:
-            at, column, what, todo = min(first)
+            at, column, what, todo = min(first, key=lambda each: each[0])
             line = row + at + (2 if path.suffix != ".parquet" else 1)
             kind = "line" if path.suffix != ".parquet" else "row"
             name = self.rollouts[int(batch.rollout[at])]

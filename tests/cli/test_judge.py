@@ -1,0 +1,129 @@
+"""`guardian judge` as a pipeline calls it: exit codes, files written and not written, texts for bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pytest
+
+from benchmarks.detection.files import sample_table
+from benchmarks.detection.streams import Situation, always, generate
+
+POLICY = """apiVersion: slo-guardian/v1
+kind: Policy
+metadata: {name: checkout}
+spec:
+  match: {service: checkout, environment: production}
+  strategy: {kind: canary, steps: [{weight: 10%, bake: 5m}, {weight: 100%, bake: 10m}]}
+  risk: {false_rollback: 1%, false_promotion: 5%, earliest_promotion: 5m}
+  guardrails:
+    - name: errors
+      sli: {ratio: {bad: 'http_requests_total{status=~"5.."}', total: http_requests_total}}
+"""
+HEADER = "rollout_id,t,dt,track,pod,metric,requests,bad,le,count\n"
+GOOD = "r,-10,10,stable,a,errors,100,1,,\n"
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """A policy with errors only."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+def guardian(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "guardian", "judge", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def sampled(path: Path, *, times_worse: float, runs: int = 1) -> Path:
+    """A file of rollouts at 400 rps."""
+    streams = generate(Situation(rps=400.0, length=400.0, effect=always(times_worse)), runs=runs, seed=3)
+    table: pa.Table = sample_table(streams)
+    pacsv.write_csv(table, path)
+    return path
+
+
+@pytest.mark.parametrize(("times_worse", "code", "verdict"), [(5.0, 3, "rollback"), (1.0, 0, "promote")])
+def test_the_exit_code_is_the_verdict_where_it_is_asked_for(
+    tmp_path: Path, policy: Path, *, times_worse: float, code: int, verdict: str
+) -> None:
+    """One rollout in the file; without --exit-verdict the same run ends with 0."""
+    samples, output = sampled(tmp_path / "samples.csv", times_worse=times_worse), tmp_path / "verdicts.jsonl"
+    done = guardian(samples, "--policy", policy, "--output", output, "--exit-verdict")
+    assert (done.returncode, done.stdout) == (code, "")
+    (found,) = [json.loads(line) for line in output.read_text().splitlines()]
+    assert found["verdict"] == verdict
+    assert {"rollout_id", "decided_at", "metric", "evidence", "reason"} <= found.keys()
+    assert guardian(samples, "--policy", policy, "--output", output).returncode == 0
+
+
+def test_two_rollouts_have_no_single_exit_code(tmp_path: Path, policy: Path) -> None:
+    """Wrong usage, and no output file."""
+    samples, output = sampled(tmp_path / "samples.csv", times_worse=1.0, runs=2), tmp_path / "verdicts.jsonl"
+    done = guardian(samples, "--policy", policy, "--output", output, "--exit-verdict")
+    assert done.returncode == 2
+    assert "2 rollouts" in done.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (HEADER + GOOD + "r,0,10,stable,a,errors,many,1,,\n", "line 3, column requests"),
+        (HEADER + GOOD + "r,0,10,stable,a,errors,10,11,,\n", "line 3, column bad"),
+        (HEADER + GOOD + "r,0,10,blue,a,errors,10,1,,\n", "line 3, column track"),
+        (HEADER + GOOD + "r,-20,10,stable,a,errors,10,1,,\n", "line 3, column t"),
+        (HEADER + GOOD + "r,0,-1,stable,a,errors,10,1,,\n", "line 3, column dt"),
+        (HEADER + GOOD + "r,0,10,stable,a,errors,10\n", "line 3, column"),
+        (HEADER + GOOD + "r,0,10,stable,a,errors,-1,0,,\n", "line 3, column requests"),
+        (HEADER.replace("dt,", "") + "r,0,stable,a,errors,10,1,,\n", "column 'dt'"),
+        ("", "column 'rollout_id'"),
+    ],
+)
+def test_a_file_that_breaks_the_contract_is_told_by_line_and_column(
+    tmp_path: Path, policy: Path, *, content: str, said: str
+) -> None:
+    """Exit 2, where and what to do on stderr, and no output file: not even an old one."""
+    samples, output = tmp_path / "samples.csv", tmp_path / "verdicts.jsonl"
+    samples.write_text(content)
+    output.write_text("of an earlier run\n")
+    done = guardian(samples, "--policy", policy, "--output", output)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert str(samples) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not output.exists()
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, policy: Path) -> None:
+    """Absent, wrong ending, not what the ending says, not UTF-8."""
+    absent, ending, fake, binary = (tmp_path / name for name in ("no.csv", "x.txt", "x.parquet", "b.csv"))
+    ending.write_text(HEADER + GOOD)
+    fake.write_text(HEADER + GOOD)
+    binary.write_bytes(HEADER.encode() + b"r\xff,0,10,stable,a,errors,10,1,,\n")
+    for path in (absent, ending, fake, binary):
+        done = guardian(path, "--policy", policy)
+        assert (done.returncode, str(path) in done.stderr) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_input_is_never_overwritten(tmp_path: Path, policy: Path) -> None:
+    """`--output` must not name a file of samples."""
+    samples = sampled(tmp_path / "samples.csv", times_worse=1.0)
+    before = samples.read_bytes()
+    assert guardian(samples, "--policy", policy, "--output", samples).returncode == 2
+    assert samples.read_bytes() == before
+
+
+def test_without_output_the_verdicts_go_to_stdout(tmp_path: Path, policy: Path) -> None:
+    """Data to stdout, JSON lines."""
+    done = guardian(sampled(tmp_path / "samples.csv", times_worse=5.0, runs=2), "--policy", policy)
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["rollback", "rollback"]
