@@ -71,7 +71,7 @@ def _action(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | No
         return OnAlert.HOLD, ", but it does not name the canary" if track else ", but it names no track"
     began = look.began if look is not None else None
     if began is None:
-        began = rollout.step_began if rollout.step_began is not None else rollout.step_ordered
+        began = rollout.canary_since if rollout.canary_since is not None else rollout.step_ordered
     if began is None or alert.starts_at < began:
         return OnAlert.HOLD, ", but it began before the canary had traffic"
     return action, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from guardian.core.policy import Guardrail, Policy, Slo
@@ -23,8 +24,7 @@ def _looser(old: Policy, new: Policy) -> Iterator[str]:
         yield "risk.false_rollback is smaller, so harm would be acted on later"
     if (old.mode, old.router, old.workload, old.labels) != (new.mode, new.router, new.workload, new.labels):
         yield "mode, router, workload and labels cannot change while it runs"
-    if old.on_undecided == "rollback" and new.on_undecided != "rollback":
-        yield "on_undecided would hold instead of rolling back"
+    yield from _rules(old, new)
     yield from _steps(old, new)
     for before in old.guardrails:
         after = next((item for item in new.guardrails if item.name == before.name), None)
@@ -34,6 +34,21 @@ def _looser(old: Policy, new: Policy) -> Iterator[str]:
             yield from _guardrail(before, after)
     if {item.name for item in new.guardrails} != {item.name for item in old.guardrails}:
         yield "guardrails cannot be added: the risk was split before the first canary row"
+
+
+def _rules(old: Policy, new: Policy) -> Iterator[str]:
+    if old.on_undecided == "rollback" and new.on_undecided != "rollback":
+        yield "on_undecided would hold instead of rolling back"
+    if old.first_release == "remove" and new.first_release != "remove":
+        yield "first_release would hold instead of removing the canary"
+    if new.alerts[: len(old.alerts)] != old.alerts or (new.alerts and not old.alerts):
+        yield "alerts: rules can only be added after those there are; the first that matches counts"
+    if (old.hold_back, old.history) != (new.hold_back, new.history):
+        yield "hold_back and history are what the evidence so far rests on and cannot change"
+    if new.interval > old.interval or new.drain > old.drain or new.refuse_for < old.refuse_for:
+        yield "interval and drain cannot grow, refuseFor cannot shrink"
+    if old.probes != new.probes:
+        yield "probes cannot change while it runs"
 
 
 def _steps(old: Policy, new: Policy) -> Iterator[str]:
@@ -46,13 +61,17 @@ def _steps(old: Policy, new: Policy) -> Iterator[str]:
             yield f"step {number} bakes for less time"
         if was.approval is not None and becomes.approval is None:
             yield f"step {number} needs no approval any more"
+        if becomes.limit is not None and becomes.limit > was.time_limit:
+            yield f"step {number} may be undecided for longer"
 
 
 def _guardrail(old: Guardrail, new: Guardrail) -> Iterator[str]:
     if (old.sli, old.compare, old.warm_up) != (new.sli, new.compare, new.warm_up):
         yield f"'{old.name}': sli, compare and warm_up are what the evidence so far rests on and cannot change"
-    if (new.min_requests or 0) < (old.min_requests or 0):
-        yield f"'{old.name}': min_requests is smaller"
+    if new.min_requests != old.min_requests and (new.min_requests or 0) <= (old.min_requests or math.inf):
+        yield f"'{old.name}': min_requests is smaller, or was the default, which may ask for more"
+    if new.page_after > old.page_after:
+        yield f"'{old.name}': page_after is later"
     if old.objective is not None:
         if new.objective is None:
             yield f"'{old.name}': the objective is gone"
@@ -61,6 +80,9 @@ def _guardrail(old: Guardrail, new: Guardrail) -> Iterator[str]:
 
 
 def _objective(name: str, old: Slo, new: Slo) -> Iterator[str]:
+    about = [(one.breached, one.quantile, one.scope, one.window) for one in (old, new)]
+    if about[0] != about[1]:
+        yield f"'{name}': side, quantile, scope and window of the objective cannot change"
     sign = 1.0 if old.breached == "above" else -1.0
     for label in ("warning", "critical"):
         was, becomes = getattr(old, label), getattr(new, label)

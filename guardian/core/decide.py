@@ -23,7 +23,7 @@ from guardian.core.gates import (
 )
 from guardian.core.holds import pressing
 from guardian.core.looks import Look
-from guardian.core.model import Instant, Phase, Verdict
+from guardian.core.model import Instant, Mode, Phase, Verdict
 from guardian.core.policy import full
 from guardian.core.rollback import propose, take_back
 from guardian.core.rollout import Rollout
@@ -95,14 +95,13 @@ def _harm(draft: Draft, look: Look | None) -> None:
             evidence=evidence_note(look, look.worst),
         )
         return
-    name = critical(look)
+    name = critical(look, shared=False)  # where stable suffers too, holds.py says so
     if name is None:
         return
-    at = look.of(name)
     guardrail = rollout.policy.guardrail(name)
     objective = guardrail.objective
-    if at.stable_breach or objective is None or objective.critical is None:
-        return  # stable suffers too: holds.py says so
+    if objective is None or objective.critical is None:
+        return
     bound = level(guardrail, objective.critical.bound)
     reason = (
         f"{rollout.place.service} {rollout.revision} breaks its critical objective '{name}' ({objective.breached} "
@@ -200,7 +199,7 @@ def _undecided(draft: Draft, look: Look | None, lacking: str) -> None:
     since = rollout.step_began
     if step is None or since is None or rollout.waived == rollout.step:
         return
-    if draft.now - since - rollout.waited <= step.time_limit:
+    if draft.now - since - rollout.waited - _asked_for(rollout, draft.now) <= step.time_limit:
         return
     text = f"step {rollout.step + 1} is undecided after {duration(draft.now - since)}: {lacking}"
     if rollout.policy.on_undecided == "rollback":
@@ -209,6 +208,12 @@ def _undecided(draft: Draft, look: Look | None, lacking: str) -> None:
     if rollout.held is None:
         draft.hold(r.Hold.UNDECIDED, text)
     draft.page(f"undecided-{rollout.step}", text)
+
+
+def _asked_for(rollout: Rollout, now: Instant) -> float:
+    """Return for how many seconds the present step has been waiting for a person; they do not count."""
+    waiting = rollout.awaiting
+    return now - waiting.since if waiting is not None and waiting.step == rollout.step else 0.0
 
 
 def _next_step(draft: Draft, look: Look | None) -> None:
@@ -256,6 +261,20 @@ def _bake(draft: Draft) -> None:
     if since is None or draft.now - since < step.bake or rollout.held is not None or rollout.effects:
         return
     text = f"{rollout.revision} baked for {duration(draft.now - since)} with all traffic: verified"
-    if rollout.policy.workload is not None and rollout.moves_traffic:  # first: the place is free when it is done
+    hands_over = rollout.policy.workload is not None and rollout.moves_traffic
+    if hands_over and rollout.policy.mode is Mode.ADVISE and (r.Proposal.ADVANCE, rollout.step) not in rollout.approved:
+        _ask_to_hand_over(draft)
+        return
+    if hands_over:  # first: the place is free when it is done
         draft.order(MakeStable(id=draft.effect_id("make-stable"), place=rollout.place, revision=rollout.revision))
     draft.end(Phase.VERIFIED, text)
+
+
+def _ask_to_hand_over(draft: Draft) -> None:
+    rollout = draft.rollout
+    if rollout.awaiting is None:
+        text = "mode advise: the bake is over; handing over to stable waits for approval"
+        asked = r.Awaiting(
+            rollout=rollout.id, at=draft.now, proposal=r.Proposal.ADVANCE, step=rollout.step, reason=text
+        )
+        draft.add(asked)

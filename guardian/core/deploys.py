@@ -9,7 +9,7 @@ from guardian.core import records as r
 from guardian.core.draft import Draft
 from guardian.core.effects import Preflight
 from guardian.core.facts import DeployRequested
-from guardian.core.model import Change, Driver, EventRef, Instant, Mode, Phase, RolloutId
+from guardian.core.model import Change, Driver, EventRef, Instant, Mode, Phase, RolloutId, Seconds
 from guardian.core.outcomes import begin
 from guardian.core.policies import Policies
 from guardian.core.policy import Concurrency, Match, Policy
@@ -77,12 +77,21 @@ def _ignored(world: World, request: DeployRequested, running: Rollout | None, po
         return f"the event that began {identity} came again"
     if running is None or running.phase.terminal:
         return None
-    if request.time < running.event_time - policy.skew:
-        age = duration(running.event_time - request.time)
+    if (age := older(request.time, running, policy.skew)) is not None:
         return f"event for {request.revision} is {age} older than that of the running {running.revision}: ignored"
-    if request.revision == running.revision and not request.retry:
+    going_back = running.phase is Phase.ROLLING_BACK
+    if request.revision == running.revision and not request.retry and not going_back:
         return f"{request.revision} is going out already as {running.id}"
     return None
+
+
+def older(time: Instant, rollout: Rollout, skew: Seconds | None = None) -> str | None:
+    """Return by how much an event is older than the rollout's own, None within the skew (default: its policy's).
+
+    An event cannot be later than it came: a clock ahead of ours must not make all that follows too old.
+    """
+    age = min(rollout.event_time, rollout.opened_at) - time
+    return duration(age) if age > (rollout.policy.skew if skew is None else skew) else None
 
 
 def _refused(state: PlaceState, request: DeployRequested, running: Rollout | None, policy: Policy, now: Instant) -> str:
@@ -98,9 +107,9 @@ def _refused(state: PlaceState, request: DeployRequested, running: Rollout | Non
                 "mode observe only watches rollouts that somebody else has started; "
                 "send deploy.started, or set spec.mode to enforce or advise"
             )
-        if policy.router is None and policy.workload is None:
-            return "the policy names no router and no workload to carry it out; add one, or send deploy.started"
-        if request.change is not Change.IMAGE and (policy.router is None or policy.router.kind != "webhook"):
+        if policy.router is None:
+            return "the policy names no router that could move its traffic; add spec.router, or send deploy.started"
+        if request.change is not Change.IMAGE and policy.router.kind != "webhook":
             return f"a change of kind {request.change} can only be watched here; send deploy.started"
     if running is not None and not running.phase.terminal and policy.concurrency is Concurrency.REJECT:
         return f"{running.id} ({running.revision}) is running and the policy says concurrency: reject"

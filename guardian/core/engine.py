@@ -17,7 +17,7 @@ from guardian.core import records as r
 from guardian.core.agenda import Agenda, next_tick
 from guardian.core.alerts import TOUCHABLE, touches, weigh
 from guardian.core.decide import decide
-from guardian.core.deploys import start_next, take_in
+from guardian.core.deploys import older, start_next, take_in
 from guardian.core.draft import Draft
 from guardian.core.drain import drained, watch_until
 from guardian.core.effects import Effect, Measure, Query, ReadWeight, SetWeight
@@ -75,6 +75,7 @@ class Engine:
         self._next_look: dict[RolloutId, Instant] = {}
         self._handed_out: set[EffectId] = set()
         self._woken: list[RolloutId] = []
+        self._resumed: set[RolloutId] = set()
         for rollout in self.world.rollouts.values():
             self._take_up(rollout)
 
@@ -83,8 +84,7 @@ class Engine:
         since = rollout.ended_at if rollout.ended_at is not None else rollout.opened_at
         if rollout.step >= 0 and (not rollout.phase.terminal or watch_until(rollout) is not None):
             self._look_from(rollout, since)
-            if rollout.accepted is not None:
-                self.fleet.expect(rollout.id, weight=rollout.accepted, now=since)
+            self._resumed.add(rollout.id)
         self._follow(rollout, since)
 
     # ---- facts ----------------------------------------------------------------------------------------------
@@ -141,6 +141,9 @@ class Engine:
         if not named:
             text = f"deploy.{fact.end} names no rollout that is open here"
             return [r.Noted(at=now, reason=text, place=fact.place)]
+        if (age := older(fact.time, named[0])) is not None:
+            text = f"deploy.{fact.end} is {age} older than the event that began {named[0].id}: ignored"
+            return [r.Noted(at=now, reason=text, place=fact.place, rollout=named[0].id)]
         return reported(named[0], fact, now).records
 
     def _alert(self, fact: AlertSeen, now: Instant) -> list[r.Record]:
@@ -185,9 +188,20 @@ class Engine:
         return tuple(asked for rollout in known for asked in requests(rollout, self._looks.get(rollout.id), now))
 
     def _looked_at(self, now: Instant) -> tuple[RolloutId, ...]:
+        for gone in [known for known in self._next_look if known not in self.world.rollouts]:
+            self._look_no_more(gone)  # ended, and so many ended after it that the world forgot it
         return tuple(known for known, at in self._next_look.items() if at <= now)
 
+    def _expect_again(self, now: Instant) -> None:
+        """After a restart: hold the share against the weight in force, which a checkpoint may not know."""
+        for name in self._resumed:
+            rollout = self.world.rollouts.get(name)
+            if rollout is not None and rollout.accepted is not None:
+                self.fleet.expect(name, weight=rollout.accepted, now=now)
+        self._resumed.clear()
+
     def _wake(self, now: Instant) -> Decision:
+        self._expect_again(now)
         looked = self._looked_at(now)
         if looked:
             self._looks.update(self.fleet.look(looked, now=now))
@@ -195,8 +209,9 @@ class Engine:
             self._next_look[name] = next_tick(now, self.world.rollouts[name].policy.interval)
         records: list[r.Record] = []
         for name in dict.fromkeys((*looked, *self._agenda.due(now))):
-            records += self._judge(self.world.rollouts[name], now).records
-            self._woken.append(name)
+            if name in self.world.rollouts:
+                records += self._judge(self.world.rollouts[name], now).records
+                self._woken.append(name)
         return self._commit(records, now)
 
     def _judge(self, rollout: Rollout, now: Instant) -> Draft:
@@ -240,7 +255,7 @@ class Engine:
             self._look_from(rollout, record.at)
         elif isinstance(record, r.StepBegan):
             self.fleet.new_step(rollout.id, now=record.at)
-        elif isinstance(record, r.Amended):
+        elif isinstance(record, r.Amended) and rollout.id in self._next_look:
             self.fleet.restore(rollout.id, rollout.policy, self.fleet.checkpoint(rollout.id))
         elif isinstance(record, r.EffectDelayed):
             self._handed_out.discard(record.effect)
@@ -287,10 +302,20 @@ class Engine:
         return self.fleet.checkpoint(rollout) if rollout in self._next_look else None
 
     def restore(self, rollout: RolloutId, blob: bytes) -> None:
-        """Go on with evidence from a checkpoint; the rollout must be one that is looked at."""
-        if rollout in self._next_look:
+        """Go on with evidence from a checkpoint; the rollout must be one that is looked at.
+
+        Raises ValueError when the checkpoint does not read; evidence begins again then.
+        """
+        if rollout not in self._next_look:
+            return
+        policy = self.world.rollouts[rollout].policy
+        self.fleet.close(rollout)
+        try:
+            self.fleet.restore(rollout, policy, blob)
+        except Exception as error:  # whatever a checkpoint of another version or a damaged one leads to
             self.fleet.close(rollout)
-            self.fleet.restore(rollout, self.world.rollouts[rollout].policy, blob)
+            self.fleet.open(rollout, policy)
+            raise ValueError(f"the checkpoint does not read, evidence begins again: {error!r}") from error
 
     # ---- what is looked at, and when ------------------------------------------------------------------------
 
@@ -299,17 +324,17 @@ class Engine:
             self.fleet.open(rollout.id, rollout.policy)
             self._next_look[rollout.id] = now
 
-    def _look_no_more(self, rollout: Rollout) -> None:
-        if self._next_look.pop(rollout.id, None) is not None:
-            self.fleet.close(rollout.id)
+    def _look_no_more(self, rollout: RolloutId) -> None:
+        if self._next_look.pop(rollout, None) is not None:
+            self.fleet.close(rollout)
         for table in (self._looks, self._readings, self._weight_set):
-            table.pop(rollout.id, None)
+            table.pop(rollout, None)
 
     def _follow(self, rollout: Rollout, now: Instant) -> None:
         """Put the rollout's next deadline on the agenda, and stop looking at one that is over."""
         watched = watch_until(rollout)
         if rollout.phase.terminal and (watched is None or watched <= now):
-            self._look_no_more(rollout)
+            self._look_no_more(rollout.id)
         times = [pending.next_at for pending in rollout.effects if pending.effect.id not in self._handed_out]
         if rollout.awaiting is not None and rollout.awaiting.expires is not None:
             times.append(rollout.awaiting.expires)

@@ -52,6 +52,8 @@ def missing(rollout: Rollout, look: Look | None, now: Instant) -> tuple[Missing,
         found.append(Missing(condition=Condition.PAUSED, text="a person paused the rollout; resume it"))
     if rollout.waived != rollout.step:
         found.extend(_unmet(rollout, look, now))
+    elif (why := forbidden(rollout, look)) is not None:
+        found.append(Missing(condition=Condition.EVIDENCE, text=why))
     if rollout.held is not None and rollout.held.hold is not r.Hold.UNDECIDED and rollout.waived != rollout.step:
         found.append(Missing(condition=Condition.HOLD, text=rollout.held.reason))
     if (gate := approval_missing(rollout)) is not None:
@@ -145,6 +147,16 @@ def harmful(rollout: Rollout, look: Look) -> bool:
     return look.log_harm >= threshold and look.allocation is not Allocation.SKEWED
 
 
+def forbidden(rollout: Rollout, look: Look | None) -> str | None:
+    """Say what nobody may promote over, None when there is no such thing."""
+    name = critical(look)
+    if name is not None:
+        return f"the critical objective of '{name}' is broken"
+    if look is not None and harmful(rollout, look):
+        return "the evidence says roll back"
+    return None
+
+
 def needs_verdict(rollout: Rollout, look: Look | None) -> bool:
     """Whether the next step leaves no stable traffic, so that this one must show the canary to be good."""
     following = rollout.following
@@ -163,11 +175,15 @@ def first_release(rollout: Rollout, look: Look | None) -> bool:
     return look.canary_last is not None and look.stable_last is None
 
 
-def critical(look: Look | None) -> str | None:
-    """Return the first guardrail whose objective is critical on the canary."""
+def critical(look: Look | None, *, shared: bool | None = None) -> str | None:
+    """Return the first guardrail whose objective is critical on the canary.
+
+    shared: True asks for one that stable breaks too, or broke before; False for one that only the canary breaks.
+    """
     if look is None:
         return None
-    return next((at.name for at in look.guardrails if at.breach is Breach.CRITICAL), None)
+    broken = (at for at in look.guardrails if at.breach is Breach.CRITICAL)
+    return next((at.name for at in broken if shared is None or at.stable_breach is shared), None)
 
 
 def weight_reached(rollout: Rollout, look: Look | None, reading: WeightRead | None) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from guardian.core import records as r
-from guardian.core.gates import critical, first_release
+from guardian.core.gates import critical, first_release, forbidden
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
 from guardian.core.model import Instant, Phase, Value
+from guardian.core.policy import full
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import duration, share, silence
 
@@ -32,7 +33,8 @@ def pressing(rollout: Rollout, look: Look | None, now: Instant) -> Waiting | Non
 
 
 def _reasons(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Waiting]:
-    if rollout.held is not None and rollout.held.hold in _STICKY and rollout.waived != rollout.step:
+    sticks = rollout.waived != rollout.step or forbidden(rollout, look) is not None
+    if rollout.held is not None and rollout.held.hold in _STICKY and sticks:
         yield Waiting(hold=rollout.held.hold, text=rollout.held.reason, guardrail=rollout.held.guardrail)
     if rollout.alerts:
         names = ", ".join(sorted({name for _, name in rollout.alerts}))
@@ -51,8 +53,8 @@ _STICKY = frozenset({r.Hold.IRREVERSIBLE, r.Hold.FIRST_RELEASE_FAILS})
 
 
 def _objectives(look: Look) -> Iterator[Waiting]:
-    name = critical(look)
-    if name is not None and look.of(name).stable_breach:
+    name = critical(look, shared=True)
+    if name is not None:
         text = f"critical objective '{name}' is broken on stable as well, or was before: not this rollout's doing"
         yield Waiting(hold=r.Hold.SHARED_INCIDENT, text=text, guardrail=name, page=f"shared-{name}")
     for at in look.guardrails:
@@ -80,7 +82,7 @@ def _silences(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Wai
         if now - since > patience:
             yield _silent(rollout, "no metrics were seen at all", "", since, now)
         return
-    compares = rollout.phase is not Phase.BAKING and not first_release(rollout, look)
+    compares = not full(rollout.desired) and rollout.phase is not Phase.BAKING and not first_release(rollout, look)
     for at in look.guardrails:
         yield from _track(rollout, at, "canary", at.canary, since, now)
         if compares and at.participates:

@@ -7,12 +7,14 @@ from typing import Final
 
 from guardian.core import records as r
 from guardian.core.amend import loosened
+from guardian.core.decide import promote_if_full
 from guardian.core.draft import Draft
 from guardian.core.facts import DeployEnd, DeployReported, Order, Ordered
-from guardian.core.gates import critical, harmful
+from guardian.core.gates import forbidden
 from guardian.core.looks import Look
 from guardian.core.model import Driver, Instant, Phase
 from guardian.core.outcomes import begin
+from guardian.core.policy import full
 from guardian.core.rollback import take_back
 from guardian.core.rollout import Rollout
 from guardian.errors import CommandError
@@ -40,13 +42,9 @@ def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
     rollout = draft.rollout
     if rollout.phase is not Phase.PROGRESSING:
         raise _cannot(draft, fact.order, "promote passes a step of a progressing rollout; resume it first if paused")
-    name = critical(look)
-    if name is not None:
-        raise CommandError(
-            f"the critical objective of '{name}' is broken", remedy="nobody may promote over it; roll back"
-        )
-    if look is not None and harmful(rollout, look):
-        raise CommandError("the evidence says roll back", remedy="nobody may promote over it; roll back")
+    why = forbidden(rollout, look)
+    if why is not None:
+        raise CommandError(why, remedy="nobody may promote over it; roll back")
     draft.add(
         r.StepWaived(
             rollout=rollout.id, at=draft.now, who=fact.who, step=rollout.step, reason=_by(fact, "passes this step")
@@ -67,6 +65,8 @@ def _resume(draft: Draft, fact: Ordered, look: Look | None) -> None:
     resumed = draft.rollout
     if resumed.phase is Phase.PREFLIGHT and not resumed.effects:
         begin(draft)  # preflight passed while it was paused
+    elif resumed.accepted is not None and full(resumed.accepted):
+        promote_if_full(draft)  # its last weight was accepted while it was paused
 
 
 def _approve(draft: Draft, fact: Ordered, look: Look | None) -> None:
@@ -96,7 +96,8 @@ def _reject(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if waiting.proposal is r.Proposal.ROLLBACK:
         draft.add(r.Dismissed(rollout=draft.id, at=draft.now, who=fact.who, reason=text))
         return
-    take_back(draft, why=r.Why.PERSON, outcome=Phase.ABORTED, reason=text, who=fact.who)
+    outcome = Phase.ROLLED_BACK if draft.rollout.phase is Phase.BAKING else Phase.ABORTED
+    take_back(draft, why=r.Why.PERSON, outcome=outcome, reason=text, who=fact.who)
 
 
 def _abort(draft: Draft, fact: Ordered, look: Look | None) -> None:
@@ -157,7 +158,7 @@ def reported(rollout: Rollout, fact: DeployReported, now: Instant) -> Draft:
         draft.end(Phase.ABORTED, "the deploy was cancelled", why=r.Why.CANCELLED)
     elif fact.end is DeployEnd.CANCELLED and rollout.phase in BEFORE_PROMOTION:
         take_back(draft, why=r.Why.CANCELLED, outcome=Phase.ABORTED, reason="the deploy was cancelled")
-    elif fact.end is DeployEnd.APPROVED and (rollout.awaiting is not None or _gated(rollout)):
+    elif fact.end is DeployEnd.APPROVED and _approvable(rollout):
         who = fact.author or fact.event.source
         order = Ordered(event=fact.event, rollout=rollout.id, order=Order.APPROVE, reason="deploy.approved", who=who)
         _approve(draft, order, None)
@@ -169,7 +170,10 @@ def reported(rollout: Rollout, fact: DeployReported, now: Instant) -> Draft:
     return draft
 
 
-def _gated(rollout: Rollout) -> bool:
+def _approvable(rollout: Rollout) -> bool:
+    """Whether a pipeline that approves its deploy approves what waits; a proposed rollback is another question."""
+    if rollout.awaiting is not None:
+        return rollout.awaiting.proposal is not r.Proposal.ROLLBACK
     return rollout.current is not None and rollout.current.approval is not None
 
 

@@ -148,7 +148,8 @@ def _advanced(rollout: Rollout, record: r.Advanced) -> _Changes:
 
 
 def _step_began(rollout: Rollout, record: r.StepBegan) -> _Changes:
-    return {"step_began": record.at, "accepted": record.accepted}
+    since = rollout.canary_since if rollout.canary_since is not None else record.at
+    return {"step_began": record.at, "accepted": record.accepted, "canary_since": since}
 
 
 def _held(rollout: Rollout, record: r.Held) -> _Changes:

@@ -47,8 +47,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to bring one revision of one service to all traffic, as its records tell it.
 
     step: 0-based; -1 before the first weight. step_ordered, step_began: when its weight was ordered, and
-    reached (None until then). accepted: last weight known to be accepted. waited: seconds of this step that do not
-    count towards its limit (approval missing, paused).
+    reached (None until then). canary_since: when the first weight was reached. accepted: last weight known to be
+    accepted. waited: seconds of this step that do not count towards its limit (approval missing, paused).
     goal: revision a rollback leads to. before_pause: phase to return to. paged: keys of pages already sent.
     alerts: firing alerts that touch the rollout. ordered: how many effects were ordered so far.
     cause: what ordered the rollback. steps: the plan in force.
@@ -75,6 +75,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     step: int = -1
     step_ordered: Instant | None = None
     step_began: Instant | None = None
+    canary_since: Instant | None = None
     waived: int = -1
     approved: tuple[tuple[r.Proposal, int], ...] = ()
     waited: Seconds = Seconds(0.0)
