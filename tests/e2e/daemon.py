@@ -1,4 +1,4 @@
-"""The daemon under test: `guardian run -c guardian.yaml` as a process of its own, asked over HTTP, killed and restarted."""
+"""The daemon under test: `guardian run -c guardian.yaml` as a process, asked over HTTP, killed and restarted."""
 
 from __future__ import annotations
 

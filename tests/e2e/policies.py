@@ -34,7 +34,9 @@ LATENCY = {
 STEPS = [{"weight": "10%", "bake": "20s"}, {"weight": "50%", "bake": "20s"}, {"weight": "100%", "bake": "20s"}]
 
 
-def policy(service: str, *, router: dict[str, Any], guardrails: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+def policy(
+    service: str, *, router: dict[str, Any] | str, guardrails: list[dict[str, Any]], **more: Any
+) -> dict[str, Any]:
     """Return a policy for the service in every environment."""
     spec = {
         "match": {"service": service},

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from simulator.testing.kafka.broker import Kafka
@@ -94,7 +95,7 @@ def play(world: World, *, kills: bool) -> Story:
     until(lambda: sites["checkout"].tape.when(0.1), what="the first weight", deadline=60.0)
     kill()
     for service in SERVICES:
-        until(lambda name=service: at_step(world, name, 0), what=f"{service} has traffic", deadline=60.0)
+        until(partial(at_step, world, service, 0), what=f"{service} has traffic", deadline=60.0)
     injected["cart"] = trouble(sites["cart"].canary.behave, TEN_TIMES)
     injected["catalog"] = trouble(sites["catalog"].behave, INCIDENT)
     injected["search"] = trouble(sites["search"].canary.behave, SLOW)
@@ -127,13 +128,13 @@ def trouble(behave: Any, behaviour: Any) -> float:
 def at_step(world: World, service: str, step: int) -> bool:
     """Whether the service's step began: its weight is accepted and rows of it are judged."""
     found = world.daemon.newest(service)
-    return found.get("step", -1) >= step and found["weight"]["requests"] > 0
+    return bool(found.get("step", -1) >= step and found["weight"]["requests"] > 0)
 
 
 def held(world: World, service: str) -> bool:
     """Whether the service's rollout is held for the sake of an objective."""
     found = world.daemon.newest(service).get("held")
-    return found is not None and found["kind"] in {"shared-incident", "warning"}
+    return found is not None and str(found["kind"]) in {"shared-incident", "warning"}
 
 
 def all_told(world: World, rollouts: dict[str, dict[str, Any]]) -> dict[str, list[Message]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,11 +57,12 @@ def test_polled_and_streamed_count_the_same_requests(service_run: ServiceRun, ka
         site.start_load(duration=10.0).report()
         total = served(site)
         assert total > 100
-        found = {way: until(lambda way=way: complete(world, way, total), what=way, deadline=60.0) for way in WAYS}
+        found = until(partial(agreed, world, total), what="both ways have every request", deadline=60.0)
     assert found["polled"] == found["streamed"]
 
 
-def complete(world: World, way: str, total: float) -> list[tuple[Any, ...]]:
-    """Return the counts once each guardrail has all of the canary's requests; empty before."""
-    found = counts(world, way)
-    return found if found and all(requests == total for _, requests, _ in found[::2]) else []
+def agreed(world: World, total: float) -> dict[str, list[tuple[Any, ...]]]:
+    """Return both ways' counts once they are equal and have all of the canary's requests; empty before."""
+    found = {way: counts(world, way) for way in WAYS}
+    whole = all(one and all(requests == total for _, requests, _ in one[::2]) for one in found.values())
+    return found if whole and found["polled"] == found["streamed"] else {}

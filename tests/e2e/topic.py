@@ -18,13 +18,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One record of a topic, as bytes."""
+    """One record of a topic, as bytes. at: the record's own time (unix seconds)."""
 
     key: str
     value: bytes
     headers: Mapping[str, str]
     partition: int
     offset: int
+    at: float
 
     def json(self) -> Any:
         """Return the value, decoded."""
@@ -74,4 +75,5 @@ def _message(record: Any) -> Message:
         headers=headers,
         partition=record.partition,
         offset=record.offset,
+        at=record.timestamp / 1000.0,
     )

@@ -12,11 +12,11 @@ POLL = 0.05
 """Seconds between two looks."""
 
 
-def until(look: Callable[[], T], *, what: str, deadline: float) -> T:
+def until(look: Callable[[], T], *, what: str, deadline: float, every: float = POLL) -> T:
     """Return the first true value of `look`; AssertionError naming `what` and the last value after the deadline (s)."""
     limit = time.monotonic() + deadline
     while not (found := look()):
         if time.monotonic() > limit:
             raise AssertionError(f"not within {deadline:g} s: {what}; last seen: {found!r}")
-        time.sleep(POLL)
+        time.sleep(every)
     return found

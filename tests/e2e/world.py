@@ -109,9 +109,8 @@ def running_world(run: ServiceRun, kafka: Kafka, plan: WorldPlan) -> Iterator[Wo
             decisions=kafka.topic("decisions", partitions=3),
         )
         daemon = Daemon(run)
-        alertmanager = stack.enter_context(
-            running_alertmanager(run, AlertmanagerPlan(webhook=f"{daemon.url}/hooks/alertmanager"))
-        )
+        hook = AlertmanagerPlan(webhook=f"{daemon.url}/hooks/alertmanager")
+        alertmanager = stack.enter_context(running_alertmanager(run, hook))
         prometheus = stack.enter_context(running_prometheus(run, prometheus_plan(sites, daemon, alertmanager)))
         daemon.configure(
             settings=settings_of(kafka, topics, prometheus, sites, plan),
