@@ -138,10 +138,9 @@ class Driver:
 
     def _commit(self, batch: Batch) -> None:
         """Store the batch, with the evidence its verdicts rest on; wake earlier when it asks for that."""
-        for records in batch.records:
-            for record in records:
-                if isinstance(record, _KEPT_AT):
-                    batch.notes.update(self._checkpoints.of(record.rollout, now=record.at))
+        kept = {one.rollout: one.at for records in batch.records for one in records if isinstance(one, _KEPT_AT)}
+        for rollout, at in kept.items():
+            batch.notes.update(self._checkpoints.of(rollout, now=at))
         self._committer.commit(batch)
         due = self._engine.wake_at()
         if self._sleep is not None and due is not None and (self._armed is None or due < self._armed):
