@@ -106,6 +106,11 @@ class Test(Protocol):
         ...
 
     @property
+    def merged_prior(self) -> Floats:
+        """The same where tracks come as one series each, without pod names: sums over pods differ less than pods."""
+        ...
+
+    @property
     def freedom(self) -> Floats:
         """Share (D,) of the pods' word on the spread that is believed: less where spreads are skewed (tails)."""
         ...

@@ -111,6 +111,7 @@ class LatencyTest:
     spreads: Floats = field(init=False)
     prior: Floats = field(init=False)
     lone_prior: Floats = field(init=False)
+    merged_prior: Floats = field(init=False)
     freedom: Floats = field(init=False)
     partner: Ints = field(init=False)
     mixing: Floats = field(init=False)
@@ -152,7 +153,8 @@ class LatencyTest:
                 ]
             ),
             "prior": np.array([[0.36, 0.10, 0.10, 0.11, 0.12, 0.10, 0.07, 0.04]] * 3),
-            "lone_prior": np.array([[0.12, 0.10, 0.12, 0.18, 0.19, 0.15, 0.10, 0.04]] * 3),
+            "lone_prior": np.array([[0.22, 0.14, 0.14, 0.18, 0.16, 0.10, 0.045, 0.015]] * 3),
+            "merged_prior": np.array([[0.93, 0.035, 0.018, 0.009, 0.005, 0.002, 0.0007, 0.0003]] * 3),
             "partner": np.concatenate((np.arange(len(SCALES)), len(SCALES) + len(TAILS) + np.arange(len(TAILS)))),
             "freedom": np.array([1.0, 0.5, 0.5]),
         }

@@ -94,6 +94,7 @@ class RatioTest:
     spreads: Floats = field(init=False)
     prior: Floats = field(init=False)
     lone_prior: Floats = field(init=False)
+    merged_prior: Floats = field(init=False)
     freedom: Floats = field(init=False)
     partner: Ints = field(init=False)
 
@@ -109,6 +110,7 @@ class RatioTest:
             "prior": np.array([[0.47, 0.13, 0.11, 0.09, 0.08, 0.07, 0.035, 0.015]]),
             "freedom": np.ones(1),
             "partner": np.arange(len(weights)),
+            "merged_prior": np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
             "lone_prior": np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
         }
         for name, value in setters.items():

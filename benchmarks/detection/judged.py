@@ -52,7 +52,9 @@ class _Lane:
             cell = roster.place(arm)[1]
             self._contest.begin(cell, 0.0)
             for pod in range(pods):
-                self._members[run, pod] = self._contest.add_member(cell, canary=bool(streams.situation.canary[pod]))
+                self._members[run, pod] = self._contest.add_member(
+                    cell, canary=bool(streams.situation.canary[pod]), merged=streams.situation.merged
+                )
         self._last = np.full((runs, pods), -np.inf)
 
     def feed(self, tick: int, time: float, still: Ints) -> None:

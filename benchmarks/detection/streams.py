@@ -56,6 +56,7 @@ class Situation:
     latency: whether there are histograms too; latency_*: the same for log latency; slower: canary latency times;
     tail_share, tail_scale: share of canary requests that takes that many times as long. burst_canary: canary errors
     come in bursts of one tick, with the mean given by effect. vanish: time after which the canary's rows stop.
+    merged: whether a track's one series stands for all its pods (no pod names).
     """
 
     rps: float = 200.0
@@ -86,6 +87,7 @@ class Situation:
     tail_pod_sd: float = 0.0
     shared_slower: Curve = NO_CHANGE
     vanish: float = float("inf")
+    merged: bool = False
 
     @property
     def times(self) -> Floats:

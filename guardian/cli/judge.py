@@ -33,7 +33,8 @@ def judge(
     """Judge recorded samples: one verdict a rollout, with no look-ahead."""
     with verdict_file(output, inputs=[*samples, policy]) as write:
         reader = Samples(samples)
-        court = Offline(load_policy(policy), rollouts=reader.rollouts, metrics=reader.metrics)
+        names = {"rollouts": reader.rollouts, "metrics": reader.metrics, "pods": reader.pods}
+        court = Offline(load_policy(policy), **names)
         for batch in shown(reader):
             court.take(batch)
         verdicts = court.finish()

@@ -71,8 +71,10 @@ class Contest:
             self.cells[name][cell] = np.nan
         return cell
 
-    def add_member(self, cell: int, *, canary: bool) -> int:
-        """Make room for one pod and return its number."""
+    def add_member(self, cell: int, *, canary: bool, merged: bool = False) -> int:
+        """Make room for one pod and return its number; merged: it stands for all pods of its track."""
+        for arm in self.arms:
+            arm.panel.noise.cells["merged"][cell] = float(merged)
         member = self.members.add()
         row = {"cell": float(cell), "canary": float(canary), "first": np.nan, "main": -1.0, "warm": -1.0}
         for name, value in row.items():

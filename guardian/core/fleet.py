@@ -181,7 +181,8 @@ class Fleet:
         self.pods["slot"][pod.number] = pod.slot
         if sheet.arm >= 0:
             contest = self.roster.contests[sheet.contest]
-            pod.member = contest.add_member(sheet.cell, canary=pod.track is Track.CANARY)
+            merged = pod.name == ""
+            pod.member = contest.add_member(sheet.cell, canary=pod.track is Track.CANARY, merged=merged)
             self.pods["member"][pod.number] = pod.member
 
     def _set_column(self, sheet: Sheet, key: SeriesKey, number: int) -> None:

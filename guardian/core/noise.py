@@ -27,7 +27,8 @@ class Noise:
     """Noise of cells and pods, numbered as in the panel that owns it."""
 
     def __init__(self, test: Test) -> None:
-        self._spreads, self._prior, self._lone = test.spreads, test.prior, test.lone_prior
+        self._spreads, self._prior = test.spreads, test.prior
+        self._lone, self._merged = test.lone_prior, test.merged_prior
         self._freedom = test.freedom
         directions, count = test.spreads.shape
         windows = window_columns(directions)
@@ -38,6 +39,7 @@ class Noise:
             {
                 "curve": (directions, LENGTHS), "tracks": (directions, LENGTHS), "wander": (directions,),
                 "posterior": (directions, count), "pods": (),
+                "merged": (),
             }
         )  # fmt: skip
 
@@ -93,7 +95,8 @@ class Noise:
             fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._spreads, count=count)
         self.cells["curve"][cells] = curve
         compared = (fit != 0.0).any(axis=(1, 2))[:, None, None]
-        prior = np.where(compared, self._prior, self._lone)
+        merged = self.cells["merged"][cells][:, None, None] > 0
+        prior = np.where(compared, self._prior, np.where(merged, self._merged, self._lone))
         self.cells["posterior"][cells] = spread_posterior(fit * self._freedom[:, None], prior)
         self.cells["pods"][cells] = several
         self._refresh_tracks(cells, curve)

@@ -38,8 +38,10 @@ class OfflineVerdict:
 class Offline:
     """Judges rollouts of one policy; feed it with `take`, in order, then ask for `finish`."""
 
-    def __init__(self, policy: Policy, *, rollouts: Sequence[str], metrics: Sequence[str]) -> None:
-        """rollouts, metrics: the reader's lists of names; they may grow until `finish`."""
+    def __init__(
+        self, policy: Policy, *, rollouts: Sequence[str], metrics: Sequence[str], pods: Sequence[str]
+    ) -> None:
+        """rollouts, metrics, pods: the reader's lists of names; they may grow until `finish`."""
         for guardrail in policy.participating:
             if isinstance(guardrail.sli, GaugeSli | CountSli):
                 raise PolicyError(
@@ -49,7 +51,7 @@ class Offline:
                 )
         self._policy, self._names = policy, rollouts
         self._roster = Roster()
-        self._rows = RowReader(policy, self._roster, metrics)
+        self._rows = RowReader(policy, self._roster, metrics, pods)
         self._rulings = Rulings(policy, self._roster)
         self._decided: dict[int, OfflineVerdict] = {}
         self._last = np.zeros(0)

@@ -29,8 +29,8 @@ NOBODY = -1
 class RowReader:
     """Finds the member behind each row and hands its counts to the roster's contests."""
 
-    def __init__(self, policy: Policy, roster: Roster, metrics: Sequence[str]) -> None:
-        self._roster, self._metrics = roster, metrics
+    def __init__(self, policy: Policy, roster: Roster, metrics: Sequence[str], pods: Sequence[str]) -> None:
+        self._roster, self._metrics, self._pods = roster, metrics, pods
         self._guardrails = {guardrail.name: guardrail for guardrail in policy.participating}
         self._keys = KeyIndex()
         self._contest = np.zeros(0, dtype=np.int64)
@@ -86,7 +86,9 @@ class RowReader:
                 continue
             contest, place = self._roster.place(arm)
             self._contest[number] = contest
-            self._member[number] = self._roster.contests[contest].add_member(place, canary=bool(rows.canary[row]))
+            self._member[number] = self._roster.contests[contest].add_member(
+                place, canary=bool(rows.canary[row]), merged=self._pods[int(rows.pod[row])] == ""
+            )
             counters = self._counters.get(contest)
             if counters is not None:
                 self._start_counter(counters, int(self._member[number]))

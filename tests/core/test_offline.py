@@ -41,7 +41,7 @@ def written(table: pa.Table, path: Path) -> Path:
 def verdicts(path: Path, by: Policy = BOTH) -> dict[str, OfflineVerdict]:
     """Judge a file."""
     reader = Samples([path])
-    court = Offline(by, rollouts=reader.rollouts, metrics=reader.metrics)
+    court = Offline(by, rollouts=reader.rollouts, metrics=reader.metrics, pods=reader.pods)
     for batch in reader:
         court.take(batch)
     return {verdict.rollout_id: verdict for verdict in court.finish()}
@@ -175,7 +175,7 @@ def test_kinds_that_are_not_compared_are_refused() -> None:
     """A gauge would otherwise be silently ignored."""
     gauge = replace(ERRORS, name="cpu", sli=GaugeSli(value="cpu"))
     with pytest.raises(PolicyError, match="cpu"):
-        Offline(replace(BOTH, guardrails=(gauge,)), rollouts=[], metrics=[])
+        Offline(replace(BOTH, guardrails=(gauge,)), rollouts=[], metrics=[], pods=[])
 
 
 def test_three_times_the_errors_with_perfect_latency_is_never_promoted(tmp_path: Path) -> None:
