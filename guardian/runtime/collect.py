@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Task
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from time import perf_counter
 from typing import Final
 
 import numpy as np
@@ -29,7 +30,7 @@ _MEASURE: Final = Seconds(30.0)
 """Longest wait for a batch of measurements."""
 _READ: Final = Seconds(5.0)
 _AT_ONCE: Final = 32
-_TICKS_AT_ONCE: Final = 30
+_TICKS_AT_ONCE: Final = 10
 """Samples of one series given before the loop may do something else."""
 
 
@@ -133,8 +134,10 @@ class Collector:
             series = ids[samples.key[mine]]
             self._give(Observed(series=series, time=samples.time[mine], value=samples.value[mine]))
             if number < len(edges) - 2:
+                began = perf_counter()
                 self._settle()
-                await asyncio.sleep(0)
+                # As long again for everybody else: setting a weight takes many turns of the loop, not one.
+                await asyncio.sleep(perf_counter() - began)
 
     async def _read(self, rollout: Rollout) -> None:
         try:
