@@ -39,7 +39,7 @@ def weigh(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None
     draft = Draft(rollout, now)
     name = alert.labels.get("alertname", "alert")
     if not alert.firing:
-        if rule.on_resolved == "resume" and any(key == _key(alert) for key, _ in rollout.alerts):
+        if rule.on_resolved == "resume" and _key(alert) in rollout.alerts:
             _link(draft, alert, name, firing=False)
         else:
             draft.note(f"alert {name} is resolved; nothing waited for it")

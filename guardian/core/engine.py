@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -44,6 +44,9 @@ from guardian.errors import CommandError, UnknownRollout
 
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet
+
+REFUSED: Final = "refused: "
+"""How the note of an order that cannot be carried out begins."""
 
 
 class Decision:
@@ -106,7 +109,7 @@ class Engine:
         except CommandError as error:
             refusal = error
             target = fact.rollout if isinstance(fact, Ordered) else None
-            records = [r.Noted(at=now, reason=f"refused: {error}", rollout=target)]
+            records = [r.Noted(at=now, reason=f"{REFUSED}{error}", rollout=target)]
         return self._commit(records, now, refusal)
 
     def _conclude(self, fact: Fact, now: Instant) -> list[r.Record]:

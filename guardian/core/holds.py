@@ -15,6 +15,9 @@ from guardian.core.sentences import duration, share, silence
 SILENT_AFTER = 3.0
 """Looks without a row before a track counts as silent; one missed scrape is normal."""
 
+_TOLD = 5
+"""Alerts named in a sentence."""
+
 
 class Waiting(Value, frozen=True, kw_only=True):
     """A reason to hold. page: key under which a person is called, None while nobody needs to be."""
@@ -37,8 +40,9 @@ def _reasons(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Wait
     if rollout.held is not None and rollout.held.hold in _STICKY and sticks:
         yield Waiting(hold=rollout.held.hold, text=rollout.held.reason, guardrail=rollout.held.guardrail)
     if rollout.alerts:
-        names = ", ".join(sorted({name for _, name in rollout.alerts}))
-        yield Waiting(hold=r.Hold.ALERT, text=f"alert {names} is firing; it resumes when resolved")
+        names = sorted(set(rollout.alerts.values()))
+        told = ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD} more" if len(names) > _TOLD else "")
+        yield Waiting(hold=r.Hold.ALERT, text=f"alert {told} is firing; it resumes when resolved")
     if look is not None:
         yield from _objectives(look)
         if look.allocation is Allocation.SKEWED and rollout.step_began is not None:

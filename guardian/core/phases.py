@@ -203,8 +203,12 @@ def _paged(rollout: Rollout, record: r.Paged) -> _Changes:
 
 
 def _alert(rollout: Rollout, record: r.AlertLinked) -> _Changes:
-    others = tuple(alert for alert in rollout.alerts if alert[0] != record.alert)
-    return {"alerts": (*others, (record.alert, record.name)) if record.firing else others}
+    others = dict(rollout.alerts)
+    if record.firing:
+        others[record.alert] = record.name
+    else:
+        others.pop(record.alert, None)
+    return {"alerts": others}
 
 
 def _judged(rollout: Rollout, record: r.Judged) -> _Changes:

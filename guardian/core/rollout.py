@@ -50,7 +50,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     reached (None until then). canary_since: when the first weight was reached. accepted: last weight known to be
     accepted. waited: seconds of this step that do not count towards its limit (approval missing, paused).
     goal: revision a rollback leads to. before_pause: phase to return to. paged: keys of pages already sent.
-    alerts: firing alerts that touch the rollout. ordered: how many effects were ordered so far.
+    alerts: firing alerts that touch the rollout, by key. ordered: how many effects were ordered so far.
     cause: what ordered the rollback. steps: the plan in force.
     """
 
@@ -86,7 +86,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     held: r.Held | None = None
     awaiting: Pending | None = None
     paged: tuple[str, ...] = ()
-    alerts: tuple[tuple[str, str], ...] = ()
+    alerts: dict[str, str] = {}
     effects: tuple[PendingEffect, ...] = ()
     ordered: int = 0
     verdict: Verdict | None = None

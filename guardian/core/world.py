@@ -111,8 +111,8 @@ class World:
 
     def _forget_oldest(self) -> None:
         while len(self._ended) > KEPT_ENDED:
-            oldest = next(iter(self._ended))
-            if not self.rollouts[oldest].settled:
+            oldest = next((name for name in self._ended if self.rollouts[name].settled), None)
+            if oldest is None:
                 return
             del self._ended[oldest], self.rollouts[oldest]
 

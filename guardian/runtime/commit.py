@@ -11,29 +11,38 @@ import asyncio
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 from guardian.core.effects import Effect
-from guardian.core.engine import Decision
+from guardian.core.engine import REFUSED, Decision
 from guardian.core.facts import Fact, Journaled
 from guardian.core.model import EventRef, Instant, Phase, RolloutId
-from guardian.core.records import Record
+from guardian.core.records import Noted, Record
 from guardian.core.rollout import Rollout
-from guardian.errors import JournalError
+from guardian.errors import CommandError, JournalError
 from guardian.ports import Journal, Row
 from guardian.runtime.feed import Decided, Feed
-from guardian.wire.entry import Entry, encode_entry
+from guardian.wire.entry import Entry, decode_entry, encode_entry
+
+_LOOK_UP: Final = 0.25  # seconds
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Batch:
-    """Decisions that become durable together. first: seq of the first row once they are; then: called at that."""
+    """Decisions that become durable together. first: seq of the first row once they are; then: called at that.
+
+    refusals: why orders could not be carried out, by the row that holds them.
+    """
 
     rows: list[Row] = field(default_factory=list)
     records: list[tuple[Record, ...]] = field(default_factory=list)
     effects: list[tuple[RolloutId, Effect]] = field(default_factory=list)
     notes: dict[str, bytes | None] = field(default_factory=dict)
     then: list[Callable[[], None]] = field(default_factory=list)
+    refusals: dict[int, CommandError] = field(default_factory=dict)
     first: int = 0
 
     def add(self, fact: Fact, decision: Decision, now: Instant) -> int:
@@ -103,11 +112,14 @@ class Committer:
                 self.in_flight[row.event] = (batch, index)
         self._pending.append(batch)
         self._rows += len(batch.rows)
-        self._journal.append(batch.rows, notes=batch.notes).add_done_callback(self._end)
+        self._journal.append(batch.rows, notes=batch.notes).add_done_callback(partial(self._end, batch))
 
-    def _end(self, future: Future[int]) -> None:
-        """Called in the order of commits: the oldest pending batch is durable, or the journal has given up."""
-        batch = self._pending.popleft()
+    def _end(self, batch: Batch, future: Future[int]) -> None:
+        """The batch is durable, or the journal has given up.
+
+        Durable ones end in the order of commits; one that is refused at once may overtake an older one that is stored.
+        """
+        self._pending.remove(batch)
         self._rows -= len(batch.rows)
         self._room.set()
         if future.cancelled() or future.exception() is not None:
@@ -137,11 +149,22 @@ class Committer:
         """Return the rows that hold these events, of those that are durable."""
         return self._journal.known(events)
 
-    async def room(self, most: int) -> None:
-        """Return when at most so many rows are on their way to the disk; 0: nothing at all is."""
-        while self._rows > most or (most == 0 and self._pending):
+    def refusal(self, seq: int) -> CommandError | None:
+        """Return why the order in this row was refused when it first came, None when it was carried out."""
+        for row in self._journal.read(after=seq - 1, limit=1):
+            for record in decode_entry(row.body, seq=seq).records:
+                if isinstance(record, Noted) and record.reason.startswith(REFUSED):
+                    what = f"it was refused when it first came: {record.reason.removeprefix(REFUSED)}"
+                    return CommandError(what, remedy="to try again, send it with a new Idempotency-Key")
+        return None
+
+    async def room(self, most: int, *, unless: Callable[[], bool] = lambda: False) -> None:
+        """Return when at most so many rows are on their way to the disk (0: nothing at all is), or `unless` is true."""
+        while (self._rows > most or (most == 0 and self._pending)) and not unless():
             self._room.clear()
-            await self._room.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_UP):
+                    await self._room.wait()
 
     def release_rollbacks(self) -> None:
         """While the journal cannot write: let the effects of rollbacks go that wait for it."""

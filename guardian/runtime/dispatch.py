@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from guardian.core.effects import Effect
+from guardian.core.effects import Effect, SetWeight
 from guardian.core.facts import EffectDone, EffectFailed
 from guardian.core.model import EffectId, Phase, RolloutId
 from guardian.core.rollout import Rollout
@@ -27,6 +27,8 @@ from guardian.runtime.telemetry import Telemetry
 _log = structlog.get_logger(__name__)
 _AT_ONCE: Final = 32
 """Effects under way at a time, and as many again for rollbacks alone."""
+_GRACE: Final = 0.5
+"""Seconds that a weight being set, which nobody wants any more, may take to end by itself."""
 
 
 @dataclass(slots=True)
@@ -82,11 +84,18 @@ class Dispatcher:
             lane.server = self._tasks.create_task(self._serve(rollout, lane), name=f"effects-{rollout}")
             return
         under_way = lane.under_way
-        if under_way is not None and lane.server is not None and not self._wanted(rollout, under_way.id):
-            lane.cut = True
-            lane.server.cancel()
+        if under_way is not None and not self._wanted(rollout, under_way.id):
+            # Cut short, a call may still be carried out by a server that has it, after what is to take its place.
+            grace = _GRACE if isinstance(under_way, SetWeight) else 0.0
+            asyncio.get_running_loop().call_later(grace, self._cut, lane, under_way)
         if effect.id not in {one.id for one in (*lane.waiting, *((under_way,) if under_way else ()))}:
             lane.waiting.append(effect)
+
+    def _cut(self, lane: _Lane, effect: Effect) -> None:
+        """Cut the effect short, if it is still under way; once, since each time counts for the task."""
+        if lane.under_way is effect and lane.server is not None and not lane.cut:
+            lane.cut = True
+            lane.server.cancel()
 
     async def drain(self) -> None:
         """Begin nothing more; return when what is under way has ended."""
@@ -105,6 +114,9 @@ class Dispatcher:
                 except asyncio.CancelledError:
                     if not lane.cut or lane.server is None or lane.server.uncancel() > 0:
                         raise  # not the effect is ended but the daemon
+                else:
+                    if lane.cut and lane.server is not None:
+                        lane.server.uncancel()  # an adapter made something else of being cut short
                 lane.under_way, lane.cut = None, False
         finally:
             del self._lanes[rollout]

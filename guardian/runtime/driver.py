@@ -18,7 +18,7 @@ from guardian.core import records as r
 from guardian.core.deploys import rollout_id
 from guardian.core.effects import Measure
 from guardian.core.engine import Engine
-from guardian.core.facts import DeployRequested, Fact, Woke
+from guardian.core.facts import DeployRequested, Fact, Ordered, Woke
 from guardian.core.model import EventRef, Instant, RolloutId, Seconds
 from guardian.errors import CommandError
 from guardian.ports import Clock, Receipt
@@ -100,8 +100,8 @@ class Driver:
             self._conclude(own, letters)
             self._telemetry.waiting.set(self._inbox.waiting)
             await asyncio.sleep(0)
-            if not self._inbox.has_own:
-                await self._committer.room(_ROWS_AHEAD)
+            # Ends of effects are concluded even then: a rollback's next attempt must not wait for the disk.
+            await self._committer.room(_ROWS_AHEAD, unless=lambda: self._inbox.has_own)
 
     def _conclude(self, own: list[Fact], letters: list[Letter]) -> None:
         now, batch = self._clock.now(), Batch()
@@ -119,22 +119,26 @@ class Driver:
         self, fact: Fact, now: Instant, batch: Batch, stored: Mapping[EventRef, int], mine: dict[EventRef, int]
     ) -> _Answer:
         """Conclude one fact, unless it is a repeat."""
-        ref = event_of(fact)
+        ref, rollout = event_of(fact), None
         if ref is not None:
             rollout = rollout_id(fact.place.service, ref) if isinstance(fact, DeployRequested) else None
             if ref in stored:
-                return _Answer(new=False, seq=stored[ref], rollout=rollout)
-            if ref in mine:
-                return _Answer(new=False, batch=batch, index=mine[ref], rollout=rollout)
-            if ref in self._committer.in_flight:
-                earlier, index = self._committer.in_flight[ref]
-                return _Answer(new=False, batch=earlier, index=index, rollout=rollout)
+                refusal = self._committer.refusal(stored[ref]) if isinstance(fact, Ordered) else None
+                return _Answer(new=False, seq=stored[ref], rollout=rollout, refusal=refusal)
+            earlier, index = (batch, mine[ref]) if ref in mine else self._committer.in_flight.get(ref, (None, 0))
+            if earlier is not None:
+                refusal = earlier.refusals.get(index)
+                return _Answer(new=False, batch=earlier, index=index, rollout=rollout, refusal=refusal)
         decision = self._engine.receive(fact, now)
         index = batch.add(fact, decision, now)
+        if decision.refusal is not None:
+            batch.refusals[index] = decision.refusal
         if ref is not None:
             mine[ref] = index
-        about = RolloutId(batch.rows[index].rollout) if len(batch.rows) > index else None
-        return _Answer(new=True, batch=batch, index=index, rollout=about or None, refusal=decision.refusal)
+        about = rollout if rollout in self._engine.world.rollouts else None
+        if about is None and len(batch.rows) > index:
+            about = RolloutId(batch.rows[index].rollout) or None
+        return _Answer(new=True, batch=batch, index=index, rollout=about, refusal=decision.refusal)
 
     def _commit(self, batch: Batch) -> None:
         """Store the batch, with the evidence its verdicts rest on; wake earlier when it asks for that."""

@@ -124,7 +124,7 @@ def position(last_event_id: str) -> Position | None:
     if not last_event_id:
         return None
     seq, dot, index = last_event_id.partition(".")
-    if seq.isdecimal() and (index.isdecimal() or not dot):
+    if len(last_event_id) < 40 and seq.isdecimal() and (index.isdecimal() or not dot):
         return int(seq), int(index) if dot else 1 << 20
     raise EventError(
         f"Last-Event-ID '{last_event_id[:40]}' is not an id of this stream",

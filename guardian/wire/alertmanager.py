@@ -38,7 +38,7 @@ class _Alert(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     ends_at: datetime | None = None
-    fingerprint: Annotated[str, Meta(max_length=256)] | None = None
+    fingerprint: Annotated[str, Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
 
 
 class _Webhook(msgspec.Struct, frozen=True, rename="camel"):

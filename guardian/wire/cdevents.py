@@ -8,24 +8,22 @@ started; a merged change is one when customData names its service; an incident i
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
 import msgspec
-from msgspec import Meta
 
 from guardian.core.facts import AlertSeen, DeployEnd, Fact
 from guardian.core.model import Change, EventRef, Instant
 from guardian.errors import EventError
 from guardian.wire.deploy import PREFIX, deploy_fact
-from guardian.wire.reading import Time, convert, instant
+from guardian.wire.reading import Name, Time, convert, instant
 
 _TYPE: Final = re.compile(r"dev\.cdevents\.([a-z]+)\.([a-z]+)\.0\.\d+\.\d+(?:-[\w.]+)?")
 STARTED: Final = frozenset({"deployed", "upgraded"})
 ENDED: Final = frozenset({"rolledback", "removed"})
 INCIDENT: Final = {"detected": True, "reported": True, "resolved": False}
 CHANGE: Final = frozenset({"created", "updated", "reviewed", "merged", "abandoned"})
-Name = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
 class _Reference(msgspec.Struct, frozen=True):

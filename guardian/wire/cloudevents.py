@@ -11,23 +11,21 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Meta
 
 from guardian.core.facts import Fact
 from guardian.core.model import EventRef, Instant
 from guardian.errors import EventError
 from guardian.wire.cdevents import cdevent_facts, is_cdevent
 from guardian.wire.deploy import REQUESTED, deploy_fact
-from guardian.wire.reading import MOST_BYTES, Decoded, Headers, Time, convert, instant, read_json
+from guardian.wire.reading import MOST_BYTES, Decoded, Headers, Name, Time, convert, instant, read_json
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 MOST_IN_BATCH: Final = 1000
-Name = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec import Meta
 from guardian.core.facts import DeployEnd, DeployReported, DeployRequested, Fact
 from guardian.core.model import Change, Driver, EventRef, Instant, Place, Revision
 from guardian.errors import EventError
-from guardian.wire.reading import convert
+from guardian.wire.reading import convert, kept
 
 PREFIX: Final = "slo-guardian.deploy."
 REQUESTED: Final = f"{PREFIX}requested.v1"
@@ -65,7 +65,7 @@ def deploy_fact(
         remedy = f"send one of {', '.join(TYPES)}, or a CDEvents type"
         raise EventError(f"type '{kind}' is not known", reason="unknown-type", where=where, remedy=remedy)
     known = convert(data, _Data, where=where)
-    kept = {**(extra or {}), **{name: value for name, value in data.items() if name not in _KNOWN}}
+    further = {**(extra or {}), **{name: value for name, value in data.items() if name not in _KNOWN}}
     return DeployRequested(
         event=event,
         time=time,
@@ -81,7 +81,7 @@ def deploy_fact(
         commit=known.commit or "",
         author=known.author or "",
         url=known.url or "",
-        extra=kept,
+        extra=kept(further, where=where),
     )
 
 

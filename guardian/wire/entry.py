@@ -34,7 +34,7 @@ def decode_entry(body: bytes, *, seq: int) -> Entry:
     """Return the entry of row `seq`. Raises JournalError naming the row when it is none."""
     try:
         return _DECODER.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise JournalError(
             f"row {seq} does not read as a decision: {error}",
             where="journal",

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from guardian.core.facts import Fact
 from guardian.core.model import Instant
 from guardian.errors import EventError, EventTooLarge
 
 MOST_BYTES: Final = 1024 * 1024
+MOST_NESTED: Final = 64
+"""Levels of lists and objects in what is kept unread: far from where JSON readers, ours at a restart too, give up."""
 LATEST: Final = 253_402_300_799.0
 """Last second of the year 9999; a time beyond it cannot be written in RFC 3339."""
+Name = Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""An id, source or type: CloudEvents allows no control characters in them."""
 T = TypeVar("T")
 Time = datetime | float
 """RFC 3339 with a zone, or unix seconds."""
@@ -59,6 +64,18 @@ def convert(value: Any, kind: type[T], *, where: str = "") -> T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise _explained(str(error), where) from None
+
+
+def kept(values: dict[str, Any], *, where: str = "") -> dict[str, Any]:
+    """Return fields that are kept without being read. Raises EventError when they are nested too deep to be stored."""
+    level: list[Any] = [values]
+    for _ in range(MOST_NESTED):
+        level = [one for each in level for one in (each.values() if isinstance(each, dict) else each)]
+        level = [one for one in level if isinstance(one, dict | list)]
+        if not level:
+            return values
+    what = f"its further fields are nested deeper than {MOST_NESTED} levels"
+    raise EventError(what, reason="bad-field", where=where, remedy="send references, not contents")
 
 
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`(?: - at `([^`]+)`)?")

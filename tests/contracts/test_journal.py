@@ -123,3 +123,12 @@ async def test_a_closed_journal_takes_nothing(journal: Journal) -> None:
     await journal.close()
     with pytest.raises(JournalError, match="closed"):
         await journal.append([row("2")])
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b", "\0", "a", "a\0", "", '"', "\\", "1.0", "null", "é", "e\u0301", "\U0001f600", "\uffff"]
+)
+async def test_an_event_of_any_name_is_known_once_it_is_stored(journal: Journal, name: str) -> None:
+    """A repeat that is not recognised would be stored twice, which ends the daemon."""
+    await journal.append([row(event=ref(name, source=name)), row(event=ref("a", source="b"))])
+    assert journal.known([ref(name, source=name), ref("other")]) == {ref(name, source=name): 1}

@@ -234,3 +234,25 @@ def test_a_header_that_is_no_text_is_refused_only_where_it_matters() -> None:
     assert read_headers([("trace", b"\xff")]).values == {}
     with pytest.raises(EventError):
         read_headers([("ce_id", b"\xff")])
+
+
+@pytest.mark.parametrize("name", ["id", "source"])
+def test_identities_hold_no_control_characters(name: str) -> None:
+    """CloudEvents forbids them, and stores and logs read them differently."""
+    with pytest.raises(EventError, match=f"field '{name}'") as refused:
+        decode({**EVENT, name: "a\0b"})
+    assert refused.value.reason == "bad-field"
+
+
+@pytest.mark.parametrize("levels", [63, 64, 500])
+def test_what_is_kept_unread_is_not_nested_deeper_than_it_can_be_read_again(levels: int) -> None:
+    """An event taken at the edge of what JSON readers bear could not be read from the journal after a restart."""
+    nested = b"[" * levels + b"]" * levels
+    body = msgspec.json.encode(DATA)[:-1] + b',"build":' + nested + b"}"
+    if levels < 64:
+        (fact,) = decode(body)
+        assert isinstance(fact, DeployRequested)
+        assert "build" in fact.extra
+    else:
+        with pytest.raises(EventError, match="64 levels"):
+            decode(body)

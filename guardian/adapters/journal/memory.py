@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -44,8 +45,8 @@ class MemoryJournal:
         if self._closed:
             return JournalError("the journal is closed", remedy="open it again")
         events = [row.event for row in rows if row.event is not None]
-        for event in events:
-            if event in self._events or events.count(event) > 1:
+        for event, times in Counter(events).items():
+            if event in self._events or times > 1:
                 return JournalError(
                     f"event {event.id} of {event.source} is in the journal already",
                     remedy="ask `known` before appending",

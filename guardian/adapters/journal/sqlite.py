@@ -44,6 +44,7 @@ _KNOWN: Final = """
 SELECT j.source, j.event, j.seq FROM json_each(?) AS e
 JOIN journal AS j ON j.source = e.value ->> 0 AND j.event = e.value ->> 1 AND j.source IS NOT NULL
 """
+_KNOWN_ONE: Final = "SELECT source, event, seq FROM journal WHERE source = ? AND event = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,12 @@ class SqliteJournal:
     def known(self, events: Sequence[EventRef]) -> Mapping[EventRef, int]:
         if not events:
             return {}
-        wanted = msgspec.json.encode([(event.source, event.id) for event in events]).decode()
+        odd = [event for event in events if "\0" in event.source or "\0" in event.id]  # SQLite's JSON ends at a zero
+        wanted = msgspec.json.encode([(event.source, event.id) for event in events if event not in odd]).decode()
         with translated(self._path):
             found = self._look.execute(_KNOWN, (wanted,)).fetchall()
+            for event in odd:
+                found += self._look.execute(_KNOWN_ONE, (event.source, event.id)).fetchall()
         return {EventRef(source=source, id=name): seq for source, name, seq in found}
 
     def read(self, *, after: int = 0, limit: int = 1000) -> Sequence[Row]:
