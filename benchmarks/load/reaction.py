@@ -26,6 +26,8 @@ from tests.e2e.world import World, WorldPlan, router_of, running_world
 
 AT_ONCE, WITHIN, PATIENCE = 4, 30.0, 90.0
 ALERTS, QUICK = 50, 5
+COMPARED: Final = frozenset({"hold", "promote"})
+"""Verdicts of a canary whose rows came; promotion waits for its time."""
 LOOK: Final = 0.002
 """Seconds between two looks at HAProxy."""
 
@@ -94,9 +96,9 @@ def one_round(world: World, number: int) -> list[float]:
 
 
 def judged(world: World, service: str, revision: str) -> bool:
-    """Whether this revision's canary has been compared with stable."""
+    """Whether this revision's canary is being compared with stable, nothing missing."""
     found = world.daemon.newest(service)
-    return bool(found.get("revision") == revision and found["verdict"] == "hold" and found["held"] is None)
+    return bool(found.get("revision") == revision and found["verdict"] in COMPARED and found["held"] is None)
 
 
 def quick(site: Site) -> dict[str, Any]:
