@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from guardian.errors import (
@@ -70,6 +71,13 @@ def add_handlers(app: FastAPI) -> None:
         remedy = "GET /openapi.json lists what there is" if error.status_code in (404, 405) else ""
         detail = f"{request.method} {request.url.path}: {error.detail}"
         return problem(error.status_code, detail, headers=dict(error.headers or {}), remedy=remedy)
+
+    @app.exception_handler(RequestValidationError)
+    async def parameter_error(_request: Request, error: RequestValidationError) -> Response:
+        found = [(".".join(map(str, one["loc"])), str(one["msg"])) for one in error.errors()]
+        detail = "; ".join(f"{place}: {text}" for place, text in found)
+        where = found[0][0] if found else ""
+        return problem(422, detail, where=where, remedy="GET /openapi.json says what each parameter may be")
 
     @app.exception_handler(Exception)
     async def own_error(_request: Request, _error: Exception) -> Response:

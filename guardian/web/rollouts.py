@@ -119,12 +119,14 @@ async def _order(desk: Desk, request: Request, rollout: Rollout, order: Order) -
         order=order,
         reason=said.reason.strip()[:_LONGEST_REASON],
         who=_who(desk, request, said),
-        policy=_policy(desk, said, order),
+        policy=await _policy(desk, said, order),
     )
 
 
-def _policy(desk: Desk, said: OrderBody, order: Order) -> Policy | None:
-    return desk.read_policy(said.policy) if order is Order.AMEND and said.policy else None
+async def _policy(desk: Desk, said: OrderBody, order: Order) -> Policy | None:
+    if order is not Order.AMEND or not said.policy:
+        return None
+    return await asyncio.to_thread(desk.read_policy, said.policy)  # YAML may take seconds, and rollbacks must not wait
 
 
 def _who(desk: Desk, request: Request, said: OrderBody) -> str:

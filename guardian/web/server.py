@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from guardian.errors import Unavailable
+from guardian.web.protocol import BoundedProtocol
 
 _BACKLOG: Final = 1024
 _GRACE: Final = 3
@@ -52,7 +53,7 @@ class WebServer:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -231,6 +231,15 @@ async def asked(token: str | None, *, host: str = "127.0.0.1", **headers: str) -
     return {name: answer.status_code for name, answer in calls.items()}
 
 
+@pytest.mark.parametrize("query", ["limit=0", "limit=99999", "limit=x", "phase=zap", "open=perhaps"])
+async def test_a_wrong_parameter_is_a_problem_too(progressing: Site, query: str) -> None:
+    """Every error has the same form, with the parameter that is wrong."""
+    answer = await progressing.client.get(f"/v1/rollouts?{query}")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert query.partition("=")[0] in answer.json()["detail"]
+
+
 async def test_with_a_token_everything_but_health_needs_it() -> None:
     """API, hooks and remote write alike."""
     assert await asked("s3cret") == {"api": 401, "hook": 401, "write": 401, "health": 200}
