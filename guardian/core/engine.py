@@ -50,9 +50,13 @@ REFUSED: Final = "refused: "
 
 
 class Decision:
-    """What followed from one fact. `refusal`: a person's order that could not be carried out."""
+    """What followed from one fact.
 
-    __slots__ = ("effects", "records", "refusal")
+    refusal: a person's order that could not be carried out. faults: mistakes in deciding itself, to be logged; they
+    stop the one rollout they concern, which a person is paged about, and no other.
+    """
+
+    __slots__ = ("effects", "faults", "records", "refusal")
 
     def __init__(
         self,
@@ -60,8 +64,9 @@ class Decision:
         records: tuple[r.Record, ...] = (),
         effects: tuple[tuple[RolloutId, Effect], ...] = (),
         refusal: CommandError | None = None,
+        faults: tuple[Exception, ...] = (),
     ) -> None:
-        self.records, self.effects, self.refusal = records, effects, refusal
+        self.records, self.effects, self.refusal, self.faults = records, effects, refusal, faults
 
 
 class Engine:
@@ -78,6 +83,7 @@ class Engine:
         self._next_look: dict[RolloutId, Instant] = {}
         self._handed_out: set[EffectId] = set()
         self._woken: list[RolloutId] = []
+        self._faults: list[Exception] = []
         self._resumed: set[RolloutId] = set()
         for rollout in self.world.rollouts.values():
             self._take_up(rollout)
@@ -110,6 +116,9 @@ class Engine:
             refusal = error
             target = fact.rollout if isinstance(fact, Ordered) else None
             records = [r.Noted(at=now, reason=f"{REFUSED}{error}", rollout=target)]
+        except Exception as error:  # noqa: BLE001  one fact that cannot be decided on may not end the process
+            self._faults.append(error)
+            records = [r.Noted(at=now, reason=f"internal error, nothing follows from this: {error!r}")]
         return self._commit(records, now, refusal)
 
     def _conclude(self, fact: Fact, now: Instant) -> list[r.Record]:
@@ -207,7 +216,7 @@ class Engine:
         self._expect_again(now)
         looked = self._looked_at(now)
         if looked:
-            self._looks.update(self.fleet.look(looked, now=now))
+            self._look_at(looked, now)
         for name in looked:
             self._next_look[name] = next_tick(now, self.world.rollouts[name].policy.interval)
         records: list[r.Record] = []
@@ -217,11 +226,21 @@ class Engine:
                 self._woken.append(name)
         return self._commit(records, now)
 
+    def _look_at(self, rollouts: tuple[RolloutId, ...], now: Instant) -> None:
+        try:
+            self._looks.update(self.fleet.look(rollouts, now=now))
+        except Exception as error:  # noqa: BLE001  old looks stay; they grow silent, and silence holds
+            self._faults.append(error)
+
     def _judge(self, rollout: Rollout, now: Instant) -> Draft:
         look, reading = self._looks.get(rollout.id), self._readings.get(rollout.id)
-        if rollout.phase.terminal:
-            return drained(rollout, look, now)
-        return decide(rollout, look, reading, now)
+        try:
+            return drained(rollout, look, now) if rollout.phase.terminal else decide(rollout, look, reading, now)
+        except Exception as error:  # noqa: BLE001  one rollout's fault may not stop the others
+            self._faults.append(error)
+            draft = Draft(rollout, now)
+            draft.page("internal-error", f"internal error, nothing is decided here: {error!r}; roll back by hand")
+            return draft
 
     # ---- what a decision leads to ---------------------------------------------------------------------------
 
@@ -243,7 +262,8 @@ class Engine:
             if name in self.world.rollouts:
                 effects += self._hand_out(self.world.rollouts[name], now)
                 self._follow(self.world.rollouts[name], now)
-        return Decision(records=tuple(applied), effects=tuple(effects), refusal=refusal)
+        faults, self._faults = tuple(self._faults), []
+        return Decision(records=tuple(applied), effects=tuple(effects), refusal=refusal, faults=faults)
 
     def _apply(self, record: r.Record, applied: list[r.Record]) -> Rollout | None:
         if isinstance(record, r.Judged):
@@ -288,6 +308,13 @@ class Engine:
 
     # ---- evidence -------------------------------------------------------------------------------------------
 
+    def settle(self) -> None:
+        """Turn what was observed so far into evidence. Rows that cannot be are lost, and told as a fault."""
+        try:
+            self.fleet.settle()
+        except Exception as error:  # noqa: BLE001  a mistake in the evidence may not end the process: it holds
+            self._faults.append(error)
+
     def look(self, rollout: RolloutId) -> Look | None:
         """Return the newest look at a rollout."""
         return self._looks.get(rollout)
@@ -317,14 +344,19 @@ class Engine:
             self.fleet.restore(rollout, policy, blob)
         except Exception as error:  # whatever a checkpoint of another version or a damaged one leads to
             self.fleet.close(rollout)
-            self.fleet.open(rollout, policy)
+            self._open(self.world.rollouts[rollout])
             raise ValueError(f"the checkpoint does not read, evidence begins again: {error!r}") from error
 
     # ---- what is looked at, and when ------------------------------------------------------------------------
 
+    def _open(self, rollout: Rollout) -> None:
+        """Have the rollout's evidence collected; canary rows from before its start are an earlier release's."""
+        since = rollout.started_at if rollout.started_at is not None else rollout.opened_at
+        self.fleet.open(rollout.id, rollout.policy, since=since)
+
     def _look_from(self, rollout: Rollout, now: Instant) -> None:
         if rollout.id not in self._next_look:
-            self.fleet.open(rollout.id, rollout.policy)
+            self._open(rollout)
             self._next_look[rollout.id] = now
 
     def _look_no_more(self, rollout: RolloutId) -> None:

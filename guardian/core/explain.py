@@ -118,6 +118,8 @@ def _line(record: r.Record) -> str:
         return f"step {record.step + 1} began at {share(record.accepted)}"
     if isinstance(record, r.AlertLinked):
         return f"alert {record.name} {'is firing' if record.firing else 'is resolved'}"
+    if isinstance(record, r.PolicyAdopted):
+        return f"policy {record.digest}"
     if isinstance(record, r.PreflightPassed):
         return "preflight passed" + (f"; stable runs {record.stable}" if record.stable else "")
     if isinstance(record, r.RollbackOrdered):

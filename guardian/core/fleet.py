@@ -29,6 +29,7 @@ from guardian.core.verdicts import Trace
 
 SETTLING = 5.0
 """Seconds a router takes at most from accepting a weight to serving it; rows from before hold the old share."""
+ALWAYS = Instant(-math.inf)
 _REASONS = {
     Step.STEPPED_BACK: "stepped_back", Step.STALE: "late", Step.UNUSABLE: "unusable",
 }  # fmt: skip
@@ -55,7 +56,16 @@ class Fleet:
         self.trace = Trace(TRACE)
         self.opened: dict[RolloutId, Opened] = {}
         self.rollouts = Columns(
-            {"began": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2), "harm": (), "rising": ()}
+            {
+                "began": (),
+                "since": (),
+                "tick": (),
+                "share": (2,),
+                "settled": (),
+                "notes": (TRACE, 2),
+                "harm": (),
+                "rising": (),
+            }
         )
         self.sheets = Columns(
             {"requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": ()}
@@ -69,12 +79,16 @@ class Fleet:
 
     # ---- rollouts and series --------------------------------------------------------------------------------
 
-    def open(self, rollout: RolloutId, policy: Policy) -> None:
-        """Make room for a rollout; opening one that is open changes nothing."""
+    def open(self, rollout: RolloutId, policy: Policy, *, since: Instant = ALWAYS) -> None:
+        """Make room for a rollout; opening one that is open changes nothing.
+
+        since: rows of canary pods that end before it are another rollout's and count for nothing.
+        """
         if rollout in self.opened:
             return
         number = self.rollouts.add()
         self.rollouts["began"][number] = np.nan
+        self.rollouts["since"][number] = since
         self.rollouts["tick"][number] = policy.interval
         self.rollouts["notes"][number] = self.rollouts["settled"][number] = -np.inf
         opened = Opened(id=rollout, number=number, policy=policy)
@@ -202,8 +216,8 @@ class Fleet:
     def settle(self) -> None:
         """Turn what came since the last look into evidence, for every rollout; a look does it by itself."""
         if self._waiting:
-            deltas = self.table.difference(self._waiting)
-            self._waiting = []
+            waiting, self._waiting = self._waiting, []
+            deltas = self.table.difference(waiting)
             self._count_refused(deltas.refused, deltas.reason)
             self._feeder.feed(deltas)
 

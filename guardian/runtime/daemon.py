@@ -126,7 +126,7 @@ class Daemon:
             equip=outside.equip,
             series=engine.series,
             give=lambda fact: engine.receive(fact, outside.clock.now()),
-            settle=engine.fleet.settle,
+            settle=engine.settle,
             clock=outside.clock,
             telemetry=telemetry,
         )

@@ -14,10 +14,12 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
+import structlog
+
 from guardian.core import records as r
 from guardian.core.deploys import rollout_id
 from guardian.core.effects import Measure
-from guardian.core.engine import Engine
+from guardian.core.engine import Decision, Engine
 from guardian.core.facts import DeployRequested, Fact, Ordered, Woke
 from guardian.core.model import EventRef, Instant, RolloutId, Seconds
 from guardian.errors import CommandError
@@ -29,6 +31,7 @@ from guardian.runtime.health import Health
 from guardian.runtime.inbox import BoundedInbox, Letter
 from guardian.runtime.telemetry import Telemetry
 
+_log = structlog.get_logger(__name__)
 _FACTS_AT_ONCE: Final = 64
 """Facts concluded before other tasks get their turn; some 5 ms."""
 _ROWS_AHEAD: Final = 4_096
@@ -106,7 +109,7 @@ class Driver:
     def _conclude(self, own: list[Fact], letters: list[Letter]) -> None:
         now, batch = self._clock.now(), Batch()
         for fact in own:
-            batch.add(fact, self._engine.receive(fact, now), now)
+            batch.add(fact, self._receive(fact, now), now)
         refs = [ref for letter in letters for ref in map(event_of, letter.facts) if ref is not None]
         stored = self._committer.stored(refs)
         mine: dict[EventRef, int] = {}
@@ -114,6 +117,13 @@ class Driver:
             answers = [self._answer(fact, now, batch, stored, mine) for fact in letter.facts]
             batch.then.append(partial(self._tell, letter, answers))
         self._commit(batch)
+
+    def _receive(self, fact: Fact, now: Instant) -> Decision:
+        decision = self._engine.receive(fact, now)
+        for fault in decision.faults:
+            _log.error("engine_fault", fact=type(fact).__name__, exc_info=fault)
+            self._telemetry.faults.inc()
+        return decision
 
     def _answer(
         self, fact: Fact, now: Instant, batch: Batch, stored: Mapping[EventRef, int], mine: dict[EventRef, int]
@@ -129,7 +139,7 @@ class Driver:
             if earlier is not None:
                 refusal = earlier.refusals.get(index)
                 return _Answer(new=False, batch=earlier, index=index, rollout=rollout, refusal=refusal)
-        decision = self._engine.receive(fact, now)
+        decision = self._receive(fact, now)
         index = batch.add(fact, decision, now)
         if decision.refusal is not None:
             batch.refusals[index] = decision.refusal
@@ -183,7 +193,7 @@ class Driver:
             await asyncio.wait(asked, timeout=_PATIENCE)
         began, now, batch = perf_counter(), self._clock.now(), Batch()
         woke = Woke()
-        batch.add(woke, self._engine.receive(woke, now), now)
+        batch.add(woke, self._receive(woke, now), now)
         batch.notes.update(self._checkpoints.due(map(RolloutId, looked), now=now))
         self._commit(batch)
         self._telemetry.looks.observe(perf_counter() - began)

@@ -57,6 +57,7 @@ class Telemetry:
 
     def _of_work(self) -> None:
         self.looks = self._seconds("tick_seconds", "Time one wake of the engine took.")
+        self.faults = self._counter("engine_faults", "Mistakes in deciding itself; see the log.")
         self.effects = self._counter("effects", "Effects tried, by kind and outcome.", "kind", "outcome")
         self.effect_seconds = self._seconds("effect_seconds", "Time an effect took.", "kind")
 

@@ -268,3 +268,21 @@ def test_an_amendment_loosens_nothing(change: dict[str, Any]) -> None:
     base = policy(alerts=(rule,), probes=(Adapter(kind="memory"),), first_release="remove")
     assert loosened(base, base) == ()
     assert len(loosened(base, replace(base, **change))) == 1
+
+
+def test_a_fault_in_deciding_stops_one_rollout_and_pages() -> None:
+    """A mistake of ours must not take the process, and all other rollouts, with it."""
+
+    def broken(rollout: RolloutId, now: Instant) -> Look | None:
+        look = seen(rollout, at=now, safe=50.0)
+        return (
+            replace(look, worst="nobody", log_harm=9.0) if now > T0 + 20 else look
+        )
+
+    play = Play(show=broken)
+    play.tell(requested())
+    play.until(100)
+    assert play.phase() is Phase.PROGRESSING
+    assert [page.key for page in play.all(r.Paged)] == ["internal-error"]
+    play.tell(ordered(play.rollout.id, Order.ROLLBACK))
+    assert play.phase() is Phase.ROLLED_BACK
