@@ -21,6 +21,10 @@ SCALES: Final = (1.05, 1.1, 1.18, 1.3, 1.5, 1.9, 2.6)
 TAILS: Final = ((0.003, 4.0), (0.01, 4.0), (0.03, 4.0), (0.003, 10.0), (0.01, 10.0), (0.03, 10.0))
 SCALE_REFERENCE: Final = 1.2
 TAIL_REFERENCE: Final = 0.01
+SCALE_SPREADS: Final = (0.0, 0.02, 0.04, 0.07, 0.11, 0.16, 0.24, 0.4)
+"""Lasting standard deviations of log latency between equal pods."""
+TAIL_SPREADS: Final = (0.0, 0.03, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5)
+"""The same for tails, in sizes of a tail of TAIL_REFERENCE."""
 RECENT: Final = 400.0
 """Seconds over which the remembered distribution of stable forgets."""
 PSEUDO: Final = 0.5
@@ -145,13 +149,7 @@ class LatencyTest:
             "harm_direction": np.array([0] * len(SCALES) + [1] * 3 + [2] * 3),
             "safe_weights": np.array([0.5, 0.25, 0.25, 0.5, 0.5]),
             "safe_direction": np.array([0, 0, 0, 1, 1]),
-            "spreads": np.array(
-                [
-                    [0.0, 0.02, 0.04, 0.07, 0.11, 0.16, 0.24, 0.4],
-                    [0.0, 0.03, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5],
-                    [0.0, 0.03, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5],
-                ]
-            ),
+            "spreads": np.array([SCALE_SPREADS, TAIL_SPREADS, TAIL_SPREADS]),
             "prior": np.array([[0.36, 0.10, 0.10, 0.11, 0.12, 0.10, 0.07, 0.04]] * 3),
             "lone_prior": np.array([[0.22, 0.14, 0.14, 0.18, 0.16, 0.10, 0.045, 0.015]] * 3),
             "merged_prior": np.array([[0.93, 0.035, 0.018, 0.009, 0.005, 0.002, 0.0007, 0.0003]] * 3),
