@@ -107,7 +107,9 @@ class Feeder:
         waiting = ~sound & ~refused
         back = pods[waiting]
         self._fleet.pods["end"][back] = end[waiting] - seconds[waiting]
-        kept = np.flatnonzero(sound)
+        rollouts = self._fleet.sheets["rollout"][self._fleet.pods["sheet"][pods].astype(np.int64)].astype(np.int64)
+        ours = (self._fleet.pods["canary"][pods] <= 0) | (end > self._fleet.rollouts["since"][rollouts])
+        kept = np.flatnonzero(sound & ours)
         return layout, pods[kept], end[kept], seconds[kept], counts[kept]
 
     def _begin_rollouts(self, batches: list[tuple[Layout, Ints, Floats, Floats, Floats]]) -> None:

@@ -31,7 +31,7 @@ class ScriptedFleet:
         self.show = show
         self.open_for: set[RolloutId] = set()
 
-    def open(self, rollout: RolloutId, policy: Policy) -> None:
+    def open(self, rollout: RolloutId, policy: Policy, *, since: Instant) -> None:
         self.open_for.add(rollout)
 
     def close(self, rollout: RolloutId) -> None:
