@@ -89,7 +89,7 @@ class SpecConfig(Section):
     skew: Duration = Field(300.0, description="an event older than the running one by more is ignored")
     refuse_for: Duration = Field(86400.0, description="a revision rolled back is refused for this long")
     history: Duration = Field(2400.0, gt=0, description="stable history that is read at the start")
-    interval: Duration = Field(10.0, gt=0, description="how often the evidence is looked at")
+    interval: Duration = Field(10.0, ge=0.1, description="how often the evidence is looked at")
 
     @field_validator("guardrails")
     @classmethod

@@ -12,6 +12,8 @@ from typing import Final
 from guardian.core.model import Ratio, Seconds
 
 _UNITS: Final[dict[str, float]] = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST: Final = 3652.0 * 86400.0
+"""Seconds; a time that far ahead can still be written as a date."""
 _ORDER: Final[tuple[str, ...]] = ("d", "h", "m", "s", "ms")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h|d)")
 _PERCENT: Final = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*%")
@@ -50,7 +52,10 @@ def parse_duration(value: object) -> Seconds:
     in_order = units == sorted(set(units), key=_ORDER.index)
     if not parts or "".join(number + unit for number, unit in parts) != text or not in_order:
         raise UnitError(f"{value!r} is not a duration", remedy)
-    return Seconds(math.fsum(float(number) * _UNITS[unit] for number, unit in parts))
+    seconds = math.fsum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST:
+        raise UnitError(f"{value!r} is longer than ten years", "write a shorter duration")
+    return Seconds(seconds)
 
 
 def parse_number(value: object) -> float:

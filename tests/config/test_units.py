@@ -73,3 +73,10 @@ def test_what_is_no_size_is_refused(value: object) -> None:
     """A limit that is read wrongly shows only under load."""
     with pytest.raises(UnitError):
         parse_size(value)
+
+
+@pytest.mark.parametrize("text", ["3653d", "99999999h", "1" + "0" * 300 + "s"])
+def test_a_duration_is_at_most_ten_years(text: str) -> None:
+    """A deadline beyond the year 9999 cannot be written as a date, and every list of rollouts would fail on it."""
+    with pytest.raises(UnitError, match="ten years"):
+        parse_duration(text)

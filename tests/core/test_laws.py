@@ -7,13 +7,14 @@ from typing import cast
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from guardian.core import records as r
 from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, StartCanary, StopCanary
 from guardian.core.events import decision_event
 from guardian.core.facts import Fact, Journaled, Order
 from guardian.core.looks import Allocation, Breach, Look
-from guardian.core.model import Instant, Phase, RolloutId
+from guardian.core.model import Instant, Mode, Phase, RolloutId
 from guardian.core.policy import Adapter, Concurrency
 from guardian.core.world import World, fold
 from tests.builders import T0, alert, ordered, policy, requested, seen
@@ -24,7 +25,7 @@ ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(
             ["wait", "wait", "wait", "deploy", "deploy", "alert", "resolve", "break", "mend", "restart", "drift"]
-            + [order.value for order in Order if order is not Order.AMEND]
+            + [order.value for order in Order]
         ),
         st.floats(0.0, 1.0),
     ),
@@ -44,6 +45,7 @@ SHOWN = st.fixed_dictionaries(
 POLICIES = st.builds(
     policy,
     concurrency=st.sampled_from(list(Concurrency)),
+    mode=st.sampled_from(list(Mode)),
     workload=st.sampled_from([None, Adapter(kind="memory")]),
     on_undecided=st.sampled_from(["hold", "rollback"]),
 )
@@ -69,7 +71,8 @@ class Story(Play):
         elif name == "restart":
             self.restart()
         elif self.engine.world.rollouts:
-            self.tell(ordered(self.rollout.id, Order(name), reason=str(number)))
+            tighter = replace(self.rollout.policy, refuse_for=self.rollout.policy.refuse_for + number)
+            self.tell(ordered(self.rollout.id, Order(name), reason=str(number), policy=tighter))
 
     def restart(self) -> None:
         """Start a new engine from the journal; effects that had not ended are performed again."""
