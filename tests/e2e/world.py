@@ -16,6 +16,7 @@ from typing import Any
 
 from simulator.testing.alertmanager import Alertmanager, AlertmanagerPlan, running_alertmanager
 from simulator.testing.kafka.broker import Kafka
+from simulator.testing.process import Server
 from simulator.testing.prometheus import Prometheus, PrometheusPlan, running_prometheus
 from simulator.testing.run import ServiceRun
 from tests.e2e import topic
@@ -119,6 +120,7 @@ def running_world(run: ServiceRun, kafka: Kafka, plan: WorldPlan) -> Iterator[Wo
         for site in sites.values() if plan.load else ():
             site.start_load()
         stack.callback(daemon.stop)
+        stack.callback(ended, prometheus.server)
         daemon.start()
         prometheus.wait_for(f"count(up == 1) == {sum(len(site.targets) for site in sites.values())}")
         yield World(
@@ -129,6 +131,12 @@ def running_world(run: ServiceRun, kafka: Kafka, plan: WorldPlan) -> Iterator[Wo
             daemon=daemon,
             sites=sites,
         )
+
+
+def ended(server: Server) -> None:
+    """Kill a server that still runs: Prometheus would wait ten seconds for a daemon that is gone."""
+    if server.running:
+        server.kill()
 
 
 def prometheus_plan(sites: Mapping[str, Site], daemon: Daemon, alertmanager: Alertmanager) -> PrometheusPlan:
