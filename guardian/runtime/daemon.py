@@ -18,6 +18,7 @@ from guardian.core.model import RolloutId, Seconds
 from guardian.core.policies import Policies
 from guardian.core.records import Record
 from guardian.core.rollout import Rollout
+from guardian.core.world import World
 from guardian.errors import Unavailable
 from guardian.ports import Clock, EventSource, Journal
 from guardian.runtime.checkpoints import EVIDENCE, Checkpoints
@@ -79,6 +80,7 @@ class Daemon:
         self._dispatcher: Dispatcher | None = None
         self._driver: Driver | None = None
         self._intake: asyncio.Task[None] | None = None
+        self._began: tuple[int, World] = 0, World()
         telemetry.policies.set(len(policies))
         telemetry.open.set_function(self._open)
 
@@ -105,6 +107,7 @@ class Daemon:
         if stale:
             journal.append((), notes=stale)
         self.feed.head = recovered.head
+        self._began = recovered.head, recovered.world.copy()
         async with asyncio.TaskGroup() as tasks:
             self._serve(tasks, engine, checkpoints, recovered)
             self.health.clear("start")
@@ -187,12 +190,14 @@ class Daemon:
 
     async def replay(self, after: int) -> AsyncIterator[list[Told]]:
         """Yield the events of all rows after that seq, as far as the journal goes now."""
-        story = Story()
+        seq, world = self._began
+        story = Story(seq=seq, world=world) if after >= seq else Story()
         until = self.feed.head
         while story.seq < until and (rows := await self.feed.so_far(story.seq)):
             told = [event for event in story.tell(rows) if event.seq > after]
             if told:
                 yield told
+            await asyncio.sleep(0)  # many listeners may come back at once
 
     async def stop(self) -> None:
         """Take nothing more, let effects under way end (for `limits.stop` at most), and store everything."""

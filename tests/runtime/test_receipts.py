@@ -111,3 +111,18 @@ def test_what_comes_of_a_rollout_after_its_end_is_told_after_many_others() -> No
     late = story.tell([Decided(2, tuple(play.records))])
     assert len(told) > KEPT_ENDED
     assert [one.type for one in late] == ["slo-guardian.rollout.paged.v1"]
+
+
+async def test_a_listener_gets_the_same_events_wherever_the_reading_begins() -> None:
+    """Events since the last start are told from the world as it was then, not by reading the whole journal again."""
+    stage = Stage(journal=MemoryJournal())
+    async with stage.running() as daemon:
+        await daemon.inbox.put([requested("2.1.0", at=stage.clock.now())])
+    async with stage.running() as daemon:
+        began = daemon.feed.head
+        await daemon.inbox.put([requested("2.2.0", at=stage.clock.now())])
+        everything = [event async for events in daemon.replay(0) for event in events]
+        later = [event async for events in daemon.replay(began) for event in events]
+        assert later
+        assert later == [event for event in everything if event.seq > began][: len(later)]
+        assert later[0].seq > began
