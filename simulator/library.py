@@ -57,8 +57,9 @@ def load(path: Path) -> Scenario:
     except ConfigError as error:
         raise ScenarioError(error.what, where=error.where, remedy=error.remedy) from None
     if len(documents) != 2:
+        many = "1 YAML document" if len(documents) == 1 else f"{len(documents)} YAML documents"
         raise ScenarioError(
-            f"holds {len(documents)} documents",
+            f"holds {many}; a scenario is two",
             where=str(path),
             remedy="write the scenario, a line '---', then the policy it is judged by",
         )

@@ -129,7 +129,8 @@ def summarise(scenario: Scenario, outcomes: Sequence[Outcome], *, bound: Seconds
         failures.append(f"{share}; the policy accepts {scenario.risk:.1%}")
     reachable = bound is None or bound <= deadline
     if median > 1.0 and reachable:
-        failures.append(f"the median run takes {median:.2f} of its deadline")
+        took = f"takes {median:.2f} of its deadline" if math.isfinite(median) else "never comes to it"
+        failures.append(f"the median run {took}")
     if p95 > LATE and (bound is None or bound <= LATE * deadline):
         failures.append(f"{late + wrong} of {len(outcomes)} seeds are not right within {LATE:g} x the deadline")
     return Summary(

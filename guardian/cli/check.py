@@ -16,6 +16,7 @@ from guardian.config.findings import Finding, Severity
 from guardian.config.policy import PolicyFile, read_policies
 from guardian.config.settings import Settings, read_settings
 from guardian.config.source import read_documents
+from guardian.errors import ConfigError
 
 STYLES = {"severity": "bold", "where": "cyan"}
 
@@ -23,6 +24,9 @@ STYLES = {"severity": "bold", "where": "cyan"}
 def check(policies: PoliciesArgument, output: OutputOption = Output.TABLE) -> None:
     """Say all that is wrong or unwise in policies (files, folders) or guardian.yaml; exit 3 when invalid."""
     files = read_policies([path for path in policies if not _is_settings(path)])
+    if not files and all(path.is_dir() for path in policies):
+        where = ", ".join(map(str, policies))
+        raise ConfigError("holds no policy (*.yaml, *.yml)", where=where, remedy="name policy files, or their folder")
     findings = [finding for path in policies if _is_settings(path) for finding in read_settings(path)[1]]
     for file in files:
         findings += [*file.findings, *adapter_findings(file), *advice(file)]

@@ -80,21 +80,21 @@ class Client:
         return self._get(f"/v1/rollouts/{rollout}/explanation")
 
     def find(self, name: str) -> Json:
-        """Return the rollout of that id, of an id that begins so, or the newest open one of that service."""
+        """Return the rollout of that id, the one that is meant by a service's name, or that of an id that begins so.
+
+        A service's name means its open rollout, else its newest; in several places it is ambiguous.
+        """
         try:
             return self.rollout(name)
         except UnknownRollout as error:
-            known = self.rollouts(limit=1000)
-            begins = [one for one in known if str(one["id"]).startswith(name)]
-            serves = [one for one in known if one["service"] == name and not one["ended_at"]]
-            if len(begins) == 1:
-                return begins[0]
-            if len(serves) == 1 and not begins:
-                return serves[0]
-            if begins or serves:
-                ids = ", ".join(str(one["id"]) for one in (begins or serves)[:5])
+            known = self.rollouts(limit=1000)  # newest first
+            meant = _of_service(known, name) or [one for one in known if str(one["id"]).startswith(name)]
+            if len(meant) == 1:
+                return meant[0]
+            if meant:
+                ids = ", ".join(f"{one['id']} ({one['environment']}, {one['phase']})" for one in meant[:5])
                 raise UnknownRollout(f"'{name}' may be any of {ids}", remedy="write more of the id") from None
-            raise error from None
+            raise UnknownRollout(error.what, where=error.where, remedy="`guardian list` shows them") from None
 
     def order(self, rollout: str, order: str, *, reason: str, who: str, policy: str = "") -> Json:
         """Give an order. Raises CommandError when it cannot be carried out now."""
@@ -179,6 +179,14 @@ _ERRORS: Final[dict[int, type[GuardianError]]] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: EventError,
     HTTPStatus.UNPROCESSABLE_ENTITY: PolicyError,
 }
+
+
+def _of_service(newest_first: Sequence[Json], service: str) -> list[Json]:
+    """Return what a service's name may mean: its open rollouts, else the newest of each of its places."""
+    mine = [one for one in newest_first if one["service"] == service]
+    oldest_first = reversed(mine)
+    latest = {(one["environment"], one["region"]): one for one in oldest_first}
+    return [one for one in mine if not one["ended_at"]] or list(latest.values())
 
 
 def _patience() -> Any:

@@ -25,7 +25,7 @@ def _share(value: Any) -> float | None:
         raise typer.BadParameter(str(error)) from None
 
 
-RolloutArgument = Annotated[str, typer.Argument(metavar="ROLLOUT", help="rollout id, or the start of one")]
+RolloutArgument = Annotated[str, typer.Argument(metavar="ROLLOUT", help="id, start of one, or service")]
 ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="name of the service")]
 PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="policy file")]
 PoliciesArgument = Annotated[list[Path], typer.Argument(metavar="POLICY..", help="policy files or folders")]

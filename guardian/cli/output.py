@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from guardian.cli import fit
 from guardian.errors import GuardianError
 
 if TYPE_CHECKING:
@@ -133,20 +134,51 @@ def _print_tables(tables: Iterable[Table]) -> None:
             screen.print()
         if table.title:
             screen.print(table.title, style="bold", markup=False)
-        if table.rows:
-            screen.print(rich_table(table))
+        for part in _fitting(table, screen.width) if table.rows else ():
+            screen.print(part)
         for note in table.notes:
             screen.print(note, markup=False, style="dim")
 
 
-def rich_table(table: Table) -> Any:
-    """Return the table for a rich console, for commands that draw it again and again."""
+def _fitting(table: Table, room: int) -> Iterator[Any]:
+    """Yield the table; where the terminal is too narrow its last column below each row, or a block of lines a row."""
+    found = fit.widths(table.columns, table.rows, room=room)
+    if found is not None or len(table.columns) < 3:
+        yield rich_table(table, widths=found)
+        return
+    short = [row[:-1] for row in table.rows]
+    found = fit.widths(table.columns[:-1], short, room=room)
+    if found is not None and table.columns[-1]:
+        yield from _hanging(table, short, found)
+        return
+    for number, row in enumerate(table.rows):
+        if number:
+            yield ""
+        cells = [pair for pair in zip(table.columns, row, strict=True) if str(pair[1])]
+        yield rich_table(Table(columns=("", ""), rows=cells), headed=False)
+
+
+def _hanging(table: Table, short: Sequence[Sequence[object]], found: Sequence[int]) -> Iterator[Any]:
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    columns = table.columns[:-1]
+    yield rich_table(Table(columns=columns, rows=()), widths=found)
+    for row, cells in zip(table.rows, short, strict=True):
+        yield rich_table(Table(columns=columns, rows=(cells,), styles=table.styles), widths=found, headed=False)
+        if str(row[-1]):
+            yield Padding(Text(str(row[-1])), (0, 0, 0, fit.INDENT))
+
+
+def rich_table(table: Table, *, widths: Sequence[int] | None = None, headed: bool = True) -> Any:
+    """Return the table for a rich console. widths: of its columns, in characters; default: rich decides."""
     from rich.table import Table as RichTable  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    drawn = RichTable(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for column in table.columns:
-        drawn.add_column(column, style=table.styles.get(column), overflow="fold")
+    drawn = RichTable(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=headed)
+    for number, column in enumerate(table.columns):
+        width = widths[number] if widths is not None else None
+        drawn.add_column(column, style=table.styles.get(column), overflow="fold", width=width)
     for row in table.rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return drawn

@@ -75,6 +75,8 @@ def _facts(one: Json) -> Iterator[tuple[str, str]]:
     for name, value in (("held", one["held"]), ("awaiting", one["awaiting"]), ("rolled back", one["cause"])):
         if value:
             yield name, value["reason"]
+    if one["end_reason"] and not one["cause"]:
+        yield "why", one["end_reason"]
     for number, text in enumerate(one["waits"]):
         yield "waits for" if number == 0 else "", text
     for effect in one["effects"]:

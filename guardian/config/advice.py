@@ -20,7 +20,12 @@ def advice(file: PolicyFile) -> list[Finding]:
     """Return what is unwise in a policy that is valid; nothing for one that is not."""
     if file.policy is None:
         return []
-    said = [*_mode(file.policy), *_steps(file.policy), *_approvals(file.policy), *_reach(file.policy)]
+    said = [
+        *_mode(file.policy),
+        *_steps(file.policy, file.document.file),
+        *_approvals(file.policy),
+        *_reach(file.policy),
+    ]
     for number, guardrail in enumerate(file.policy.guardrails):
         path: YamlPath = ("spec", "guardrails", number)
         said += [(path + below, what, remedy) for below, what, remedy in _guardrail(guardrail)]
@@ -43,7 +48,7 @@ def _mode(policy: Policy) -> Iterator[_Said]:
         yield ("spec",), what, "send deploy.started events, or add spec.router"
 
 
-def _steps(policy: Policy) -> Iterator[_Said]:
+def _steps(policy: Policy, file: str) -> Iterator[_Said]:
     path: YamlPath = ("spec", "strategy", "steps")
     comparable = [step for step in policy.strategy.steps() if not full(step.weight)]
     if not policy.participating:
@@ -59,7 +64,7 @@ def _steps(policy: Policy) -> Iterator[_Said]:
     what = f"the step at {weight} is the last that compares: it extends itself until the promote verdict"
     if earliest > baked:
         what += f", not before {format_duration(earliest)} of canary traffic (the bakes are {format_duration(baked)})"
-    yield last, what, f"`guardian plan {policy.name}` says how long your traffic takes"
+    yield last, what, f"`guardian plan {file}` says how long your traffic takes"
 
 
 def _approvals(policy: Policy) -> Iterator[_Said]:

@@ -62,7 +62,7 @@ def compare_to_core(config: CompareConfig | None, kind: str) -> Compare:
         tail_rollback=_share(tail.rollback, defaults.tail_rollback, tail.promote, min),
         tail_promote=_share(tail.promote, defaults.tail_promote, tail.rollback, max),
     )
-    _not_inverted(compare)
+    _not_inverted(compare, kind)
     return compare
 
 
@@ -93,9 +93,25 @@ def _fits_kind(config: CompareConfig, kind: str) -> None:
             raise complaint(what, "remove 'absolute'", at=(side, "absolute"))
 
 
-def _not_inverted(compare: Compare) -> None:
-    """Refuse margins where, for some stable error share, promote allows less than rollback."""
+def _not_inverted(compare: Compare, kind: str) -> None:
+    """Refuse margins where, for some stable error share or for latencies, promote allows less than rollback."""
     rollback, promote = compare.rollback, compare.promote
+    if kind == "histogram":
+        if promote.relative < rollback.relative:
+            what = f"inverted: promote ends at {promote.relative:g} times stable's latency, below rollback at"
+            raise complaint(f"{what} {rollback.relative:g}", "write rollback below promote", at=("promote", "relative"))
+    else:
+        _no_share_inverted(rollback, promote)
+    if compare.tail_promote < compare.tail_rollback:
+        raise complaint(
+            f"inverted: tail promote {format_share(compare.tail_promote)} is below "
+            f"rollback {format_share(compare.tail_rollback)}",
+            "give 'promote' at least what 'rollback' has",
+            at=("tail", "promote"),
+        )
+
+
+def _no_share_inverted(rollback: Margin, promote: Margin) -> None:
     remedy = "give 'promote' at least the relative and the absolute margin of 'rollback'"
     for stable in (0.0, max((1.0 - rollback.absolute) / rollback.relative, 0.0)):
         failing = min(1.0, stable * rollback.relative + rollback.absolute)
@@ -107,13 +123,6 @@ def _not_inverted(compare: Compare) -> None:
                 remedy,
                 at=("promote",),
             )
-    if compare.tail_promote < compare.tail_rollback:
-        raise complaint(
-            f"inverted: tail promote {format_share(compare.tail_promote)} is below "
-            f"rollback {format_share(compare.tail_rollback)}",
-            "give 'promote' at least what 'rollback' has",
-            at=("tail", "promote"),
-        )
 
 
 def _none_or_mapping(value: object) -> object:

@@ -80,13 +80,22 @@ def hint(name: str, allowed: Iterable[str]) -> str:
 def findings_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Finding]:
     """Return one finding for each complaint of pydantic, in the order of the file."""
     schema = _schema(model)
-    found = [_finding(details, document, schema) for details in error.errors(include_url=False)]
+    said = error.errors(include_url=False)
+    found = [_finding(details, document, schema) for details in said if not _other_member(details, said)]
     return sorted(found, key=lambda finding: _line_of(finding.where))
 
 
 @cache
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(by_alias=True)
+
+
+def _other_member(details: ErrorDetails, said: Iterable[ErrorDetails]) -> bool:
+    """Say whether the complaint is a union's "is no text" about a mapping that was read, and found wrong, as one."""
+    loc = details["loc"]
+    if details["type"] != "string_type" or not isinstance(details["input"], dict) or loc[-1:] != ("str",):
+        return False
+    return any(one["loc"][: len(loc) - 1] == loc[:-1] and len(one["loc"]) > len(loc) for one in said)
 
 
 def _line_of(where: str) -> tuple[int, int]:
@@ -114,10 +123,10 @@ def _text(
     if kind == _CODE:
         return f"{name}: {context['what']}" if name else context["what"], context["remedy"]
     if kind == "extra_forbidden":
-        inside = f" in {_name(path[:-1])}" if len(path) > 1 else ""
+        inside = f" in {_name(document.resolve(path[:-1]))}" if len(path) > 1 else ""
         return f"unknown key '{last}'{inside}", hint(last, _properties(schema, path[:-1]))
     if kind == "missing":
-        inside = f" in {_name(path[:-1])}" if len(path) > 1 else ""
+        inside = f" in {_name(document.resolve(path[:-1]))}" if len(path) > 1 else ""
         return f"key '{last}' is missing{inside}", f"add '{last}:'"
     if kind in {"literal_error", "enum"}:
         allowed = _properties_enum(schema, path) or [str(context.get("expected", ""))]

@@ -29,7 +29,9 @@ SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="how many seeds
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="processes; default: one a core")]
 AllOption = Annotated[bool, typer.Option("--all", help="every shipped scenario")]
 ServeOption = Annotated[bool, typer.Option("--serve", help="serve one scenario as real HTTP pods with /metrics")]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="table, or one JSON object a run")]
+OutputOption = Annotated[
+    Output, typer.Option("-o", "--output", help="json: one object a run; else one summary a scenario")
+]
 
 
 def simulate(
@@ -103,7 +105,10 @@ def _serve(files: tuple[Path, ...]) -> None:
 
 
 def _wanted(names: list[str], *, every: bool) -> tuple[Path, ...]:
-    if every == bool(names):
+    if every and names:
+        what = f"--all and {', '.join(names)} were both given"
+        raise ScenarioError(what, remedy="leave one out; a folder of your own is played by naming it")
+    if not every and not names:
         raise ScenarioError(
             "name the scenarios, or say --all", remedy=f"give files, folders or names: {', '.join(library())}"
         )
@@ -197,7 +202,7 @@ def _plain(summary: Summary) -> dict[str, Any]:
     """Return a summary for YAML; null where something never happened."""
 
     def number(value: float | None) -> float | None:
-        return value if value is not None and math.isfinite(value) else None
+        return float(value) if value is not None and math.isfinite(value) else None
 
     return {
         "scenario": summary.scenario.name,
@@ -208,7 +213,7 @@ def _plain(summary: Summary) -> dict[str, Any]:
         "median": number(summary.median),
         "p95": number(summary.p95),
         "bound": number(summary.bound),
-        "bad_requests": summary.hurt,
+        "bad_requests": float(summary.hurt),
         "passed": summary.passed,
         "failures": list(summary.failures),
     }

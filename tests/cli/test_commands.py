@@ -71,6 +71,21 @@ def test_a_rollout_that_is_superseded_answers_4(daemon: Daemon) -> None:
     assert daemon.guardian("status", first, "--watch").code == 4
 
 
+def test_the_name_of_a_service_means_its_open_rollout_else_its_newest(daemon: Daemon) -> None:
+    """A person at night writes the service's name; ids begin with it, and older rollouts of it are listed still."""
+    first, second = deployed(daemon, "named", "3.0"), deployed(daemon, "named", "3.1")
+    assert json.loads(daemon.guardian("status", "named", "-o", "json").out)["id"] == second != first
+    assert daemon.guardian("abort", "named", "--reason", "wrong build").code == 0
+    until(daemon, second, "aborted")
+    assert json.loads(daemon.guardian("status", "named", "-o", "json").out)["id"] == second
+
+
+def test_a_rejected_deploy_shows_why(daemon: Daemon) -> None:
+    """In `status` as in `list`: whoever looks at one rollout must not look it up elsewhere."""
+    assert daemon.guardian("deploy", "unheard-of", "1.0").code == 3
+    assert "no policy matches service 'unheard-of'" in daemon.guardian("status", "unheard-of").out
+
+
 def test_still_going_at_the_timeout_answers_5(daemon: Daemon) -> None:
     """The rollout goes on without the command."""
     answer = daemon.guardian("deploy", "waiting", "2.0", "--wait", "--timeout", "2s")

@@ -97,6 +97,13 @@ def test_check_cannot_judge_what_it_cannot_read(tmp_path: Path, content: str | N
     assert answer.out == ""
 
 
+def test_a_folder_without_policies_is_not_valid(tmp_path: Path) -> None:
+    """A wrong path in CI would pass for ever."""
+    answer = guardian("check", ".", folder=tmp_path)
+    assert (answer.code, answer.out) == (2, "")
+    assert "holds no policy" in answer.err
+
+
 def test_check_knows_guardian_yaml(tmp_path: Path) -> None:
     """By its keys or its kind, whatever the file is called."""
     (tmp_path / "ours.yaml").write_text("listen: 127.0.0.1:8080\npolices: x\n")
@@ -156,7 +163,7 @@ def test_nothing_is_cut_off_in_a_pipe(tmp_path: Path) -> None:
     """Whoever reads it has no screen width."""
     process = guardian_process("check", str(EXAMPLE), folder=tmp_path)
     out, _ = process.communicate()
-    assert "`guardian plan checkout` says how long your traffic takes" in out
+    assert "checkout.yaml` says how long your traffic takes" in out
 
 
 def test_an_error_is_two_lines_and_no_traceback(tmp_path: Path) -> None:

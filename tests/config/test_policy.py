@@ -215,6 +215,18 @@ def test_promote_below_rollback_is_inverted(compare: str) -> None:
     assert found.where.startswith("checkout.yaml:10:")
 
 
+def test_inverted_latencies_are_told_as_latencies() -> None:
+    """A share of failures would say nothing to whoever wrote a factor on time."""
+    found = finding(f"{LATENCY}      compare: {{rollback: {{relative: 1.1}}, promote: {{relative: 1.05}}}}\n")
+    assert "1.05 times stable's latency, below rollback at 1.1" in found.what
+
+
+def test_a_misspelt_margin_is_the_only_thing_said() -> None:
+    """`compare` may be a mapping or the word none: a complaint about the other reading would lead astray."""
+    found = finding(f"{ERRORS}      compare: {{rollback: {{absolut: 0.1%}}}}\n")
+    assert found.what == "unknown key 'absolut' in spec.guardrails[0].compare.rollback"
+
+
 def test_an_inverted_tail_is_refused() -> None:
     """The tail has margins of its own."""
     assert "inverted" in finding(f"{LATENCY}      compare: {{tail: {{rollback: 1%, promote: 0.1%}}}}\n").what

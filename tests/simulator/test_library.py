@@ -110,7 +110,7 @@ def test_a_policy_about_another_service_is_refused(tmp_path: Path) -> None:
 def test_a_file_without_its_policy_says_what_is_missing(tmp_path: Path) -> None:
     """Each scenario carries its policy: an objective must fit the base rate."""
     error = _refused(tmp_path, WORLD.removesuffix("---\n"))
-    assert "1 documents" in error.what
+    assert "1 YAML document;" in error.what
     assert "policy" in error.remedy
 
 

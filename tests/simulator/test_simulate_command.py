@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from simulator.library import find
 from simulator.run import run
 from simulator.sweep import sweep
 from tests.simulator.worlds import shipped
 
+SUMMARY = {"scenario", "runs", "right", "wrong", "late", "median", "p95", "bound", "bad_requests", "passed", "failures"}
 FIELDS = {
     "scenario", "seed", "verdict", "decided_at", "expected", "ok", "late", "wrong", "bad_requests",
     "total_requests", "events",
@@ -24,6 +26,22 @@ def _simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "guardian", "simulate", *arguments], capture_output=True, text=True, check=False
     )
+
+
+def test_yaml_is_one_summary_a_scenario() -> None:
+    """Plain numbers: what numpy calls a float is none to a writer of YAML."""
+    done = _simulate("S01", "--seeds", "2", "--jobs", "1", "-o", "yaml")
+    assert done.returncode == 0, done.stderr
+    (found,) = YAML(typ="safe").load(done.stdout)["items"]
+    assert set(found) == SUMMARY
+    assert found["runs"] == found["right"] == 2
+
+
+def test_all_and_a_name_contradict_each_other() -> None:
+    """Exit 2, and the text says which two."""
+    done = _simulate("--all", "S02")
+    assert done.returncode == 2
+    assert "--all and S02" in done.stderr
 
 
 def test_json_is_one_object_a_run_with_all_its_fields() -> None:
