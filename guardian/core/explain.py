@@ -16,6 +16,7 @@ from guardian.core.model import Instant, Phase
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import comparison, duration, share
+from guardian.core.world import World
 
 
 class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +45,31 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     next: tuple[str, ...]
 
 
-def explain(rollout: Rollout, look: Look | None, now: Instant, records: tuple[r.Record, ...] = ()) -> Explanation:
-    """Return the rollout in sentences; `records` are its own, oldest first, and become its history."""
-    waits: tuple[str, ...] = ()
+def queued_behind(world: World, rollout: Rollout) -> tuple[str, ...]:
+    """Return what a queued rollout waits for: the one that has its place, or is still leaving it."""
+    running = world.place(rollout.place).running
+    if rollout.phase is not Phase.QUEUED or running is None:
+        return ()
+    earlier = world.rollouts[running]
+    if earlier.phase.terminal:
+        drain = duration(earlier.policy.drain)
+        return (f"{earlier.revision} ({earlier.id}) is leaving: its canary is stopped once it has drained ({drain})",)
+    return (f"{earlier.revision} ({earlier.id}) is {earlier.phase} and goes first",)
+
+
+def explain(
+    rollout: Rollout,
+    look: Look | None,
+    now: Instant,
+    records: tuple[r.Record, ...] = (),
+    *,
+    queued: tuple[str, ...] = (),
+) -> Explanation:
+    """Return the rollout in sentences; `records` are its own, oldest first, and become its history.
+
+    queued: what it waits for before it starts (`queued_behind`).
+    """
+    waits = queued
     if rollout.phase in (Phase.PROGRESSING, Phase.PAUSED):
         waits = tuple(item.text for item in missing(rollout, look, now))
     return Explanation(

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from guardian.core.explain import explain
+from guardian.core.explain import explain, queued_behind
 from guardian.core.facts import Order, Ordered
 from guardian.core.model import EventRef, Phase
 from guardian.core.policy import Policy
@@ -79,7 +79,8 @@ def _add_looking(router: APIRouter, desk: Desk) -> None:
         """Return one rollout."""
         engine = desk.engine()
         rollout = find(engine, rollout_id)
-        return answer(view(rollout, engine.look(rollout.id), desk.clock.now()))
+        queued = queued_behind(engine.world, rollout)
+        return answer(view(rollout, engine.look(rollout.id), desk.clock.now(), queued=queued))
 
     @router.get("/{rollout_id}/explanation")
     async def get_explanation(rollout_id: str) -> Response:
@@ -87,7 +88,8 @@ def _add_looking(router: APIRouter, desk: Desk) -> None:
         engine = desk.engine()
         rollout = find(engine, rollout_id)
         records = await asyncio.to_thread(desk.history, rollout.id)
-        return answer(explain(rollout, engine.look(rollout.id), desk.clock.now(), records))
+        queued = queued_behind(engine.world, rollout)
+        return answer(explain(rollout, engine.look(rollout.id), desk.clock.now(), records, queued=queued))
 
 
 def _add_orders(router: APIRouter, desk: Desk) -> None:

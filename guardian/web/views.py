@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from guardian.core.engine import Engine
+from guardian.core.explain import queued_behind
 from guardian.core.gates import missing
 from guardian.core.looks import Look
 from guardian.core.model import Change, Driver, Instant, Mode, Phase, RolloutId, Verdict
@@ -117,8 +118,8 @@ class RolloutView(_View, frozen=True, kw_only=True):
     end_reason: str | None
 
 
-def view(rollout: Rollout, look: Look | None, now: Instant) -> RolloutView:
-    """Return the rollout as the API shows it."""
+def view(rollout: Rollout, look: Look | None, now: Instant, *, queued: tuple[str, ...] = ()) -> RolloutView:
+    """Return the rollout as the API shows it. queued: what it waits for before it starts."""
     steady = rollout.phase in (Phase.PROGRESSING, Phase.PAUSED)
     return RolloutView(
         id=rollout.id,
@@ -144,7 +145,7 @@ def view(rollout: Rollout, look: Look | None, now: Instant) -> RolloutView:
         evidence=rollout.evidence,
         held=_held(rollout),
         awaiting=_awaiting(rollout),
-        waits=tuple(item.text for item in missing(rollout, look, now)) if steady else (),
+        waits=tuple(item.text for item in missing(rollout, look, now)) if steady else queued,
         cause=_cause(rollout),
         effects=tuple(_effects(rollout)),
         sequence=rollout.sequence,
@@ -251,7 +252,8 @@ def listing(engine: Engine, wanted: Wanted, now: Instant) -> Listing:
         if wanted.fits(rollout):
             if len(found) == wanted.limit:
                 return Listing(apiVersion=API_VERSION, items=tuple(found), more=True)
-            found.append(view(rollout, engine.look(rollout.id), now))
+            queued = queued_behind(engine.world, rollout)
+            found.append(view(rollout, engine.look(rollout.id), now, queued=queued))
     return Listing(apiVersion=API_VERSION, items=tuple(found), more=False)
 
 

@@ -73,7 +73,10 @@ def test_a_rollout_that_is_superseded_answers_4(daemon: Daemon) -> None:
 
 def test_the_name_of_a_service_means_its_open_rollout_else_its_newest(daemon: Daemon) -> None:
     """A person at night writes the service's name; ids begin with it, and older rollouts of it are listed still."""
-    first, second = deployed(daemon, "named", "3.0"), deployed(daemon, "named", "3.1")
+    first = deployed(daemon, "named", "3.0")
+    until(daemon, first, "progressing")
+    second = deployed(daemon, "named", "3.1")
+    assert f"3.0 ({first})" in daemon.guardian("explain", second).out  # it says behind which it is queued
     assert json.loads(daemon.guardian("status", "named", "-o", "json").out)["id"] == second != first
     assert daemon.guardian("abort", "named", "--reason", "wrong build").code == 0
     until(daemon, second, "aborted")
