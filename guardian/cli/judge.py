@@ -13,7 +13,7 @@ import typer
 
 from guardian.adapters.samples.tables import Samples
 from guardian.cli.exits import of_verdict
-from guardian.cli.output import SCREEN
+from guardian.cli.output import SCREEN, warn
 from guardian.config.policy import load_policy
 from guardian.core.offline import Offline, OfflineVerdict
 from guardian.core.samples import Batch
@@ -34,10 +34,14 @@ def judge(
     with verdict_file(output, inputs=[*samples, policy]) as write:
         reader = Samples(samples)
         names = {"rollouts": reader.rollouts, "metrics": reader.metrics, "pods": reader.pods}
-        court = Offline(load_policy(policy), **names)
+        rules = load_policy(policy)
+        court = Offline(rules, **names)
         for batch in shown(reader):
             court.take(batch)
         verdicts = court.finish()
+        known = [guardrail.name for guardrail in rules.guardrails]
+        if left_out := sorted(set(reader.metrics).difference(known)):
+            warn(f"left out, no guardrail of {policy} has the name: {', '.join(left_out)}; it has {', '.join(known)}")
         if exit_verdict and len(verdicts) != 1:
             raise SamplesError(
                 f"hold {len(verdicts)} rollouts where --exit-verdict wants one",

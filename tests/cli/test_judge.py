@@ -127,3 +127,12 @@ def test_without_output_the_verdicts_go_to_stdout(tmp_path: Path, policy: Path) 
     """Data to stdout, JSON lines."""
     done = guardian(sampled(tmp_path / "samples.csv", times_worse=5.0, runs=2), "--policy", policy)
     assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["rollback", "rollback"]
+
+
+def test_rows_of_a_name_that_no_guardrail_has_are_told(tmp_path: Path, policy: Path) -> None:
+    """A misspelt metric would be history or traffic lost without a word."""
+    samples = tmp_path / "samples.csv"
+    samples.write_text(HEADER + GOOD + GOOD.replace("errors", "erors"))
+    done = guardian(samples, "--policy", policy)
+    assert done.returncode == 0
+    assert "erors; it has errors" in done.stderr

@@ -190,7 +190,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         if name not in header and name not in OPTIONAL:
             raise SamplesError(
                 f"has no column '{name}'; it has {', '.join(header) or 'none'}", where=f"{path}: line 1, column {name}",
-                remedy="write the columns of CONTRACTS section 6 (docs/reference)",
+                remedy="write the columns of docs/reference/samples.md",
             )  # fmt: skip
 
 
