@@ -124,6 +124,19 @@ def unpack(fleet: Fleet, rollout: RolloutId, policy: Policy, blob: bytes) -> Non
     numbers = {} if before is None else _numbers(before)
     fleet.close(rollout)
     fleet.open(rollout, policy)
+    try:
+        _fill(fleet, rollout, content, policy, numbers)
+    except KeyError as cause:  # a newer guardian wrote it: half of its evidence is no evidence
+        fleet.close(rollout)
+        fleet.open(rollout, policy)
+        raise ValueError(f"this guardian does not know {cause} of the checkpoint") from cause
+    for key, number in numbers.items():
+        fleet.keep_series(key, number)
+
+
+def _fill(
+    fleet: Fleet, rollout: RolloutId, content: dict[str, Any], policy: Policy, numbers: dict[SeriesKey, int]
+) -> None:
     opened = fleet.opened[rollout]
     _put(fleet.rollouts, opened.number, content["rollout"])
     fleet.rollouts["tick"][opened.number] = policy.interval
@@ -132,8 +145,6 @@ def unpack(fleet: Fleet, rollout: RolloutId, policy: Policy, blob: bytes) -> Non
         sheet = opened.sheets.get(packed["name"])
         if sheet is not None:
             _restore_sheet(fleet, rollout, sheet, packed, numbers)
-    for key, number in numbers.items():
-        fleet.keep_series(key, number)
 
 
 def _numbers(opened: Opened) -> dict[SeriesKey, int]:
@@ -194,4 +205,3 @@ def _restore_pod(
         slot = contest.seat(pod.member, name, arm)
         for part, row in zip(_pod_parts(arm), rows, strict=True):
             _put(part, slot, row, without=afresh if part is arm.panel.pods else ())
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -187,6 +188,18 @@ def test_a_checkpoint_restores_bit_for_bit_and_goes_on_alike() -> None:
     for each in (fleet, again):
         observe(each, later)
     assert look(again) == look(fleet)
+
+
+def test_a_checkpoint_of_a_newer_guardian_is_refused_and_leaves_nothing_half_restored() -> None:
+    """Whoever goes back to the version before must get a daemon that starts, with evidence from now on."""
+    fleet = opened()
+    observe(fleet, scrapes(ticks=200))
+    content = msgspec.msgpack.decode(fleet.checkpoint(R))
+    content["rollout"]["of_a_later_version"] = bytes(8)
+    again, fresh = Fleet(), opened()
+    with pytest.raises(ValueError, match="of_a_later_version"):
+        again.restore(R, POLICY, msgspec.msgpack.encode(content))
+    assert again.checkpoint(R) == fresh.checkpoint(R)
 
 
 def test_restoring_an_open_rollout_keeps_the_numbers_of_its_series() -> None:
