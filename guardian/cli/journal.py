@@ -28,7 +28,10 @@ journal = typer.Typer(
 
 @journal.command()
 def verify(path: PathArgument = None, *, output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
-    """Follow the hash chain over all rows: exit 0 whole, 3 damaged (and which row is the first)."""
+    """Follow the hash chain over all rows.
+
+    Exit 0: whole; 3: damaged, and stderr says which row is the first.
+    """
     file = _file(path, config)
     try:
         whole = audit.verify(file)
@@ -49,7 +52,10 @@ def export(
     after: Annotated[int, typer.Option("--after", metavar="SEQ", help="rows after this one only")] = 0,
     config: ConfigOption = None,
 ) -> None:
-    """Print every row as one line of JSON: seq, at, rollout, source, id, fact, records."""
+    """Print every row as one line of JSON.
+
+    Its keys: seq, at, rollout, source, id, fact, records.
+    """
     for line in audit.export(_file(path, config), after=after):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()

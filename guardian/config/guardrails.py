@@ -38,7 +38,9 @@ class RatioConfig(Section):
 class HistogramConfig(Section):
     """Latencies: the buckets of a histogram in seconds."""
 
-    buckets: Selector = Field(description="the _bucket series, with label le")
+    buckets: Selector = Field(
+        description="the _bucket series, with label le", examples=["http_request_duration_seconds_bucket"]
+    )
 
     def to_core(self) -> Sli:
         """Return the SLI as the core reads it."""

@@ -95,6 +95,8 @@ def _explained(message: str, where: str) -> EventError:
         return EventError(text, reason="unparsable", where=where, remedy="send an object with the event's fields")
     reason = "bad-time" if "datetime" in what or "RFC3339" in what else "bad-field"
     remedy = "write RFC 3339 with a zone, or unix seconds" if reason == "bad-time" else "see docs/reference/events.md"
+    if what.startswith("Expected `str`, got"):
+        remedy = "write a text, in quotes"
     return EventError(f"field '{path}': {what}", reason=reason, where=where, remedy=remedy)
 
 

@@ -256,3 +256,11 @@ def test_what_is_kept_unread_is_not_nested_deeper_than_it_can_be_read_again(leve
     else:
         with pytest.raises(EventError, match="64 levels"):
             decode(body)
+
+
+def test_a_number_for_a_text_is_answered_with_quotes() -> None:
+    """`revision: 5` is what a shell script writes first."""
+    error = refused(with_data(revision=5))
+    assert "field 'revision'" in error.what
+    assert error.remedy == "write a text, in quotes"
+    assert refused(with_data(service="a/b")).remedy != error.remedy
