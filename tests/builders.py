@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from guardian.core.facts import AlertSeen, DeployRequested, Order, Ordered
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
-from guardian.core.model import Driver, EventRef, Instant, Place, Revision, RolloutId, Seconds, Share, Weight
+from guardian.core.model import Driver, EventRef, Instant, Place, Ratio, Revision, RolloutId, Seconds, Share, Weight
 from guardian.core.policy import (
     Adapter,
     Compare,
@@ -97,6 +97,11 @@ def alert(*, firing: bool = True, starts_at: Instant = T0, **labels: str) -> Ale
     )
 
 
+BUSY_CANARY = Side(requests=4120.0, bad=78.0, level=0.019, pods=2)
+BUSY_STABLE = Side(requests=37_000.0, bad=185.0, level=0.005, pods=6)
+TENTH = Share(share=Ratio(0.1), requests=5000.0)
+
+
 def seen(
     rollout: RolloutId,
     *,
@@ -115,33 +120,48 @@ def seen(
 ) -> Look:
     """Return a look with evidence given as e-values; data of both tracks is fresh unless told otherwise."""
     last = canary_last if canary_last is not None else at
-    canary = Side(requests=4120.0, bad=78.0, level=0.019, pods=2, last=last, seen=last)
-    one = GuardrailLook(
-        name="",
-        participates=stable,
-        log_harm=math.log(harm),
-        log_safe=math.log(safe),
-        comparable=stable,
-        canary=canary,
-        stable=Side(requests=37_000.0, bad=185.0, level=0.005, pods=6, last=at, seen=at) if stable else Side(),
+    one = _guardrail(
+        harm=harm,
+        safe=safe,
+        sides=(
+            replace(BUSY_CANARY, last=last, seen=last),
+            replace(BUSY_STABLE, last=at, seen=at) if stable else Side(),
+        ),
         step_requests=step_requests,
-        needed=1000.0,
-        breach=breach,
-        stable_breach=stable_breach,
-        calibrated=True,
+        breaches=(breach, stable_breach),
     )
     return Look(
         rollout=rollout,
         at=at,
         began=began,
-        log_harm=math.log(harm),
-        log_safe=math.log(safe),
+        log_harm=one.log_harm,
+        log_safe=one.log_safe,
         rising=rising,
         worst=guardrails[0],
         weakest=guardrails[-1],
         guardrails=tuple(replace(one, name=name) for name in guardrails),
         allocation=allocation,
-        observed=Share(share=0.1, requests=5000.0),  # type: ignore[arg-type]
+        observed=TENTH,
         canary_last=last,
         stable_last=at if stable else None,
+    )
+
+
+def _guardrail(
+    *, harm: float, safe: float, sides: tuple[Side, Side], step_requests: float, breaches: tuple[Breach, bool]
+) -> GuardrailLook:
+    canary, stable = sides
+    return GuardrailLook(
+        name="",
+        participates=stable.last is not None,
+        log_harm=math.log(harm),
+        log_safe=math.log(safe),
+        comparable=stable.last is not None,
+        canary=canary,
+        stable=stable,
+        step_requests=step_requests,
+        needed=1000.0,
+        breach=breaches[0],
+        stable_breach=breaches[1],
+        calibrated=True,
     )

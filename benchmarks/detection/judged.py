@@ -100,6 +100,4 @@ def judged(streams: Streams, policy: Policy) -> Outcome:
     for ruling in found:
         times[ruling.verdict][ruling.rollout] = ruling.at
     found += [rulings.undecided(int(run), streams.situation.length) for run in np.flatnonzero(rulings.open)]
-    return Outcome(
-        rolled_back=times[Verdict.ROLLBACK], promoted=times[Verdict.PROMOTE], rulings=tuple(found)
-    )
+    return Outcome(rolled_back=times[Verdict.ROLLBACK], promoted=times[Verdict.PROMOTE], rulings=tuple(found))

@@ -81,8 +81,19 @@ def measure(run: ServiceRun, repeat: int) -> Found:  # noqa: ARG001 - measured o
         ours, cpu = measured(f"{daemon.url}/hooks/alertmanager", daemon.server.pid, seed=1)
     with running_bare(run) as (url, server):
         bare, bare_cpu = measured(f"{url}/hooks/alertmanager", server.pid, seed=1)
+    detail = {
+        "p50": round(quantile(ours.latencies, 0.5), 4),
+        "largest": round(max(ours.latencies), 4),
+        "bytes": len(bodies(1, seed=1)[0]),
+        "posts": len(ours.latencies),
+    }
+    return Found(figures=figures(ours, bare, cpu=cpu, bare_cpu=bare_cpu), detail=detail)
+
+
+def figures(ours: Posted, bare: Posted, *, cpu: float, bare_cpu: float) -> list[Figure]:
+    """What is claimed, each beside the bare application."""
     reference = "bare FastAPI + msgspec, nothing kept"
-    figures = [
+    return [
         Figure(
             name="webhook, p99 at 500/s",
             value=quantile(ours.latencies, 0.99),
@@ -107,13 +118,6 @@ def measure(run: ServiceRun, repeat: int) -> Found:  # noqa: ARG001 - measured o
             limit=0.0,
         ),
     ]
-    detail = {
-        "p50": round(quantile(ours.latencies, 0.5), 4),
-        "largest": round(max(ours.latencies), 4),
-        "bytes": len(bodies(1, seed=1)[0]),
-        "posts": len(ours.latencies),
-    }
-    return Found(figures=figures, detail=detail)
 
 
 LOAD: Final = Load(

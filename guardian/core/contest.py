@@ -6,6 +6,7 @@ It knows neither rollouts nor policies, and does not combine guardrails (fleet.p
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,20 @@ WARMING_WEIGHT: Final = 0.15
 IDLE: Final = 60.0
 IDLE_GAPS: Final = 20.0
 """Seconds, or usual gaps between two requests, without one after which a canary counts as idle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Logs of evidence, (C,) each.
+
+    harm: the canary is beyond the rollback margin, warm and warming pods together. safe: warm canary pods are within
+    the promote margin. unrest: the largest of a single start and alternative, whether something began lately; 0 where
+    nothing is close to a promotion.
+    """
+
+    harm: Floats
+    safe: Floats
+    unrest: Floats
 
 
 class Contest:
@@ -159,17 +174,16 @@ class Contest:
                 changed.append(cells)
         return np.unique(np.concatenate(changed)) if changed else np.zeros(0, dtype=np.int64)
 
-    def harm(self, cells: Ints) -> Floats:
-        """Log evidence (C,) that the canary is beyond the rollback margin; warm and warming pods together."""
-        each = np.stack([arm.panel.harm(cells) for arm in self.arms], axis=1)
-        if each.shape[1] == 1:
-            return np.asarray(each[:, 0])
-        return average(each, np.array([1.0 - WARMING_WEIGHT, WARMING_WEIGHT]))
-
-    def safe(self, cells: Ints) -> Floats:
-        """Log evidence (C,) that warm canary pods are within the promote margin."""
-        return self.panel.safe(cells)
-
-    def unrest(self, cells: Ints) -> Floats:
-        """Largest log evidence (C,) of a single start and alternative: whether something began lately."""
-        return self.panel.unrest(cells)
+    def evidence(self, cells: Ints) -> Evidence:
+        """What all ticks so far say of these cells (C,); their sums are worked out once for all three."""
+        sums = self.panel.sums(cells)
+        harm, safe = self.panel.harm(cells, sums), self.panel.safe(cells, sums)
+        if len(self.arms) > 1:
+            warming = self.arms[1].panel
+            each = np.stack((harm, warming.harm(cells, warming.sums(cells))), axis=1)
+            harm = average(each, np.array([1.0 - WARMING_WEIGHT, WARMING_WEIGHT]))
+        unrest = np.zeros(len(cells))
+        near = np.flatnonzero(safe > 0.0)  # unrest only ever delays a promotion
+        if len(near):
+            unrest[near] = self.panel.unrest(cells[near], sums.rows(near))
+        return Evidence(harm=harm, safe=safe, unrest=unrest)

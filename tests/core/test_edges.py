@@ -275,9 +275,7 @@ def test_a_fault_in_deciding_stops_one_rollout_and_pages() -> None:
 
     def broken(rollout: RolloutId, now: Instant) -> Look | None:
         look = seen(rollout, at=now, safe=50.0)
-        return (
-            replace(look, worst="nobody", log_harm=9.0) if now > T0 + 20 else look
-        )
+        return replace(look, worst="nobody", log_harm=9.0) if now > T0 + 20 else look
 
     play = Play(show=broken)
     play.tell(requested())

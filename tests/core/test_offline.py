@@ -101,7 +101,9 @@ def test_evidence_of_a_verdict_is_at_least_what_its_risk_asks(whole: dict[str, O
 
 @settings(max_examples=6)
 @given(cut=st.floats(-200.0, 620.0))
-def test_no_verdict_looks_ahead(table: pa.Table, whole: dict[str, OfflineVerdict], cut: float, tmp_path_factory: pytest.TempPathFactory) -> None:  # noqa: E501
+def test_no_verdict_looks_ahead(
+    table: pa.Table, whole: dict[str, OfflineVerdict], cut: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Judging the file cut after T gives the same rollbacks and promotions decided by T, to the second."""
     part = table.filter(pc.less_equal(table["t"], cut))
     found = verdicts(written(part, tmp_path_factory.mktemp("cut") / "samples.parquet"))
