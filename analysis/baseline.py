@@ -8,6 +8,7 @@ Moment estimator; neither part is proved, both are measured by the calibration c
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -27,7 +28,9 @@ def sum_by(values: Floats, group: Ints, count: int) -> Floats:
     >>> sum_by(np.array([1.0, 2.0, 4.0]), np.array([1, 0, 1]), 3).tolist()
     [2.0, 5.0, 0.0]
     """
-    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))  # -1 cannot be told when there are no rows
+    if count == 1:  # one rollout, as in a simulation: grouping would cost many times the sum
+        return np.add.reduce(values, axis=0, dtype=np.float64, keepdims=True)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))  # -1 cannot be told when there are no rows
     if np.all(group[1:] >= group[:-1]):
         out = np.zeros((count, flat.shape[1]))
         if len(group):
@@ -50,9 +53,9 @@ def passing_noise(
     Raised by the relative error of a variance from that many windows, twice where a single series is all there is. A
     length without enough windows takes the last measured one, falling as 1/w. Nothing measured: 0.
     """
-    level = np.divide(
-        totals[..., 0], totals[..., 1], out=np.zeros(totals.shape[:2]), where=totals[..., 1] > 0
-    )[:, :, None]
+    level = np.divide(totals[..., 0], totals[..., 1], out=np.zeros(totals.shape[:2]), where=totals[..., 1] > 0)[
+        :, :, None
+    ]
     around = sums[..., 0] - 2.0 * level * sums[..., 1] + level**2 * sums[..., 2]
     freed = 1.0 - 1.0 / np.maximum(closed, 1.0)[:, None, :]
     believed = (closed >= LEAST_WINDOWS)[:, None, :]
@@ -94,9 +97,7 @@ def noise_at(curve: Floats, ticks: Floats) -> Floats:
     return np.asarray(value * np.minimum(1.0, WINDOWS[-1] / np.maximum(ticks, 1.0)))
 
 
-def spread_fit(
-    totals: Floats, noise: Floats, passing: Floats, group: Ints, *, spreads: Floats, count: int
-) -> Floats:
+def spread_fit(totals: Floats, noise: Floats, passing: Floats, group: Ints, *, spreads: Floats, count: int) -> Floats:
     """Log likelihood of each lasting spread between the pods of a group (one track of one cell); (count, D, Q).
 
     totals: (S, D, 2) drift and exposure over all ticks. noise: (S, D) sampling variance of drift, 0 leaves a pod
@@ -132,9 +133,7 @@ def wander_chance(
     closed: (C,). totals: (C, D, 2). pods, tracks: (C, D) relative variance of the contrast at that length that pods
     explain, and that two wandering tracks would add. Returns (C, D); `prior` where nothing was seen.
     """
-    level = np.divide(
-        totals[..., 0], totals[..., 1], out=np.zeros(totals.shape[:2]), where=totals[..., 1] > 0
-    )
+    level = np.divide(totals[..., 0], totals[..., 1], out=np.zeros(totals.shape[:2]), where=totals[..., 1] > 0)
     around = np.maximum(sums[..., 0] - 2.0 * level * sums[..., 1] + level**2 * sums[..., 2], 0.0)
     still = np.maximum(sums[..., 3] + pods * sums[..., 2], 1e-300)
     moving = still + tracks * sums[..., 2]

@@ -91,9 +91,7 @@ class Panel:
         live = elapsed > 0
         track = np.where(canary[:, None], sides[0][local], sides[1][local])
         if live.any():
-            self._compare(
-                pods, counts, local, track, sides, cells=cells, elapsed=elapsed, begin=elapsed - seconds
-            )
+            self._compare(pods, counts, local, track, sides, cells=cells, elapsed=elapsed, begin=elapsed - seconds)
         self._watch_pods(pods, counts, local, track, sides[1], cells=cells, live=live)
         self._finish(cells, sides, live=live, seconds=seconds)
 
@@ -179,9 +177,7 @@ class Panel:
             terms = np.stack((whole.drift, whole.exposure, whole.noise), axis=-1)
             self.noise.take_tracks(cells[past], terms)
 
-    def _finish(
-        self, cells: Ints, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats
-    ) -> None:
+    def _finish(self, cells: Ints, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats) -> None:
         memory = self.cells["memory"][cells]
         for history in (False, True):
             rows = np.flatnonzero(live != history)
@@ -198,37 +194,36 @@ class Panel:
             mine, group = self.members(due)
             self.noise.refresh(due, mine, group, self.pods["canary"][mine] > 0)
 
-    def harm(self, cells: Ints) -> Floats:
+    def harm(self, cells: Ints, sums: Sums) -> Floats:
         """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic."""
-        parts = int(self.cells["started"][cells].max(initial=0))
+        parts = sums.gain.shape[1] - 1
         if parts == 0:
             return np.zeros(len(cells))
         weights = start_weights()[:parts]
         return harm_evidence(
-            self._sums(cells, parts), posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
+            sums, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
             direction=self.test.harm_direction, starts=np.append(weights, max(1.0 - weights.sum(), 1e-300)),
             weights=self.test.harm_weights,
         )  # fmt: skip
 
-    def safe(self, cells: Ints) -> Floats:
+    def safe(self, cells: Ints, sums: Sums) -> Floats:
         """Log evidence (C,) that the canary is within the promote margin."""
-        reach, passing, common = self._reach(cells, 1)
-        sums = Sums(
-            gain=self.cells["safe_gain"][cells][:, None], reach=reach, passing=passing, common=common,
-            information=self.cells["safe_information"][cells][:, None], wander=self.noise.cells["wander"][cells],
+        since_first = Sums(
+            gain=self.cells["safe_gain"][cells][:, None], reach=sums.reach[:, :1], passing=sums.passing[:, :1],
+            common=sums.common[:, :1], information=self.cells["safe_information"][cells][:, None],
+            wander=sums.wander,
         )  # fmt: skip
         return safe_evidence(
-            sums, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
+            since_first, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
             direction=self.test.safe_direction, weights=self.test.safe_weights,
         )  # fmt: skip
 
-    def unrest(self, cells: Ints) -> Floats:
+    def unrest(self, cells: Ints, sums: Sums) -> Floats:
         """Largest log evidence (C,) of one start and alternative alone, tempered by the plainest dispersion."""
-        parts = int(self.cells["started"][cells].max(initial=0))
-        if parts == 0:
+        if sums.gain.shape[1] == 1:
             return np.zeros(len(cells))
         return unrest(
-            self._sums(cells, parts), posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
+            sums, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
             direction=self.test.harm_direction,
         )  # fmt: skip
 
@@ -241,20 +236,18 @@ class Panel:
         begun = (np.arange(parts) < self.cells["started"][cells][:, None])[:, :, None]
         return np.asarray((self.cells[name][cells][:, None] - self.cells[f"{name}0"][cells, :parts]) * begun)
 
-    def _sums(self, cells: Ints, parts: int) -> Sums:
+    def sums(self, cells: Ints) -> Sums:
         """Sums since each start (C, parts + 1, ...); the last part, all 0, stands for what has not begun."""
-        since = [self._since(name, cells, parts) for name in ("gain", "information")]
-        padded = [
-            np.concatenate((each, np.zeros((len(cells), 1, each.shape[2]))), axis=1)
-            for each in (*since, *self._reach(cells, parts))
-        ]
-        both = np.minimum(padded[0][..., : len(self.test.partner)], padded[0][..., self.test.partner])
+        parts = int(self.cells["started"][cells].max(initial=0))
+        gain, information = (self._since(name, cells, parts) for name in ("gain", "information"))
+        reach, passing, common = self._reach(cells, parts, information)
         return Sums(
-            gain=both, information=padded[1], reach=padded[2], passing=padded[3], common=padded[4],
-            wander=self.noise.cells["wander"][cells],
+            gain=_padded(np.minimum(gain[..., : len(self.test.partner)], gain[..., self.test.partner])),
+            information=_padded(information), reach=_padded(reach), passing=_padded(passing),
+            common=_padded(common), wander=self.noise.cells["wander"][cells],
         )  # fmt: skip
 
-    def _reach(self, cells: Ints, parts: int) -> tuple[Floats, Floats, Floats]:
+    def _reach(self, cells: Ints, parts: int, information: Floats) -> tuple[Floats, Floats, Floats]:
         """Per start (C, parts, D): squared lean over pods; the same times passing noise; if whole tracks wander."""
         mine, group = self.members(cells)
         lean = self.pods["lean"][mine][:, None] - self.pods["lean0"][mine, :parts]
@@ -265,10 +258,20 @@ class Panel:
         thin = UNCALIBRATED * (self.cells["history"][cells] < ENOUGH_HISTORY)
         whole, squares = self._since("lean", cells, parts), self._since("square", cells, parts)
         common = 2.0 * whole**2 * _noise(self.noise.cells["tracks"][cells], whole, squares)
-        return reach, passing + thin[:, None, None] * self._since("information", cells, parts), common
+        return reach, passing + thin[:, None, None] * information, common
+
+
+def _padded(parts: Floats) -> Floats:
+    """The parts (C, parts, ...) and one more, all 0."""
+    out = np.zeros((parts.shape[0], parts.shape[1] + 1, parts.shape[2]))
+    out[:, :-1] = parts
+    return out
 
 
 def _noise(curve: Floats, lean: Floats, square: Floats) -> Floats:
-    """Passing variance (N, parts, D) over the effective number of ticks behind each lean."""
+    """Passing variance (N, parts, D) over the effective number of ticks behind each lean; curve (N, D, W)."""
     ticks = np.divide(lean**2, square, out=np.ones_like(lean), where=square > 0)
-    return np.stack([noise_at(curve[:, d], ticks[:, :, d]) for d in range(lean.shape[2])], axis=2)
+    rows, parts, directions = ticks.shape
+    by_curve = ticks.transpose(0, 2, 1).reshape(rows * directions, parts)
+    value = noise_at(curve.reshape(rows * directions, curve.shape[2]), by_curve)
+    return value.reshape(rows, directions, parts).transpose(0, 2, 1)

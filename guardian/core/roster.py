@@ -111,12 +111,9 @@ class Roster:
                 continue
             owner = self._owner[number]
             arms = np.array([owner[int(cell)] for cell in live])
-            self.arms["harm"][arms] = contest.harm(live)
-            self.arms["safe"][arms] = safe = contest.safe(live)
-            self.arms["unrest"][arms] = 0.0
-            near = safe > 0.0  # unrest only ever delays a promotion
-            if near.any():
-                self.arms["unrest"][arms[near]] = contest.unrest(live[near])
+            evidence = contest.evidence(live)
+            self.arms["harm"][arms], self.arms["safe"][arms] = evidence.harm, evidence.safe
+            self.arms["unrest"][arms] = evidence.unrest
             changed.append(arms)
         if not changed:
             return np.zeros(0, dtype=np.int64)
