@@ -120,16 +120,9 @@ def seen(
 ) -> Look:
     """Return a look with evidence given as e-values; data of both tracks is fresh unless told otherwise."""
     last = canary_last if canary_last is not None else at
-    one = _guardrail(
-        harm=harm,
-        safe=safe,
-        sides=(
-            replace(BUSY_CANARY, last=last, seen=last),
-            replace(BUSY_STABLE, last=at, seen=at) if stable else Side(),
-        ),
-        step_requests=step_requests,
-        breaches=(breach, stable_breach),
-    )
+    steady = replace(BUSY_STABLE, last=at, seen=at) if stable else Side()
+    sides, breaches = (replace(BUSY_CANARY, last=last, seen=last), steady), (breach, stable_breach)
+    one = _guardrail(harm=harm, safe=safe, sides=sides, step_requests=step_requests, breaches=breaches)
     return Look(
         rollout=rollout,
         at=at,
