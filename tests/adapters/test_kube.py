@@ -95,15 +95,22 @@ def pair(image: str) -> Pair:
         ("registry/web:{revision}", "registry/web:2.1.0", "2.1.0"),
         ("registry:5000/web:v{revision}-alpine", "registry:5000/web:v2.1.0-alpine", "2.1.0"),
         ("registry/web@sha256:{revision}", "registry/web@sha256:ab12", "ab12"),
-        ("registry/web:{revision}", "mirror/web:2.1.0", "mirror/web:2.1.0"),
         ("registry/web:{revision}", "registry/web@sha256:ab12", "registry/web@sha256:ab12"),
     ],
 )
 def test_image_and_revision_lead_to_each_other(template: str, image: str, revision: str) -> None:
-    """What ran before can be restored exactly, wherever it came from."""
+    """What ran before can be restored exactly."""
     names = pair(template)
     assert revision_of(names, image) == revision
     assert image_of(names, Revision(revision)) == image
+
+
+def test_an_event_cannot_choose_where_an_image_comes_from() -> None:
+    """An image of another repository is told as what runs, and never brought up."""
+    names = pair("registry/web:{revision}")
+    assert revision_of(names, "mirror/web:2.1.0") == "mirror/web:2.1.0"
+    with pytest.raises(Refused, match="another repository"):
+        image_of(names, Revision("mirror/web:2.1.0"))
 
 
 @pytest.mark.parametrize(

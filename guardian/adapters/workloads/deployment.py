@@ -64,11 +64,28 @@ def pair_of(target: Target, *, namespace: str) -> Pair:
 def image_of(pair: Pair, revision: Revision) -> str:
     """Return the image of a revision; one that is a whole image reference already is taken as it is.
 
-    A tag cannot hold `/` or `@`, so the two cannot be mistaken for each other.
+    A tag cannot hold `/` or `@`, so the two cannot be mistaken for each other. Raises Refused for a reference to
+    another repository than the policy's: whoever may send events must not choose where images come from.
     """
-    if "/" in revision or "@" in revision:
-        return revision
-    return pair.image.replace("{revision}", revision)
+    if "/" not in revision and "@" not in revision:
+        return pair.image.replace("{revision}", revision)
+    if repository_of(revision) != repository_of(pair.image):
+        raise Refused(
+            f"revision '{revision}' is an image of another repository than the policy's '{pair.image}'",
+            remedy="send a tag or digest of that repository, or change the workload's image in the policy",
+        )
+    return revision
+
+
+def repository_of(image: str) -> str:
+    """Return an image reference without its tag and digest.
+
+    >>> repository_of("registry:5000/shop/checkout:{revision}"), repository_of("shop/x@sha256:ab")
+    ('registry:5000/shop/checkout', 'shop/x')
+    """
+    name = image.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
 
 
 def revision_of(pair: Pair, image: str) -> Revision:
