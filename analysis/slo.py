@@ -30,9 +30,9 @@ def excludes(bad: Floats, total: Floats, allowed: Floats) -> npt.NDArray[np.bool
     >>> excludes(np.array([1.0, 9.0]), np.array([24.0, 600.0]), np.array(0.002)).tolist()
     [False, True]
     """
-    sure = np.clip(np.minimum(bad, total), 0.0, None)
+    sure = np.maximum(np.minimum(bad, total), 0.0)
     enough = (sure >= LEAST_BAD) & (total > 0)
-    share = np.clip(allowed, 0.0, 1.0)
+    share = np.minimum(np.maximum(allowed, 0.0), 1.0)
     chance = betainc(np.maximum(sure, 1.0), np.maximum(total - sure + 1.0, 1.0), share)
     return np.asarray(enough & (chance <= LEVEL))
 

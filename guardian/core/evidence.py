@@ -167,15 +167,15 @@ class Panel:
         requests = self.test.requests(counts)
         alone = requests >= self.test.requests(track)
         kept = np.flatnonzero((requests > 0) & ~(alone & (canary | live[local])))
-        memory = self.cells["memory"][cells]
-        seen = self.test.pods(counts[kept], track[kept], memory, local[kept])
-        terms = np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
-        self.noise.take_pods(pods[kept], terms, lone=alone[kept])
         past = np.flatnonzero(~live & (self.test.requests(stable) > 0))
+        seen = self.test.pods(  # pods, and after them whole tracks: against the recent past, as lone pods are
+            np.concatenate((counts[kept], stable[past])), np.concatenate((track[kept], stable[past])),
+            self.cells["memory"][cells], np.concatenate((local[kept], past)),
+        )  # fmt: skip
+        terms = np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
+        self.noise.take_pods(pods[kept], terms[: len(kept)], lone=alone[kept])
         if len(past):
-            whole = self.test.pods(stable[past], stable[past], memory, past)
-            terms = np.stack((whole.drift, whole.exposure, whole.noise), axis=-1)
-            self.noise.take_tracks(cells[past], terms)
+            self.noise.take_tracks(cells[past], terms[len(kept) :])
 
     def _finish(self, cells: Ints, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats) -> None:
         memory = self.cells["memory"][cells]

@@ -48,9 +48,7 @@ class Objectives:
                 continue
             self.rows["lasts"][row, i] = level.lasts
             self.rows["window"][row, i] = objective.window if objective.window is not None else max(level.lasts, 1.0)
-            self.rows["allowed"][row, i] = (
-                1.0 - level.bound if objective.quantile is None else 1.0 - objective.quantile
-            )
+            self.rows["allowed"][row, i] = 1.0 - level.bound if objective.quantile is None else 1.0 - objective.quantile
         self.rows["scope"][row] = float(objective.scope is Scope.SERVICE)
         return row
 
@@ -80,24 +78,25 @@ class Objectives:
         self._judge(rows, ring, live)
 
     def _judge(self, rows: Ints, ring: Floats, live: Floats) -> None:
+        """Judge every level (the last axis of what follows) on the objective's scope and on stable (the one before)."""
         state, now = self.rows, self.rows["front"][rows]
-        for level in range(LEVELS):
-            window = state["window"][rows, level]
-            inside = (ring[:, :, 0] > (now - window)[:, None]) & (ring[:, :, 0] > _EMPTY)
-            sums = (ring[:, :, 1:] * inside[:, :, None]).sum(axis=1).reshape(len(rows), 2, 3)
-            scope = state["scope"][rows] > 0
-            ours = np.where(scope[:, None], sums.sum(axis=1), sums[:, 0])
-            for side, part in enumerate((ours, sums[:, 1])):
-                breached = excludes(part[:, 1 + level], part[:, 0], state["allowed"][rows, level])
-                since = state["since"][rows, side, level]
-                since = np.where(breached, np.where(np.isnan(since), now, since), np.nan)
-                state["since"][rows, side, level] = since
-                reached = breached & (now - since >= state["lasts"][rows, level] * 0.999)
-                seen = part[:, 0] > 0
-                state["state"][rows, side, level] = np.where(seen, 1.0 + reached, 0.0)
-                if side == 1:
-                    earlier = breached & (live == 0)
-                    state["earlier"][rows] = np.maximum(state["earlier"][rows], earlier)
+        begins = now[:, None] - state["window"][rows]
+        time = ring[:, :, 0, None]
+        inside = (time > begins[:, None]) & (time > _EMPTY)
+        sums = np.matmul(inside.transpose(0, 2, 1).astype(np.float64), ring[:, :, 1:])
+        sums = sums.reshape(len(rows), LEVELS, 2, 3)
+        service = state["scope"][rows] > 0
+        sums[service, :, 0] += sums[service, :, 1]
+        total = sums[..., 0].transpose(0, 2, 1)
+        bad = np.stack([sums[:, level, :, 1 + level] for level in range(LEVELS)], axis=2)
+        breached = excludes(bad, total, state["allowed"][rows][:, None])
+        since = state["since"][rows]
+        since = np.where(breached, np.where(np.isnan(since), now[:, None, None], since), np.nan)
+        reached = breached & (now[:, None, None] - since >= state["lasts"][rows][:, None] * 0.999)
+        state["since"][rows] = since
+        state["state"][rows] = np.where(total > 0, 1.0 + reached, 0.0)
+        earlier = breached[:, 1].any(axis=1) & (live == 0)
+        state["earlier"][rows] = np.maximum(state["earlier"][rows], earlier)
 
     def breach(self, row: int) -> Breach:
         """How the objective stands on its scope."""

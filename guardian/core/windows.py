@@ -25,13 +25,17 @@ def take_tick(state: Columns, rows: Ints, terms: Floats) -> None:
     """Add one tick to rows (S,), each at most once; terms: (S, D, 3) drift, exposure, noise."""
     state["drift"][rows] += terms[..., :2]
     state["ticks"][rows] += 1
-    state["open"][rows] += terms[:, :, None, :]
-    ticks = state["ticks"][rows]
-    for i, window in enumerate(WINDOWS):
-        full = rows[ticks % window == 0]
-        if not len(full):
-            break  # lengths are powers of two: no longer window closes either
-        drift, exposure, noise = np.moveaxis(state["open"][full, :, i], -1, 0)
-        state["sums"][full, :, i] += np.stack((drift**2, drift * exposure, exposure**2, noise), axis=-1)
-        state["closed"][full, i] += 1
-        state["open"][full, :, i] = 0.0
+    closes = state["ticks"][rows][:, None] % WINDOWS == 0
+    still_open = state["open"][rows] + terms[:, :, None, :]
+    # lengths are powers of two: where one closes, all shorter ones do
+    lengths = int(closes.sum(axis=1).max(initial=0))
+    if lengths:
+        closing = still_open[:, :, :lengths] * closes[:, None, :lengths, None]
+        drift, exposure, noise = (closing[..., i] for i in range(3))
+        closed = np.empty((*closing.shape[:3], 4))
+        for i, each in enumerate((drift**2, drift * exposure, exposure**2, noise)):
+            closed[..., i] = each
+        state["sums"][rows, :, :lengths] += closed
+        state["closed"][rows] += closes
+        still_open *= ~closes[:, None, :, None]
+    state["open"][rows] = still_open
