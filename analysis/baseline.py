@@ -66,10 +66,10 @@ def passing_noise(
     doubt = np.full((count, 1, 1), 2.0) if alone is None else np.where(alone, 8.0, 2.0)[:, None, None]
     excess *= 1.0 + np.sqrt(doubt / np.maximum(windows, 2.0))
     measured = np.divide(np.maximum(excess, 0.0), weight, out=np.full_like(weight, np.nan), where=weight > 0)
-    for i in range(1, len(WINDOWS)):
-        fallen = measured[..., i - 1] * (WINDOWS[i - 1] / WINDOWS[i])
-        measured[..., i] = np.where(np.isnan(measured[..., i]), fallen, measured[..., i])
-    measured = np.nan_to_num(measured, nan=0.0)
+    known = np.where(np.isnan(measured), 0, np.arange(len(WINDOWS)))
+    source = np.maximum.accumulate(known, axis=-1)  # the longest measured length up to each
+    measured = np.take_along_axis(measured, source, axis=-1) * (WINDOWS[source] / WINDOWS)
+    measured = np.where(np.isnan(measured), 0.0, measured)
     if alone is not None and alone.any():
         ticks = np.zeros(count)
         np.maximum.at(ticks, cell, closed[:, 0])

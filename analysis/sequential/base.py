@@ -24,6 +24,8 @@ START_COUNT: Final = 16
 FIRST_WEIGHT: Final = 0.6
 TICK_CAP: Final = 3.5
 """Largest gain of one tick, in units of log evidence times the tick's dispersion: a single burst decides nothing."""
+_HUGE: Final = 1e300
+"""Stands for infinity where that would give NaN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +164,8 @@ def logsumexp(values: Floats, axis: int | tuple[int, ...]) -> Floats:
     >>> float(logsumexp(np.log(np.array([1.0, 2.0, 5.0])), axis=0).round(12)) == float(np.log(8).round(12))
     True
     """
-    top = np.max(values, axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
+    top = np.maximum.reduce(values, axis=axis, keepdims=True)
+    top = np.minimum(np.maximum(top, -_HUGE), _HUGE)
     with np.errstate(divide="ignore"):
-        total = np.log(np.exp(values - top).sum(axis=axis))
-    return np.asarray(total + np.squeeze(top, axis=axis), dtype=np.float64)
+        total = np.log(np.add.reduce(np.exp(values - top), axis=axis))
+    return np.asarray(total + top.reshape(np.shape(total)), dtype=np.float64)

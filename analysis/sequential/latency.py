@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.sequential.base import Floats, Ints, PodReading, Reading
 
@@ -55,6 +56,10 @@ class Cuts:
         part = np.clip((cuts - lower[bucket]) / (upper - lower)[bucket], 0.0, 1.0)
         return cls(bucket=bucket, part=part)
 
+    def rows(self, chosen: npt.NDArray[np.bool_]) -> Cuts:
+        """The same for some of the scales."""
+        return Cuts(bucket=self.bucket[chosen], part=self.part[chosen])
+
 
 def scaled(known: Floats, cuts: Cuts, lower: Floats, upper: Floats) -> Floats:
     """Shares per bucket (C, M, B) when the latencies behind `known` (C, B) are multiplied by each scale.
@@ -71,10 +76,12 @@ def scaled(known: Floats, cuts: Cuts, lower: Floats, upper: Floats) -> Floats:
     bend = np.clip(slope * width, -12.0, 12.0)
     bend = np.where(np.abs(bend) < 1e-4, 1e-4, bend)
     below = np.concatenate((np.zeros((len(known), 1)), np.cumsum(known, axis=1)[:, :-1]), axis=1)
-    bent = bend[:, cuts.bucket]
-    inside = np.expm1(bent * cuts.part) / np.expm1(bent)
+    inside = np.expm1(bend[:, cuts.bucket] * cuts.part) / np.expm1(bend)[:, cuts.bucket]
     reach = below[:, cuts.bucket] + known[:, cuts.bucket] * inside
-    return np.diff(reach, axis=2, prepend=0.0, append=1.0)
+    shares = np.empty((*reach.shape[:2], reach.shape[2] + 1))
+    shares[..., 0], shares[..., -1] = reach[..., 0], 1.0 - reach[..., -1]
+    np.subtract(reach[..., 1:], reach[..., :-1], out=shares[..., 1:-1])
+    return shares
 
 
 def label_gains(canary: Floats, both: Floats, canary_share: Floats, tilt: Floats, null: Floats) -> Floats:
@@ -120,6 +127,7 @@ class LatencyTest:
     partner: Ints = field(init=False)
     mixing: Floats = field(init=False)
     cuts: Cuts = field(init=False)
+    reference_maps: tuple[Floats, Cuts] = field(init=False)
     edges: tuple[Floats, Floats] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,11 +147,15 @@ class LatencyTest:
         scales = sorted({scale for each in maps for scale in each})
         mixing = np.array([[each.get(scale, 0.0) for scale in scales] for each in maps])
         weights = np.array([1.2, 1.4, 1.4, 1.2, 1.0, 0.6, 0.4, 0.8, 1.0, 0.6, 0.6, 0.6, 0.4])
+        cuts = Cuts.of(bounds, np.array(scales))
+        references = mixing[-3:]  # one a direction
+        referred = np.asarray(references.any(axis=0))
         setters = {
             "columns": len(bounds),
             "remembered": len(bounds),
             "mixing": mixing,
-            "cuts": Cuts.of(bounds, np.array(scales)),
+            "cuts": cuts,
+            "reference_maps": (references[:, referred], cuts.rows(referred)),
             "edges": bucket_edges(bounds),
             "harm_weights": weights / weights.sum(),
             "harm_direction": np.array([0] * len(SCALES) + [1] * 3 + [2] * 3),
@@ -163,8 +175,8 @@ class LatencyTest:
         """Stable's distribution (C, B) and every mapped one over it (C, maps, B); or the reference ones only."""
         known = memory + PSEUDO
         known = known / known.sum(axis=1, keepdims=True)
-        mixing = self.mixing[-len(self.spreads) :] if references else self.mixing
-        mapped = np.einsum("ms,csb->cmb", mixing, scaled(known, self.cuts, *self.edges))
+        mixing, cuts = self.reference_maps if references else (self.mixing, self.cuts)
+        mapped = np.einsum("ms,csb->cmb", mixing, scaled(known, cuts, *self.edges))
         tilt = np.maximum(mapped, 1e-9) / known[:, None, :]
         scale = tilt[:, -3]
         tilt[:, -2:] = _cleared(tilt[:, -2:], scale, known)
@@ -265,9 +277,7 @@ def _cleared(tilt: Floats, scale: Floats, known: Floats) -> Floats:
     return np.asarray(np.maximum(tilt - part[:, :, None] * (scale - 1.0)[:, None], 0.02))
 
 
-def _score(
-    canary: Floats, both: Floats, share: Floats, null: Floats, scores: Floats
-) -> tuple[Floats, Floats]:
+def _score(canary: Floats, both: Floats, share: Floats, null: Floats, scores: Floats) -> tuple[Floats, Floats]:
     """Score of the canary's labels in each direction and its variance at the null; (C, D) each."""
     odds = share[:, None] * null
     chance = odds / (odds + (1.0 - share[:, None]))

@@ -75,7 +75,7 @@ class Contest:
         elapsed = now - self.cells["began"][cells]
         gap = np.divide(elapsed, requests, out=np.full(len(cells), np.inf), where=requests > 0)
         allowed = np.maximum(IDLE, IDLE_GAPS * gap)
-        return np.asarray(~(now - np.nan_to_num(self.cells["canary_seen"][cells], nan=-np.inf) <= allowed))
+        return np.asarray(~(now - np.fmax(self.cells["canary_seen"][cells], -np.inf) <= allowed))
 
     def add_cell(self) -> int:
         """Make room for one guardrail of one rollout and return its number."""
@@ -121,9 +121,9 @@ class Contest:
         self.members["first"][members] = first
         self._note(cells, canary, end, counts)
         began = self.cells["began"][cells]
-        live = end > np.where(np.isnan(began), np.inf, began)
+        live = end > np.fmin(began, np.inf)
         young = (end - seconds - first < self.warm_up) & (live | canary) & (self.warm_up > 0)
-        old_stable = ~canary & ~(young & (first > np.where(np.isnan(began), np.inf, began)))
+        old_stable = ~canary & ~(young & (first > np.fmin(began, np.inf)))
         self._route(0, "main", members, old_stable | (canary & ~young), end, seconds, counts)
         if len(self.arms) > 1:
             self._route(1, "warm", members, old_stable | (canary & young), end, seconds, counts)
@@ -138,7 +138,7 @@ class Contest:
             np.fmax.at(self.cells[f"{name}_seen"], cells[side & busy], end[side & busy])
         np.fmax.at(self.cells["front"], cells, end)
         began = self.cells["began"][cells]
-        past = ~canary & (end <= np.where(np.isnan(began), np.inf, began))
+        past = ~canary & (end <= np.fmin(began, np.inf))
         self.cells["history"][cells[past]] = 1.0
 
     def _route(
@@ -170,7 +170,7 @@ class Contest:
             cells = arm.ready()
             if len(cells):
                 began = self.cells["began"][cells]
-                arm.fold(cells, began=np.where(np.isnan(began), np.inf, began))
+                arm.fold(cells, began=np.fmin(began, np.inf))
                 changed.append(cells)
         return np.unique(np.concatenate(changed)) if changed else np.zeros(0, dtype=np.int64)
 

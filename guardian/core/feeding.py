@@ -135,7 +135,7 @@ class Feeder:
         sheets = fleet.pods["sheet"][pods].astype(np.int64)
         side = np.where(fleet.pods["canary"][pods] > 0, 0, 1)
         rollouts = state["rollout"][sheets].astype(np.int64)
-        live = end > np.nan_to_num(fleet.rollouts["began"][rollouts], nan=np.inf)
+        live = end > np.fmin(fleet.rollouts["began"][rollouts], np.inf)
         asked = requests(layout, counts)
         np.fmax.at(state["last"], (sheets, side), end)
         busy = asked > 0
@@ -157,7 +157,9 @@ class Feeder:
         first = np.array(
             [next(iter(opened.sheets.values())).number for opened in fleet.opened.values()], dtype=np.int64
         )
-        chosen = np.isin(sheets, first) & chosen
+        counting = np.zeros(fleet.sheets.size, dtype=np.bool_)
+        counting[first] = True
+        chosen = counting[sheets] & chosen
         np.add.at(fleet.rollouts["share"], (rollouts[chosen], side[chosen]), asked[chosen])
 
     def _objectives(self, layout: Layout, sheets: Ints, side: Ints, counts: Floats, asked: Floats) -> None:
@@ -180,7 +182,7 @@ class Feeder:
         kept = numbers[chosen]
         began = fleet.rollouts["began"][fleet.sheets["rollout"][kept].astype(np.int64)]
         front = fleet.sheets["front"][kept]
-        live = (front > np.nan_to_num(began, nan=np.inf)).astype(np.float64)
+        live = (front > np.fmin(began, np.inf)).astype(np.float64)
         objectives: Objectives = fleet.objectives
         objectives.take(np.array(rows)[chosen], time=front, counts=sums[chosen], live=live)
 

@@ -81,6 +81,8 @@ class Intake:
         front, current, tick = self._standing(cells, pods, group)
         known = (self.pods["seen"][pods] > 0) & (self.pods["left"][pods] == 0)
         late = known & ~current
+        if not late.any():
+            return cells
         canary = self.panel.pods["canary"][pods] > 0
         waited = front - self.cells["cursor"][cells]
         silent = np.zeros(len(cells), dtype=np.bool_)
@@ -92,9 +94,7 @@ class Intake:
         blocked = sum_by(late.astype(np.float64), group, len(cells)) > 0
         return cells[~blocked | (waited >= limit * 0.999)]
 
-    def _standing(
-        self, cells: Ints, pods: Ints, group: Ints
-    ) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
+    def _standing(self, cells: Ints, pods: Ints, group: Ints) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
         """Newest row of each cell (C,), whether each pod has kept up with it (S,), and the usual interval (C,)."""
         front = np.full(len(cells), _NEVER)
         tick = np.zeros(len(cells))

@@ -121,7 +121,9 @@ class Noise:
 
 def _around_mean(curve: Floats, ticks: Floats) -> Floats:
     """Variance (C, D) of contrast windows around the mean of all `ticks` (C,): slow noise hardly shows at first."""
-    whole = np.stack([noise_at(curve[:, d], ticks) for d in range(curve.shape[1])], axis=1)
+    cells, directions, lengths = curve.shape
+    every = noise_at(curve.reshape(-1, lengths), np.repeat(ticks, directions))
+    whole = every.reshape(cells, directions)
     return np.asarray(np.maximum(curve[:, :, CONTRAST] - whole, 0.0))
 
 

@@ -85,7 +85,7 @@ class SeriesTable:
         order = chosen[np.lexsort((time[chosen], series[chosen]))]
         series_, time_ = series[order], time[order]
         repeat = np.concatenate(([False], (series_[1:] == series_[:-1]) & (time_[1:] == time_[:-1])))
-        late = time_ <= np.nan_to_num(self.rows["time"][series_], nan=-np.inf)
+        late = time_ <= np.fmax(self.rows["time"][series_], -np.inf)
         order = order[~repeat & ~late]
         deltas = self._steps(series[order], time[order], value[order], started[order])
         bad = np.flatnonzero(broken & ~ended)
@@ -110,8 +110,9 @@ class SeriesTable:
         rank = np.arange(len(series)) - np.maximum.accumulate(np.where(new, np.arange(len(series)), 0))
         before = np.where(new, self.rows["value"][series], np.concatenate(([0.0], value[:-1])))
         when = np.where(new, self.rows["time"][series], np.concatenate(([np.nan], time[:-1])))
-        restarted = np.nan_to_num(started, nan=-np.inf) > when
-        odd = np.isin(series, series[((value < before) & ~np.isnan(when)) | restarted])
+        restarted = np.fmax(started, -np.inf) > when
+        fell = ((value < before) & ~np.isnan(when)) | restarted
+        odd = np.isin(series, series[fell]) if fell.any() else fell
         plain = ~odd
         events[plain] = np.where(np.isnan(when[plain]), 0.0, value[plain] - before[plain])
         codes[plain] = np.where(np.isnan(when[plain]), Step.FIRST, Step.COUNTED)
@@ -121,7 +122,7 @@ class SeriesTable:
             rows = np.flatnonzero(odd & (rank == turn))
             self._one_by_one(rows, series, time, value, started, events, codes)
         began = self._from_zero(time, value, started, pods, events, codes)
-        used = np.isin(codes, (Step.COUNTED, Step.RESET, Step.FIRST))
+        used = _counted(codes)
         return Deltas(
             series=series[used], time=time[used], events=events[used], began=began[used],
             refused=series[~used], reason=codes[~used],
@@ -138,7 +139,7 @@ class SeriesTable:
             value[rows], time[rows], last_value=self.rows["value"][mine], last_time=last_time,
             restarted=np.nan_to_num(started[rows], nan=-np.inf) > np.nan_to_num(last_time, nan=np.inf),
         )  # fmt: skip
-        kept = np.isin(codes[rows], (Step.COUNTED, Step.RESET, Step.FIRST))
+        kept = _counted(codes[rows])
         self.rows["value"][mine[kept]], self.rows["time"][mine[kept]] = value[rows][kept], time[rows][kept]
 
     def _from_zero(
@@ -148,6 +149,11 @@ class SeriesTable:
         """First samples that count all they show: the pod was there before without the series, or has just begun."""
         first = codes == Step.FIRST
         appeared = first & (time > self.pods["first"][pods])
-        young = first & ~appeared & (time - np.nan_to_num(started, nan=-np.inf) <= YOUNG)
+        young = first & ~appeared & (time - np.fmax(started, -np.inf) <= YOUNG)
         events[appeared | young] = value[appeared | young]
         return np.where(young, started, np.nan)
+
+
+def _counted(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Whether each sample moves its series' watermark."""
+    return np.asarray((codes == Step.COUNTED) | (codes == Step.RESET) | (codes == Step.FIRST))

@@ -20,14 +20,14 @@ SILENCE: Final = 45.0
 
 def rolls_back(log_harm: Floats, *, false_rollback: Floats) -> Flags:
     """Whether evidence against "no worse than the rollback margin" suffices; NaN never does (Ville's inequality)."""
-    return np.asarray(np.nan_to_num(log_harm, nan=-np.inf) >= -np.log(false_rollback))
+    return np.asarray(np.fmax(log_harm, -np.inf) >= -np.log(false_rollback))
 
 
 def promotes(
     log_safe: Floats, *, false_promotion: Floats, elapsed: Floats, earliest: Floats, uneasy: Flags, reporting: Flags
 ) -> Flags:
     """Whether the canary may be promoted: shown to be within the margin, late enough, quiet, and reporting."""
-    shown = np.nan_to_num(log_safe, nan=-np.inf) >= -np.log(false_promotion)
+    shown = np.fmax(log_safe, -np.inf) >= -np.log(false_promotion)
     return np.asarray(shown & (elapsed >= earliest) & ~uneasy & reporting)
 
 
@@ -39,7 +39,7 @@ def uneasy(log_harm: Floats, before: Floats, unrest: Floats) -> Flags:
 def silent(newest: Floats, front: Floats, tick: Floats) -> Flags:
     """Whether a track gave no row lately; newest: time of its last row, NaN for none."""
     allowed = np.maximum(SILENCE, SILENCE_TICKS * tick)
-    return ~(front - np.nan_to_num(newest, nan=-np.inf) <= allowed)
+    return ~(front - np.fmax(newest, -np.inf) <= allowed)
 
 
 class Trace:
