@@ -75,6 +75,9 @@ def _ignored(world: World, request: DeployRequested, running: Rollout | None, po
     identity = rollout_id(request.place.service, request.event)
     if identity in world.rollouts:
         return f"the event that began {identity} came again"
+    for waiting in (world.rollouts[name] for name in world.place(request.place).queue):
+        if request.revision == waiting.revision and not request.retry:
+            return f"{request.revision} waits already as {waiting.id}"
     if running is None or running.phase.terminal:
         return None
     if (age := older(request.time, running, policy.skew)) is not None:

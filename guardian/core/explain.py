@@ -148,7 +148,7 @@ def _line(record: r.Record) -> str:
     if isinstance(record, r.RollbackOrdered):
         return f"all traffic goes back: {record.reason}"
     if isinstance(record, r.Ended):
-        return f"{record.phase}: {record.reason}"
+        return record.reason if record.phase in record.reason else f"{record.phase}: {record.reason}"
     return record.reason or type(record).__name__.lower()
 
 

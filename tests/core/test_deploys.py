@@ -85,6 +85,15 @@ def test_the_same_revision_does_not_supersede_itself() -> None:
     assert len(play.engine.world.rollouts) == 1
 
 
+def test_the_same_revision_does_not_supersede_itself_while_it_waits() -> None:
+    """A queued rollout is as good as one that runs."""
+    play = Play(policies=(policy(concurrency=Concurrency.QUEUE),))
+    for revision, identity in (("2.1.0", "a"), ("2.2.0", "b"), ("2.2.0", "c")):
+        play.tell(requested(revision, identity=identity))
+    assert phases(play) == {"2.1.0": Phase.PROGRESSING, "2.2.0": Phase.QUEUED}
+    assert len(play.engine.world.rollouts) == 2
+
+
 def test_without_a_policy_the_release_is_rejected_with_the_remedy() -> None:
     """Nothing is silently ignored."""
     play = Play()
