@@ -167,11 +167,12 @@ class Contest:
         """Fold every tick that is complete; returns the cells (C,) whose evidence may have changed, sorted."""
         changed = []
         for arm in self.arms:
-            cells = arm.ready()
-            if len(cells):
-                began = self.cells["began"][cells]
-                arm.fold(cells, began=np.fmin(began, np.inf))
-                changed.append(cells)
+            ready = arm.ready()
+            if len(ready.cells):
+                arm.fold(ready, began=np.fmin(self.cells["began"][ready.cells], np.inf))
+                changed.append(ready.cells)
+        if len(changed) == 1:
+            return changed[0]
         return np.unique(np.concatenate(changed)) if changed else np.zeros(0, dtype=np.int64)
 
     def evidence(self, cells: Ints) -> Evidence:

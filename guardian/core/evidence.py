@@ -102,6 +102,8 @@ class Panel:
 
     def members(self, cells: Ints) -> tuple[Ints, Ints]:
         """Pods of cells, sorted by cell, and the place of each one's cell."""
+        if not len(cells):
+            return cells, cells
         owner = self._places(cells)[self.pods["cell"][: self.pods.size].astype(np.int64)]
         mine = np.flatnonzero(owner >= 0)
         mine = mine[np.argsort(owner[mine], kind="stable")]

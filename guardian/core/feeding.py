@@ -15,7 +15,7 @@ from analysis.sequential.base import Floats, Ints
 from guardian.core.objectives import Objectives
 from guardian.core.policy import HistogramSli, Slo
 from guardian.core.series import Deltas
-from guardian.core.sheets import Layout, Sheet
+from guardian.core.sheets import Layout
 from guardian.core.verdicts import Flags
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Feeder:
 
     def _one_tick(self, deltas: Deltas, rows: Ints, pods: Ints) -> None:
         fleet = self._fleet
-        mine, place = np.unique(pods, return_inverse=True)
+        mine, first, place = np.unique(pods, return_index=True, return_inverse=True)
         end = np.full(len(mine), -np.inf)
         np.maximum.at(end, place, deltas.time[rows])
         began = np.full(len(mine), np.nan)
@@ -65,11 +65,12 @@ class Feeder:
         last = fleet.pods["end"][mine]
         start = np.where(np.isnan(last), np.where(np.isnan(began), end, began), last)
         fleet.pods["end"][mine] = np.fmax(last, end)
-        layouts = self._add_up(deltas, rows, pods)
+        layouts, owner = self._layouts(pods)
+        self._add_up(deltas, rows, pods, layouts, owner)
         released = [
             (layout, mine[chosen], end[chosen], np.maximum(end - start, 0.0)[chosen])
-            for layout in layouts
-            if len(chosen := np.flatnonzero(self._layout_of(mine) == id(layout)))
+            for key, layout in layouts.items()
+            if len(chosen := np.flatnonzero(owner[first] == key))
         ]
         batches = [self._release(*each) for each in released]
         self._begin_rollouts(batches)
@@ -77,26 +78,23 @@ class Feeder:
             self._note(*batch)
         fleet.roster.settle()
 
-    def _layout_of(self, pods: Ints) -> Ints:
+    def _layouts(self, pods: Ints) -> tuple[dict[int, Layout], Ints]:
+        """Layouts of pods by a key of each, and the key of each pod's; 0 where there is none yet."""
         sheets = self._fleet.pods["sheet"][pods].astype(np.int64)
-        found = {int(number): id(self._fleet.sheet_of[int(number)].layout) for number in np.unique(sheets)}
-        return np.array([found[int(number)] for number in sheets], dtype=np.int64)
+        numbers, place = np.unique(sheets, return_inverse=True)
+        found = [self._fleet.sheet_of[int(number)].layout for number in numbers]
+        layouts = {id(layout): layout for layout in found if layout is not None}
+        keys = np.array([0 if layout is None else id(layout) for layout in found], dtype=np.int64)
+        return layouts, keys[place]
 
-    def _add_up(self, deltas: Deltas, rows: Ints, pods: Ints) -> list[Layout]:
-        """Add the events to what their pods carry; returns the layouts touched."""
+    def _add_up(self, deltas: Deltas, rows: Ints, pods: Ints, layouts: dict[int, Layout], owner: Ints) -> None:
+        """Add the events to what their pods carry; owner: key of each pod's layout."""
         fleet = self._fleet
-        owner = self._layout_of(pods)
         column = fleet.table.rows["column"][deltas.series[rows]].astype(np.int64)
         slot = fleet.pods["slot"][pods].astype(np.int64)
-        layouts = {id(sheet.layout): sheet.layout for sheet in self._sheets(pods) if sheet.layout is not None}
         for key, layout in layouts.items():
             chosen = (owner == key) & (column >= 0) & (slot >= 0)
             np.add.at(layout.carry["counts"], (slot[chosen], column[chosen]), deltas.events[rows][chosen])
-        return list(layouts.values())
-
-    def _sheets(self, pods: Ints) -> list[Sheet]:
-        numbers = np.unique(self._fleet.pods["sheet"][pods].astype(np.int64))
-        return [self._fleet.sheet_of[int(number)] for number in numbers]
 
     def _release(
         self, layout: Layout, pods: Ints, end: Floats, seconds: Floats
@@ -120,6 +118,8 @@ class Feeder:
             first = np.flatnonzero(busy & (fleet.pods["canary"][pods] > 0))
             rollouts = fleet.sheets["rollout"][fleet.pods["sheet"][pods[first]].astype(np.int64)].astype(np.int64)
             fresh = np.isnan(fleet.rollouts["began"][rollouts])
+            if not fresh.any():
+                continue
             for number in np.unique(rollouts[fresh]):
                 mine = first[rollouts == number]
                 began = float((end - seconds)[mine].min())

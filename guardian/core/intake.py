@@ -7,6 +7,7 @@ that pod comes back, which covers the gap, is left out. Sample times only; it re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,21 @@ PATIENCE: Final = 3.0
 LONG_PATIENCE: Final = 120.0
 """Seconds to wait while a whole track is silent."""
 _NEVER: Final = -1e300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the pods (S,) of some cells (C,) stand: `group` is the place of each pod's cell, sorted.
+
+    front: (C,) end of the newest row. tick: (C,) usual interval. current: (S,) whether a pod kept up with front.
+    """
+
+    cells: Ints
+    pods: Ints
+    group: Ints
+    front: Floats
+    tick: Floats
+    current: npt.NDArray[np.bool_]
 
 
 class Intake:
@@ -71,53 +87,51 @@ class Intake:
         np.maximum.at(longest, group, self.pods["interval"][pods])
         return longest
 
-    def ready(self) -> Ints:
+    def ready(self) -> Standing:
         """Cells whose tick can be folded now, of those that got rows since they were last asked about."""
         cells = np.flatnonzero(self.cells["touched"][: self.cells.size])
         self.cells["touched"][cells] = 0.0
-        if not len(cells):
-            return cells
-        pods, group = self.panel.members(cells)
-        front, current, tick = self._standing(cells, pods, group)
+        standing = self._standing(cells)
+        pods, group = standing.pods, standing.group
         known = (self.pods["seen"][pods] > 0) & (self.pods["left"][pods] == 0)
-        late = known & ~current
+        late = known & ~standing.current
         if not late.any():
-            return cells
+            return standing
         canary = self.panel.pods["canary"][pods] > 0
-        waited = front - self.cells["cursor"][cells]
+        waited = standing.front - self.cells["cursor"][cells]
         silent = np.zeros(len(cells), dtype=np.bool_)
         for side in (canary, ~canary):
-            here = sum_by((current & side).astype(np.float64), group, len(cells)) > 0
+            here = sum_by((standing.current & side).astype(np.float64), group, len(cells)) > 0
             gone = sum_by((late & side).astype(np.float64), group, len(cells)) > 0
             silent |= gone & ~here
-        limit = np.where(silent, np.maximum(LONG_PATIENCE, PATIENCE * tick), PATIENCE * tick)
+        patience = PATIENCE * standing.tick
+        limit = np.where(silent, np.maximum(LONG_PATIENCE, patience), patience)
         blocked = sum_by(late.astype(np.float64), group, len(cells)) > 0
-        return cells[~blocked | (waited >= limit * 0.999)]
+        return self._standing(cells[~blocked | (waited >= limit * 0.999)])
 
-    def _standing(self, cells: Ints, pods: Ints, group: Ints) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
-        """Newest row of each cell (C,), whether each pod has kept up with it (S,), and the usual interval (C,)."""
+    def _standing(self, cells: Ints) -> Standing:
+        pods, group = self.panel.members(cells)
         front = np.full(len(cells), _NEVER)
         tick = np.zeros(len(cells))
         end, interval = self.pods["end"][pods], self.pods["interval"][pods]
         np.maximum.at(front, group, end)
         np.maximum.at(tick, group, interval)
         kept_up = end > front[group] - 0.99 * np.maximum(interval, 1e-9)
-        return front, kept_up & (self.pods["seen"][pods] > 0), tick
+        current = kept_up & (self.pods["seen"][pods] > 0)
+        return Standing(cells=cells, pods=pods, group=group, front=front, tick=tick, current=current)
 
-    def fold(self, cells: Ints, *, began: Floats) -> None:
+    def fold(self, ready: Standing, *, began: Floats) -> None:
         """Hand the ticks of these cells to the panel; began: (C,) first canary traffic, inf when there was none."""
-        pods, group = self.panel.members(cells)
-        front, current, tick = self._standing(cells, pods, group)
+        cells, pods, front = ready.cells, ready.pods, ready.front
         state = self.pods
-        chosen = current & (state["waiting"][pods] > 0)
-        taken = pods[chosen]
+        taken = pods[ready.current & (state["waiting"][pods] > 0)]
         counts = state["counts"][taken]
-        known = (state["seen"][pods] > 0) & ~current
+        known = (state["seen"][pods] > 0) & ~ready.current
         state["left"][pods[known]] = 1.0
         for name in ("counts", "waiting"):
             state[name][pods] = 0.0
         cursor = self.cells["cursor"][cells]
-        seconds = np.where(cursor > _NEVER, front - cursor, tick)
+        seconds = np.where(cursor > _NEVER, front - cursor, ready.tick)
         self.cells["cursor"][cells] = front
         self.panel.fold(
             taken, counts, elapsed=np.where(np.isfinite(began), front - began, -1.0), seconds=seconds, cells=cells
