@@ -37,18 +37,25 @@ def touches(rollout: Rollout, alert: AlertSeen) -> AlertRule | None:
 def weigh(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None, now: Instant) -> Draft:
     """Return what follows from an alert that touches the rollout. Resolved never undoes a rollback."""
     draft = Draft(rollout, now)
+    weigh_into(draft, alert, rule, look)
+    return draft
+
+
+def weigh_into(draft: Draft, alert: AlertSeen, rule: AlertRule, look: Look | None) -> None:
+    """Add what follows from an alert to a draft."""
+    rollout = draft.rollout
     name = alert.labels.get("alertname", "alert")
     if not alert.firing:
-        if rule.on_resolved == "resume" and _key(alert) in rollout.alerts:
+        if rule.on_resolved == "resume" and key_of(alert) in rollout.alerts:
             _link(draft, alert, name, firing=False)
         else:
             draft.note(f"alert {name} is resolved; nothing waited for it")
-        return draft
+        return
     action, why = _action(rollout, alert, rule, look)
     if action is OnAlert.IGNORE:
         draft.note(f"alert {name} is ignored by the policy")
     elif action is OnAlert.PAGE:
-        draft.page(f"alert-{_key(alert)}", f"alert {name} is firing{why}")
+        draft.page(f"alert-{key_of(alert)}", f"alert {name} is firing{why}")
     else:
         _link(draft, alert, name, firing=True)
         if action is OnAlert.ROLLBACK:
@@ -56,7 +63,6 @@ def weigh(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None
             propose(draft, look, why=r.Why.ALERT, reason=reason)
         else:
             draft.hold(r.Hold.ALERT, f"alert {name} is firing{why}; it resumes when resolved")
-    return draft
 
 
 def _action(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None) -> tuple[OnAlert, str]:
@@ -77,11 +83,11 @@ def _action(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | No
     return action, ""
 
 
-def _key(alert: AlertSeen) -> str:
+def key_of(alert: AlertSeen) -> str:
     """Return what firing and resolved of one alert share: fingerprint and start."""
     return alert.event.id.rsplit("/", 1)[0]
 
 
 def _link(draft: Draft, alert: AlertSeen, name: str, *, firing: bool) -> None:
-    linked = r.AlertLinked(rollout=draft.id, at=draft.now, alert=_key(alert), name=name, firing=firing)
+    linked = r.AlertLinked(rollout=draft.id, at=draft.now, alert=key_of(alert), name=name, firing=firing)
     draft.add(linked)

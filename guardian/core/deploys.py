@@ -6,6 +6,7 @@ import hashlib
 import re
 
 from guardian.core import records as r
+from guardian.core.alerts import touches, weigh_into
 from guardian.core.draft import Draft
 from guardian.core.effects import Preflight
 from guardian.core.facts import DeployRequested
@@ -142,6 +143,9 @@ def start_next(world: World, state: PlaceState, now: Instant) -> Draft | None:
     draft = Draft(world.rollouts[state.queue[0]], now)
     rollout = draft.rollout
     draft.add(r.Started(rollout=rollout.id, at=now, reason=f"{rollout.revision} starts in {rollout.place}"))
+    for alert in world.alerts.values():
+        if (rule := touches(rollout, alert)) is not None:
+            weigh_into(draft, alert, rule, None)
     if rollout.policy.router is None and rollout.policy.workload is None and not rollout.policy.probes:
         draft.add(r.PreflightPassed(rollout=rollout.id, at=now))
         begin(draft)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from guardian.core import records as r
 from guardian.core.agenda import Agenda, next_tick
-from guardian.core.alerts import TOUCHABLE, touches, weigh
+from guardian.core.alerts import TOUCHABLE, key_of, touches, weigh
 from guardian.core.decide import decide
 from guardian.core.deploys import older, start_next, take_in
 from guardian.core.draft import Draft
@@ -166,7 +166,15 @@ class Engine:
                 records += weigh(rollout, fact, rule, self._looks.get(rollout.id), now).records
         name = fact.labels.get("alertname", "")
         status = "firing" if fact.firing else "resolved"
-        return records or [r.Noted(at=now, reason=f"alert {name} ({status}) touches no running rollout")]
+        records = records or [r.Noted(at=now, reason=f"alert {name} ({status}) touches no running rollout")]
+        key = key_of(fact)
+        if key in self.world.alerts or (fact.firing and self._names_a_service(fact)):
+            records.append(r.AlertStood(at=now, alert=fact, key=key))
+        return records
+
+    def _names_a_service(self, alert: AlertSeen) -> bool:
+        named = set(alert.labels.values())
+        return any(policy.match.service in named for policy in self.policies)
 
     def _touchable(self, alert: AlertSeen) -> list[Rollout]:
         """Return running rollouts of every service that any label of the alert names."""

@@ -130,7 +130,7 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
 
 
 def _tells(record: r.Record) -> bool:
-    silent = (r.EffectOrdered, r.EffectEnded, r.PolicyAdopted)
+    silent = (r.EffectOrdered, r.EffectEnded, r.PolicyAdopted, r.AlertStood)
     return not isinstance(record, silent)
 
 
@@ -141,8 +141,8 @@ def _line(record: r.Record) -> str:
         return f"step {record.step + 1} began at {share(record.accepted)}"
     if isinstance(record, r.AlertLinked):
         return f"alert {record.name} {'is firing' if record.firing else 'is resolved'}"
-    if isinstance(record, r.PolicyAdopted):
-        return f"policy {record.digest}"
+    if isinstance(record, r.PolicyAdopted | r.AlertStood):
+        return type(record).__name__
     if isinstance(record, r.PreflightPassed):
         return "preflight passed" + (f"; stable runs {record.stable}" if record.stable else "")
     if isinstance(record, r.RollbackOrdered):

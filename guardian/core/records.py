@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from guardian.core.effects import Effect
-from guardian.core.facts import DeployRequested
+from guardian.core.facts import AlertSeen, DeployRequested
 from guardian.core.model import (
     Digest,
     EffectId,
@@ -277,6 +277,13 @@ class EffectEnded(_OfRollout, frozen=True, kw_only=True):
     done: bool
 
 
+class AlertStood(_Record, frozen=True, kw_only=True):
+    """An alert about a service with a policy fires, or no longer does: it holds rollouts that start meanwhile."""
+
+    alert: AlertSeen
+    key: str
+
+
 class Noted(_Record, frozen=True, kw_only=True):
     """A fact from which nothing follows, and why: an unrelated alert, an event too old."""
 
@@ -288,7 +295,7 @@ class Noted(_Record, frozen=True, kw_only=True):
 Record = (
     PolicyAdopted | Opened | Started | PreflightPassed | Advanced | StepBegan | Held | Resumed | Paused | Unpaused
     | Awaiting | Approved | Dismissed | StepWaived | Paged | AlertLinked | Judged | RollbackOrdered | Promoted
-    | Ended | Amended | EffectOrdered | EffectDelayed | EffectEnded | Noted
+    | Ended | Amended | EffectOrdered | EffectDelayed | EffectEnded | AlertStood | Noted
 )  # fmt: skip
 OfRollout = (
     Opened | Started | PreflightPassed | Advanced | StepBegan | Held | Resumed | Paused | Unpaused | Awaiting

@@ -9,11 +9,14 @@ from typing import Final
 import msgspec
 
 from guardian.core import records as r
+from guardian.core.facts import AlertSeen
 from guardian.core.model import Digest, Instant, Phase, Place, Revision, RolloutId
 from guardian.core.phases import evolve, opened
 from guardian.core.policy import Policy
 from guardian.core.rollout import Rollout
 
+KEPT_ALERTS: Final = 1_000
+"""Alerts remembered as firing; beyond that the oldest is forgotten."""
 KEPT_ENDED: Final = 10_000
 """Ended rollouts kept in memory; older ones are in the journal only."""
 
@@ -47,14 +50,11 @@ class World:
         self.places: dict[Place, PlaceState] = {}
         self.policies: dict[Digest, Policy] = {}
         self.services: dict[str, tuple[Place, ...]] = {}
+        self.alerts: dict[str, AlertSeen] = {}
         self._ended: dict[RolloutId, None] = {}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, World) and (self.rollouts, self.places, self.policies) == (
-            other.rollouts,
-            other.places,
-            other.policies,
-        )
+        return isinstance(other, World) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -74,6 +74,9 @@ class World:
         if isinstance(record, r.PolicyAdopted):
             self.policies[record.digest] = record.policy
             return None
+        if isinstance(record, r.AlertStood):
+            self._remember_alert(record)
+            return None
         if isinstance(record, r.Noted):
             return None
         if isinstance(record, r.Opened):
@@ -85,6 +88,13 @@ class World:
         self.rollouts[rollout.id] = rollout
         self._remember(rollout, record)
         return rollout
+
+    def _remember_alert(self, record: r.AlertStood) -> None:
+        self.alerts.pop(record.key, None)
+        if record.alert.firing:
+            self.alerts[record.key] = record.alert
+        while len(self.alerts) > KEPT_ALERTS:
+            del self.alerts[next(iter(self.alerts))]
 
     def _enter(self, rollout: Rollout) -> None:
         place = rollout.place

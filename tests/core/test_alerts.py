@@ -91,3 +91,32 @@ def test_an_alert_storm_rolls_back_once() -> None:
         play.tell(alert(starts_at=Instant(LATER + number % 12), severity="critical", track="canary"))
     assert play.events().count("rolled-back") == 1
     assert play.weights == [0.1, 0.0]
+
+
+def test_an_alert_that_fires_already_holds_a_rollout_that_starts() -> None:
+    """Its repeat is a duplicate and never comes again; resolved lets the rollout go on."""
+    play = Play()
+    play.tell(alert(starts_at=T0, severity="critical", track="canary"))
+    play.tell(requested(at=play.now))
+    play.until(700)
+    assert (play.phase(), play.step()) == (Phase.PROGRESSING, 0)
+    play.tell(alert(firing=False, starts_at=T0, severity="critical", track="canary"))
+    play.until(4000)
+    assert play.phase() is Phase.VERIFIED
+
+
+def test_an_alert_held_by_a_superseded_rollout_holds_its_successor() -> None:
+    """The alert is about the service, whoever is going out."""
+    play = running()
+    play.tell(alert(starts_at=LATER, severity="warning"))
+    play.tell(requested("2.2.0", at=play.now))
+    play.until(900)
+    assert (play.rollout.revision, play.step()) == ("2.2.0", 0)
+    assert play.held()
+
+
+def test_an_alert_of_a_service_without_policy_is_not_remembered() -> None:
+    """Memory is for what a rollout could need."""
+    play = Play()
+    play.tell(alert(starts_at=T0, service="payment"))
+    assert play.engine.world.alerts == {}
