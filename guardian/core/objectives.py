@@ -32,6 +32,7 @@ class Objectives:
                 # readings: time, then for canary and stable: requests, beyond the warning, beyond the critical bound
                 "ring": (SLOTS, 7), "window": (LEVELS,), "lasts": (LEVELS,), "allowed": (LEVELS,),
                 "since": (2, LEVELS), "state": (2, LEVELS), "scope": (), "earlier": (), "front": (),
+                "stable_last": (),
             }
         )  # fmt: skip
 
@@ -40,7 +41,7 @@ class Objectives:
         row = self.rows.add()
         self.rows["ring"][row, :, 0] = _EMPTY
         self.rows["since"][row] = np.nan
-        self.rows["front"][row] = _EMPTY
+        self.rows["front"][row] = self.rows["stable_last"][row] = _EMPTY
         for i, level in enumerate((objective.warning, objective.critical)):
             if level is None:
                 self.rows["window"][row, i] = self.rows["lasts"][row, i] = np.inf
@@ -95,6 +96,7 @@ class Objectives:
         reached = breached & (now[:, None, None] - since >= state["lasts"][rows][:, None] * 0.999)
         state["since"][rows] = since
         state["state"][rows] = np.where(total > 0, 1.0 + reached, 0.0)
+        state["stable_last"][rows] = np.where(breached[:, 1].any(axis=1), now, state["stable_last"][rows])
         earlier = breached[:, 1].any(axis=1) & (live == 0)
         state["earlier"][rows] = np.maximum(state["earlier"][rows], earlier)
 
@@ -103,9 +105,14 @@ class Objectives:
         return _worst(self.rows["state"][row, 0])
 
     def stable_breach(self, row: int) -> bool:
-        """Whether stable is breached now, at any level, or was before the canary's first traffic."""
-        breached = ~np.isnan(self.rows["since"][row, 1])
-        return bool(breached.any() or self.rows["earlier"][row] > 0)
+        """Whether stable is breached, at any level: now, before the canary's traffic, or while the canary was.
+
+        A short incident of both leaves their windows one after the other; the one that leaves later is not to blame.
+        """
+        state = self.rows
+        breached = ~np.isnan(state["since"][row, 1])
+        together = bool(np.any(state["stable_last"][row] >= state["since"][row, 0]))  # NaN: the canary is not breached
+        return bool(breached.any()) or together or bool(state["earlier"][row] > 0)
 
 
 def _worst(states: Floats) -> Breach:

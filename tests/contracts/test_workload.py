@@ -126,10 +126,10 @@ async def test_what_runs_already_is_not_written_again(kubernetes: KubernetesLab)
 
 
 @pytest.mark.service
-async def test_what_cannot_be_told_by_the_template_is_its_own_revision_and_can_be_restored(
+async def test_what_cannot_be_told_by_the_template_is_its_own_revision_and_is_never_brought_up(
     kubernetes: KubernetesLab,
 ) -> None:
-    """An image from elsewhere runs at installation: the way back to it must be exact."""
+    """An image from elsewhere may run at installation; no event may choose another repository than the policy's."""
     namespace = await asyncio.to_thread(kubernetes.namespace)
     image = "elsewhere/checkout@sha256:" + "0" * 64
     await asyncio.to_thread(lambda: kubernetes.deployment(namespace, "checkout", image=image, replicas=1))
@@ -138,8 +138,8 @@ async def test_what_cannot_be_told_by_the_template_is_its_own_revision_and_can_b
         where = target(image="registry/checkout:{revision}")
         before = await workload.stable_revision(where)
         assert before == image
-        await workload.make_stable(where, NEW)
-        await workload.make_stable(where, Revision(image))
+        with pytest.raises(Refused, match="another repository"):
+            await workload.make_stable(where, Revision(image))
     assert shape(found(kubernetes, namespace, "checkout"))[0] == image
 
 

@@ -93,7 +93,9 @@ def test_the_topic_tells_the_weights_that_users_met(story: Story) -> None:
         events = story.events(service)
         told = [event["data"]["weight"] for event in events if event["type"].split(".")[2] == "advanced"]
         shares = story.world.sites[service].tape.shares
-        assert told == [share for share in shares if share > 0.0]
+        met = [share for share in shares if share > 0.0]
+        overtaken = events[-1]["type"].split(".")[2] == "rolled-back" and met == told[:-1]  # before it was set
+        assert met == told or overtaken
         assert events[-1]["data"]["phase"] == story.rollouts[service]["phase"]
 
 
