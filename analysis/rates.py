@@ -60,9 +60,7 @@ def counter_steps(
         [Step.UNUSABLE, Step.STALE, Step.FIRST, Step.RESET, Step.STEPPED_BACK],
         default=Step.COUNTED,
     ).astype(np.int8)
-    delta = np.select(
-        [codes == Step.COUNTED, codes == Step.RESET], [value - last_value, value], default=0.0
-    )
+    delta = np.select([codes == Step.COUNTED, codes == Step.RESET], [value - last_value, value], default=0.0)
     return np.nan_to_num(delta, nan=0.0), codes
 
 

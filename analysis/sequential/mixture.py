@@ -115,9 +115,7 @@ def harm_evidence(
     return value
 
 
-def safe_evidence(
-    sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, weights: Floats
-) -> Floats:
+def safe_evidence(sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, weights: Floats) -> Floats:
     """Log evidence (C,) that the canary is within the promote margin; every direction named must show it by itself.
 
     sums: with J = 1, gains of the promotion alternatives (C, 1, P), information at the promote margin.

@@ -135,9 +135,7 @@ class RatioTest:
         canary_bad, bad = used * canary[:, 1], used * (canary[:, 1] + stable[:, 1])
         share = null_share(canary[:, 0], stable[:, 0], np.where(known, harm_theta, 1.0))
         growing = 1.0 + TRENDS * np.minimum(np.maximum(elapsed[:, None], 0.0), 7200.0)
-        multiples = np.concatenate(
-            (np.broadcast_to(MULTIPLES, (len(share), len(MULTIPLES))), growing), axis=1
-        )
+        multiples = np.concatenate((np.broadcast_to(MULTIPLES, (len(share), len(MULTIPLES))), growing), axis=1)
         safe_share = null_share(canary[:, 0], stable[:, 0], safe_theta)
         healthy = np.minimum(HEALTHY / safe_theta[:, None], 1.0)
         information = bad * share * (1.0 - share)

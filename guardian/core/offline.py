@@ -38,9 +38,7 @@ class OfflineVerdict:
 class Offline:
     """Judges rollouts of one policy; feed it with `take`, in order, then ask for `finish`."""
 
-    def __init__(
-        self, policy: Policy, *, rollouts: Sequence[str], metrics: Sequence[str], pods: Sequence[str]
-    ) -> None:
+    def __init__(self, policy: Policy, *, rollouts: Sequence[str], metrics: Sequence[str], pods: Sequence[str]) -> None:
         """rollouts, metrics, pods: the reader's lists of names; they may grow until `finish`."""
         for guardrail in policy.participating:
             if isinstance(guardrail.sli, GaugeSli | CountSli):
@@ -132,6 +130,4 @@ class Offline:
 
 def joined(first: Batch, second: Batch) -> Batch:
     """Rows of one batch, then of the other."""
-    return Batch(
-        **{name: np.concatenate((getattr(first, name), getattr(second, name))) for name in Batch.__slots__}
-    )
+    return Batch(**{name: np.concatenate((getattr(first, name), getattr(second, name))) for name in Batch.__slots__})

@@ -154,9 +154,7 @@ class RowReader:
         kept = np.flatnonzero(sound)
         self._difference(target, counters, present[kept], shown[kept], time[kept])
 
-    def _difference(
-        self, contest: Contest, counters: Columns, members: Ints, shown: Floats, time: Floats
-    ) -> None:
+    def _difference(self, contest: Contest, counters: Columns, members: Ints, shown: Floats, time: Floats) -> None:
         last, before = counters["time"][members], counters["value"][members]
         first = np.isnan(last)
         reset = (shown < before).any(axis=1)
