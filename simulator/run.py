@@ -129,7 +129,7 @@ class Simulation:
             self._decided(record.at, Verdict.PROMOTE)
             if self._may_stop():
                 self._end()
-        elif not isinstance(record, r.PolicyAdopted | r.AlertStood | r.Noted) and (name := event_name(record)) is not None:
+        elif isinstance(record, r.OfRollout) and (name := event_name(record)) is not None:
             self._note(record.at, _HAPPENINGS.get(name), name, record)
         if isinstance(record, r.Ended) and self._may_stop():
             self._end()
