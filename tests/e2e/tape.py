@@ -1,6 +1,7 @@
 """The weight that users meet, recorded all the time from outside the product: HAProxy asked every few milliseconds.
 
-Only changes are kept. It judges nothing; while HAProxy does not answer nothing is recorded.
+Only changes are kept, each once two looks agree: HAProxy sets the servers of one command one after the other. It judges
+nothing; while HAProxy does not answer nothing is recorded.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class WeightTape:
         self._thread.join()
 
     def _run(self) -> None:
+        last = -1.0
         while not self._stopped.wait(EVERY):
             try:
                 weights = self._proxy.weights()
@@ -67,5 +69,6 @@ class WeightTape:
                 continue
             whole = sum(weights.values())
             share = weights["canary"] / whole if whole else 0.0
-            if not self._changes or abs(self._changes[-1].share - share) > 1e-6:
+            settled, last = abs(last - share) < 1e-6, share  # one server's weight is set a moment before the other's
+            if settled and (not self._changes or abs(self._changes[-1].share - share) > 1e-6):
                 self._changes.append(Change(at=time.time(), share=share))
