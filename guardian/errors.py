@@ -2,6 +2,7 @@
 
 GuardianError
 ├── ConfigError          guardian.yaml or a setting is wrong
+│   └── UnknownEnvironment   it names no environment of that name
 ├── PolicyError          a policy is wrong (file, line, nearest name)
 ├── EventError           a deploy event or webhook cannot be understood
 │   └── EventTooLarge    it is over the size limit
@@ -36,6 +37,10 @@ class GuardianError(Exception):
 
 class ConfigError(GuardianError):
     """guardian.yaml or a setting is wrong."""
+
+
+class UnknownEnvironment(ConfigError):
+    """guardian.yaml has no environment of that name."""
 
 
 class PolicyError(GuardianError):

@@ -48,6 +48,7 @@ def desk_of(settings: Settings, daemon: Daemon, outside: Outside, hub: Hub, conn
         token=remembered(settings.token) if settings.token is not None else None,
         body_limit=settings.limits.body,
         write_limit=settings.limits.write_body,
+        user_header=settings.user_header or "",
     )
 
 

@@ -7,6 +7,7 @@ intake only. All values are frozen; durations are seconds, sizes bytes, paths ab
     settings.data              folder of journal and checkpoints
     settings.listen            .host .port .loopback: where the API listens
     settings.token             Secret | None; required unless listening on loopback
+    settings.user_header       header that a proxy sets to who asks; None: orders carry what people say of themselves
     settings.policies          folder of policy files
     settings.kafka             None: no broker. .bootstrap (Addresses) .group .client_id
                                .topics.events .topics.dead_letter .topics.decisions
@@ -14,7 +15,7 @@ intake only. All values are frozen; durations are seconds, sizes bytes, paths ab
                                .certificate .key) .session_timeout .request_timeout
     settings.environments      name -> Environment
     settings.place(environment, region)   the Environment with the region's differences applied;
-                               raises ConfigError with the nearest name
+                               raises UnknownEnvironment with the nearest name
     settings.intervals         .policies .checkpoint .stop
     settings.limits            .body .write_body (bytes) .waiting .series .streams (counts)
     environment                .cluster .kubeconfig .context .in_cluster .namespace
@@ -45,7 +46,7 @@ from guardian.config.fields import (
 )
 from guardian.config.findings import Finding, complaint, findings_of, hint
 from guardian.config.source import Document, read_documents
-from guardian.errors import ConfigError
+from guardian.errors import ConfigError, UnknownEnvironment
 
 
 class Protocol(StrEnum):
@@ -227,6 +228,11 @@ class Settings(Section):
     listen: AddressField = Field(Address("127.0.0.1", 8080), description="host:port of API, hooks and console")
     server: str | None = Field(None, pattern=r"^https?://", description="where commands find the daemon")
     token: Secret | None = Field(None, description="bearer token of API, hooks and remote write")
+    user_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="header in which your proxy names who asks; believed of everybody who may ask at all",
+    )
     policies: FilePath = Field(
         Path("policies"), validate_default=True, description="folder of policy files (*.yaml, *.yml)"
     )
@@ -270,7 +276,7 @@ class Settings(Section):
         """Return the environment as it is in that region ("" or one without differences: as it stands)."""
         found = self.environments.get(environment)
         if found is None:
-            raise ConfigError(
+            raise UnknownEnvironment(
                 f"environment '{environment}' is not configured",
                 where="guardian.yaml: environments",
                 remedy=hint(environment, self.environments) if self.environments else "add it to 'environments'",

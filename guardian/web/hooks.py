@@ -7,18 +7,21 @@ again.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
 
+from guardian.core.deploys import older
+from guardian.core.facts import DeployRequested, Fact
 from guardian.core.model import EventRef
 from guardian.errors import EventError, EventTooLarge, Unavailable
+from guardian.ports import Receipt
 from guardian.web.answers import Taken, answer, taken
 from guardian.web.body import read_body
 from guardian.web.desk import Desk
 from guardian.web.problem import problem
-from guardian.wire import DECODERS, Decoded, decode_event, read_headers
+from guardian.wire import DECODERS, Decoded, Decoder, decode_event, read_headers
 
 _HOOKS: Final = ", ".join(sorted(DECODERS))
 
@@ -48,13 +51,13 @@ def add_routes(app: FastAPI, desk: Desk) -> None:
         return problem(404, f"there is no webhook '{name}'", remedy=f"there are: {_HOOKS}")
 
 
-def _add_hook(app: FastAPI, desk: Desk, name: str, decode: Callable[[bytes], Decoded]) -> None:
+def _add_hook(app: FastAPI, desk: Desk, name: str, decode: Decoder) -> None:
     @app.post(f"/hooks/{name}", tags=["in"], openapi_extra=_documented("the webhook as its sender makes it"))
     async def post_hook(request: Request) -> Response:
         """Take a webhook; 200 means that the journal holds it, 503 that it is to be sent again."""
         body = await _body(desk, request, name)
         try:
-            decoded = decode(body)
+            decoded = decode(body, limit=desk.body_limit)
         except EventError as error:
             desk.meter.refuse(name, error.reason)
             raise
@@ -77,7 +80,22 @@ async def _put(desk: Desk, decoded: Decoded, way: str) -> Taken:
     except Unavailable:
         desk.meter.refuse(way, "unavailable")
         raise
-    return taken(receipts, decoded.notes)
+    return taken(receipts, (*decoded.notes, *_without_effect(desk, decoded.facts, receipts)))
+
+
+def _without_effect(desk: Desk, facts: Sequence[Fact], receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Say why nothing begins with deploy events that were taken: a pipeline would wait for a rollout of its own."""
+    for fact, receipt in zip(facts, receipts, strict=True):
+        if receipt.rollout or not receipt.new or not isinstance(fact, DeployRequested):
+            continue
+        world = desk.engine().world
+        state = world.place(fact.place)
+        under_way = [world.rollouts[name] for name in (state.running, *state.queue) if name]
+        for one in under_way:
+            if one.revision == fact.revision:
+                yield f"{fact.revision} is going out already as {one.id}: no new rollout begins"
+            elif (age := older(fact.time, one)) is not None:
+                yield f"the event for {fact.revision} is {age} older than that of {one.id}, and was ignored"
 
 
 def _documented(what: str) -> dict[str, object]:

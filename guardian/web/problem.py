@@ -19,6 +19,7 @@ from guardian.errors import (
     JournalError,
     PolicyError,
     Unavailable,
+    UnknownEnvironment,
     UnknownRollout,
 )
 
@@ -30,6 +31,7 @@ _STATUS: Final[tuple[tuple[type[GuardianError], int], ...]] = (
     (Forbidden, 403),
     (CommandError, 409),
     (PolicyError, 400),
+    (UnknownEnvironment, 400),
     (Unavailable, 503),
     (JournalError, 503),
 )

@@ -24,7 +24,7 @@ def routes(desk: Desk) -> APIRouter:
                 remedy="set environments.NAME.metrics.stream: true in guardian.yaml, or stop writing here",
             )
         try:
-            body = await read_body(request, limit=desk.write_limit)
+            body = await read_body(request, limit=desk.write_limit, setting="limits.write_body")
             for taker in desk.takers:
                 await taker.receive(
                     body,

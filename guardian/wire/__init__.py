@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from guardian.wire.alertmanager import decode_alerts
 from guardian.wire.cloudevents import decode_event, read_headers
-from guardian.wire.reading import Decoded, Headers
+from guardian.wire.reading import MOST_BYTES, Decoded, Headers
 
-DECODERS: Final[dict[str, Callable[[bytes], Decoded]]] = {
+
+class Decoder(Protocol):
+    """Reads the body of a webhook, which may have `limit` bytes. Raises EventError, and nothing else."""
+
+    def __call__(self, body: bytes, *, limit: int = MOST_BYTES) -> Decoded: ...
+
+
+DECODERS: Final[dict[str, Decoder]] = {
     "alertmanager": decode_alerts,
 }
 """Webhooks in: name -> decoder; served at POST /hooks/NAME. Grafana posts to the same one."""
 
-__all__ = ["DECODERS", "Decoded", "Headers", "decode_alerts", "decode_event", "read_headers"]
+__all__ = ["DECODERS", "Decoded", "Decoder", "Headers", "decode_alerts", "decode_event", "read_headers"]

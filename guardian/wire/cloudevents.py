@@ -85,18 +85,18 @@ def decode_event(
         return Decoded(facts=_binary(body, values, received, limit))
     content = read_json(body, limit=limit)
     if headers.content_type == BATCH:
-        return Decoded(facts=_batch(content, received))
+        return Decoded(facts=_batch(content, received, limit))
     if not isinstance(content, dict):
         remedy = f"send one object, or a list as {BATCH}" if isinstance(content, list) else "send an object"
         raise EventError("is not a JSON object", reason="unparsable", remedy=remedy)
     if headers.content_type == STRUCTURED or "specversion" in content:
-        return Decoded(facts=_structured(content, received, where=""))
+        return Decoded(facts=_structured(content, received, limit, where=""))
     if "context" in content and "subject" in content:
         return Decoded(facts=cdevent_facts(content, received=received))
     return Decoded(facts=(_plain(content, received, fallback),))
 
 
-def _batch(content: Any, received: Instant) -> tuple[Fact, ...]:
+def _batch(content: Any, received: Instant, limit: int) -> tuple[Fact, ...]:
     if not isinstance(content, list):
         raise EventError("a batch is a list of events", reason="unparsable", remedy="send [ ... ]")
     if len(content) > MOST_IN_BATCH:
@@ -104,14 +104,14 @@ def _batch(content: Any, received: Instant) -> tuple[Fact, ...]:
         raise EventError(what, reason="too-large", remedy="send several batches")
     facts: list[Fact] = []
     for index, event in enumerate(content):
-        facts += _structured(event, received, where=f"event {index}")
+        facts += _structured(event, received, limit, where=f"event {index}")
     return tuple(facts)
 
 
-def _structured(content: Any, received: Instant, *, where: str) -> tuple[Fact, ...]:
+def _structured(content: Any, received: Instant, limit: int, *, where: str) -> tuple[Fact, ...]:
     envelope = convert(content, _Envelope, where=where)
     encoded = content.get("data_base64")
-    data = content.get("data") if encoded is None else _from_base64(encoded, where)
+    data = content.get("data") if encoded is None else _from_base64(encoded, limit, where)
     extra = {name: value for name, value in content.items() if name not in _ATTRIBUTES}
     return _facts(envelope, data, extra, received, where)
 
@@ -143,9 +143,9 @@ def _facts(envelope: _Envelope, data: Any, extra: dict[str, Any], received: Inst
     return (deploy_fact(envelope.type, data, event=event, time=time, where=where, extra=extra),)
 
 
-def _from_base64(value: Any, where: str) -> Any:
+def _from_base64(value: Any, limit: int, where: str) -> Any:
     try:
-        return read_json(base64.b64decode(value, validate=True))
+        return read_json(base64.b64decode(value, validate=True), limit=limit)
     except (binascii.Error, TypeError, ValueError):
         what, remedy = "field 'data_base64' is not base64", "send JSON in 'data'"
         raise EventError(what, reason="bad-field", where=where, remedy=remedy) from None

@@ -48,7 +48,9 @@ def read_json(body: bytes, *, limit: int = MOST_BYTES) -> Any:
     """Return the JSON of a body. Raises EventTooLarge, or EventError `unparsable`."""
     if len(body) > limit:
         raise EventTooLarge(
-            f"{len(body)} bytes where {limit} are allowed", reason="too-large", remedy="send references, not contents"
+            f"has {len(body)} bytes where {limit} are allowed",
+            reason="too-large",
+            remedy="send references, not contents, or raise limits.body in guardian.yaml",
         )
     try:
         return msgspec.json.decode(body)

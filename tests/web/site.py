@@ -39,8 +39,12 @@ async def site(
     room: int = 1000,
     host: str = "127.0.0.1",
     streams: int = 10,
+    settings: Settings | None = None,
 ) -> AsyncIterator[Site]:
-    """Serve the API of a daemon over memory until the end."""
+    """Serve the API of a daemon over memory until the end.
+
+    settings: with environments, metrics are looked for where they say.
+    """
     journal = MemoryJournal()
     stage = Stage(journal=journal, room=room)
     daemons: list[Daemon] = []
@@ -52,8 +56,10 @@ async def site(
     stage.outlets = [Outlet(name="stream", publish=hub.publish, durable=False)]
     async with stage.running() as daemon:
         daemons.append(daemon)
-        settings = Settings()
-        desk = desk_of(settings, daemon, stage.outside(), hub, Connections(settings, clock=stage.clock))
+        settings = settings or Settings()
+        connections = Connections(settings, clock=stage.clock)
+        stage.sources = connections.source if settings.environments else None
+        desk = desk_of(settings, daemon, stage.outside(), hub, connections)
         app = build_api(replace(desk, token=token, takers=tuple(takers)))
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from guardian.config.settings import Limits, Settings
 from guardian.core.deploys import rollout_id
 from guardian.core.model import EventRef
 from guardian.errors import EventError, JournalError
@@ -136,6 +137,36 @@ async def test_a_body_without_length_is_cut_off_at_the_limit() -> None:
     async with site() as at:
         answer = await at.client.post("/v1/events", content=endless())
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/hooks/alertmanager", "/v1/events"])
+@pytest.mark.parametrize(("limit", "taken"), [(2, False), (4, True)])
+async def test_the_settings_say_how_large_a_body_may_be(path: str, limit: int, taken: bool) -> None:  # noqa: FBT001
+    """limits.body holds for the decoders, too; 413 names it and what it is."""
+    settings = Settings(limits=Limits(body=limit * 1024 * 1024))
+    large = "x" * 3 * 1024 * 1024
+    body = alerts(note=large) if path.startswith("/hooks") else {**EVENT, "data": {**DATA, "note": large}}
+    async with site(settings=settings) as at:
+        answer = await at.client.post(path, json=body)
+    assert answer.is_success == taken, answer.text
+    if not taken:
+        assert answer.status_code == 413
+        assert f"{limit * 1024 * 1024} are allowed" in answer.json()["detail"]
+        assert "limits.body" in answer.json()["remedy"]
+
+
+async def test_an_event_for_what_is_going_out_already_is_told_so() -> None:
+    """No rollout of its own begins, and the answer names the one there is."""
+    async with site() as at:
+        first = await at.client.post("/v1/events", json=DATA)
+        again = await at.client.post("/v1/events", json=DATA)
+        old = await at.client.post("/v1/events", json={**DATA, "revision": "2.0.9", "time": 1.0})
+    (name,) = first.json()["rollouts"]
+    assert first.json()["notes"] == []
+    assert again.json()["notes"] == [f"2.1.0 is going out already as {name}: no new rollout begins"]
+    (note,) = old.json()["notes"]
+    assert note.startswith("the event for 2.0.9 is ")
+    assert note.endswith(f" older than that of {name}, and was ignored")
 
 
 async def test_the_same_alert_again_is_200_and_no_effect() -> None:

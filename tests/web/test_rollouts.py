@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from guardian.config.settings import Settings
 from guardian.core.model import Phase
 from guardian.web.stream import Hub, position
 from tests.runtime.stage import only, phase, until
@@ -153,6 +154,42 @@ async def test_a_question_to_the_gate_that_makes_no_sense_is_explained(asked: di
         answer = await at.client.post("/v1/gate", json=asked)
     assert answer.status_code == status
     assert answer.json()["remedy"]
+
+
+async def test_an_environment_nobody_configured_is_told_with_those_there_are() -> None:
+    """It is a mistake of the question, not of the guardian."""
+    settings = Settings.model_validate({"environments": {"production": {}, "staging": {}}})
+    async with site(settings=settings) as at:
+        asked = {"service": "checkout", "environment": "stagin", "policy": "checkout", "rules": [{"guardrail": RULE}]}
+        answer = await at.client.post("/v1/gate", json=asked)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "environment 'stagin' is not configured"
+    assert answer.json()["remedy"] == "did you mean 'staging'? Allowed: production, staging"
+
+
+@pytest.mark.parametrize(
+    ("header", "who"),
+    [({"x-forwarded-user": "eve"}, "eve paused the rollout: lunch"), ({}, "ann (unchecked) paused the rollout: lunch")],
+)
+async def test_who_orders_is_what_the_proxy_says(header: dict[str, str], who: str) -> None:
+    """The header of `user_header` is believed of whoever may ask; without it, people speak for themselves."""
+    async with site(settings=Settings(user_header="X-Forwarded-User")) as at:
+        await at.client.post("/v1/events", json=DATA)
+        await until(lambda: phase(at.daemon) is Phase.PROGRESSING)
+        path = f"/v1/rollouts/{only(at.daemon).id}"
+        await at.client.post(f"{path}/pause", json={"reason": "lunch", "who": "ann"}, headers=header)
+        history = (await at.client.get(f"{path}/explanation")).json()["history"]
+    assert any(who in line for line in history), history
+
+
+async def test_without_user_header_nobody_is_taken_at_a_headers_word(progressing: Site) -> None:
+    """Any client could send one."""
+    path = f"/v1/rollouts/{only(progressing.daemon).id}"
+    await progressing.client.post(f"{path}/pause", json={"reason": "x"}, headers={"x-forwarded-user": "eve"})
+    history = (await progressing.client.get(f"{path}/explanation")).json()["history"]
+    assert any("somebody with access to the API" in line for line in history)
+    assert not any("eve" in line for line in history)
 
 
 async def frames(hub: Hub, last: str, count: int = 0, *, until: str = "") -> list[tuple[str, str]]:
