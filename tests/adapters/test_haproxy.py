@@ -15,17 +15,20 @@ from guardian.adapters.routers.haproxy import (
     HaproxyProcess,
     HaproxyRouter,
     Servers,
+    changes,
     read_served,
-    read_weight,
+    read_weights,
     scaled,
     share,
     weights_command,
 )
 from guardian.core.model import Place, Weight
-from guardian.errors import Refused
+from guardian.errors import Refused, Unavailable
 from guardian.ports import Target
 
 WHERE = Target(place=Place(service="be", environment="production"), options={})
+STAT = "# pxname,svname,stot\nbe,stable,1\nbe,canary,1\n"
+STATE = "1\n# be_id be_name srv_id srv_name srv_uweight\n3 be 1 stable {stable}\n3 be 2 canary {canary}\n"
 ONE_EACH = Servers(backend="be", stable=("stable",), canary=("canary",))
 
 
@@ -55,18 +58,73 @@ def test_a_share_that_cannot_be_made_is_refused(weight: float) -> None:
 
 
 def test_none_and_all_are_zero_on_the_other_side() -> None:
-    """A rollback leaves the canary no request at all."""
-    assert weights_command(ONE_EACH, Weight(0.0)) == ("set server be/canary weight 0; set server be/stable weight 256")
-    assert weights_command(ONE_EACH, Weight(1.0)) == ("set server be/canary weight 256; set server be/stable weight 0")
+    """A rollback leaves the canary no request at all, and where stable has its weight, takes a single command."""
+    assert changes(ONE_EACH, Weight(0.0), {"stable": 252, "canary": 28}) == (("canary", 0),)
+    assert changes(ONE_EACH, Weight(0.0), {"stable": 0, "canary": 256}) == (("stable", 256), ("canary", 0))
+    assert changes(ONE_EACH, Weight(1.0), {"stable": 252, "canary": 252}) == (("stable", 0),)
+    assert weights_command(ONE_EACH, [("canary", 256), ("stable", 0)]) == (
+        "set server be/canary weight 256; set server be/stable weight 0"
+    )
+
+
+def test_the_weights_of_a_usual_plan_are_one_command_a_step() -> None:
+    """With one server each nothing can be seen between the weights: HAProxy carries a single command out at once."""
+    now = {"stable": 252, "canary": 28}
+    for weight, command in ((0.5, ("canary", 252)), (1.0, ("stable", 0))):
+        assert changes(ONE_EACH, Weight(weight), now) == (command,)
+        now |= dict([command])
+
+
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=8), st.integers(1, 4), st.integers(1, 3))
+def test_on_the_way_the_canary_never_gets_more_than_before_or_after(twentieths: list[int], some: int, few: int) -> None:
+    """HAProxy serves between two commands: no request too many for the canary, and always a server to send it to."""
+    servers = Servers(
+        backend="be", stable=tuple(f"stable{n}" for n in range(some)), canary=tuple(f"canary{n}" for n in range(few))
+    )
+    now = dict.fromkeys(servers.stable, 1) | dict.fromkeys(servers.canary, 0)
+    for twentieth in twentieths:
+        before = share_of(servers, now)
+        seen = [share_of(servers, now := now | {name: number}) for name, number in given_in(servers, twentieth, now)]
+        after = share_of(servers, now)
+        assert after == pytest.approx(twentieth / 20, abs=0.002)
+        assert max([0.0, *seen]) <= max(before, after) + 1e-12
+
+
+@given(st.sets(st.sampled_from([1, 2, 4, 5, 10, 15, 20]), min_size=1), st.integers(1, 4))
+def test_between_the_weights_of_a_plan_the_share_does_not_swing(twentieths: set[int], some: int) -> None:
+    """Upwards and then back to 0: what is seen on the way lies between the weight before and the one after.
+
+    To half a percent: weights are whole numbers.
+    """
+    servers = Servers(backend="be", stable=tuple(f"stable{n}" for n in range(some)), canary=("canary",))
+    now = dict.fromkeys(servers.stable, 1) | {"canary": 0}
+    for twentieth in [*sorted(twentieths), 0]:
+        before = share_of(servers, now)
+        seen = [share_of(servers, now := now | {name: number}) for name, number in given_in(servers, twentieth, now)]
+        assert min([before, *seen]) >= min(before, share_of(servers, now)) - 0.005
+        assert max([before, *seen]) <= max(before, share_of(servers, now))
+
+
+def given_in(servers: Servers, twentieth: int, now: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    """The commands for a weight in steps of 5 %."""
+    return changes(servers, Weight(twentieth / 20), now)
+
+
+def share_of(servers: Servers, weights: dict[str, int]) -> float:
+    """The share that these weights make; ZeroDivisionError when there is nobody to serve."""
+    return share(*(sum(weights[name] for name in track) for track in (servers.stable, servers.canary)))
 
 
 def test_answers_are_read_and_errors_in_them_seen() -> None:
-    """HAProxy says errors in plain text where a weight should stand."""
-    assert read_weight("25 (initial 0)", "be/canary", "haproxy") == 25
-    with pytest.raises(Refused, match=r"server be/x: No such server\."):
-        read_weight("No such server.", "be/x", "haproxy")
-    with pytest.raises(Refused, match="no answer"):
-        read_weight("", "be/x", "haproxy")
+    """By column name; HAProxy says errors in plain text where a table should stand."""
+    text = STATE.format(canary=25, stable=75)
+    assert read_weights(text, ONE_EACH, "haproxy") == {"stable": 75, "canary": 25}
+    with pytest.raises(Refused, match=r"backend be: Can't find backend\."):
+        read_weights("Can't find backend.", ONE_EACH, "haproxy")
+    with pytest.raises(Refused, match="no server 'be/canary'"):
+        read_weights(text.replace("canary", "kanarie"), ONE_EACH, "haproxy")
+    with pytest.raises(Unavailable, match="an empty answer"):
+        read_weights("", ONE_EACH, "haproxy")
 
 
 def test_statistics_are_read_by_column_name() -> None:
@@ -96,13 +154,10 @@ async def socket_that_says(path: Path, answers: dict[str, str]) -> AsyncIterator
         server.close()
 
 
-STAT = "# pxname,svname,stot\nbe,stable,1\nbe,canary,1\n"
-
-
 async def test_a_proxy_that_refuses_is_quoted(tmp_path: Path) -> None:
     """`level admin` is missing, or the balance algorithm has fixed weights: its own words are the best text."""
     path = tmp_path / "sock"
-    answers = {"set": "Permission denied\n", "get weight": "0 (initial 0)", "show stat": STAT}
+    answers = {"set": "Permission denied\n", "show servers": STATE.format(stable=1, canary=0), "show stat": STAT}
     async with socket_that_says(path, answers):
         router = HaproxyRouter({"edge": HaproxyProcess(socket=path)})
         with pytest.raises(Refused, match=r"Permission denied; needs `level admin` and stable, canary"):
@@ -112,9 +167,9 @@ async def test_a_proxy_that_refuses_is_quoted(tmp_path: Path) -> None:
 async def test_a_proxy_that_serves_another_weight_is_read_as_it_is(tmp_path: Path) -> None:
     """It said yes and did otherwise: what is read back is what counts."""
     path = tmp_path / "sock"
-    answers = {"get weight be/canary": "64 (initial 0)", "get weight be/stable": "192 (initial 1)", "show stat": STAT}
+    answers = {"show servers": STATE.format(stable=192, canary=64), "show stat": STAT}
     async with socket_that_says(path, answers) as asked:
         router = HaproxyRouter({"edge": HaproxyProcess(socket=path)})
         await router.set_weight(WHERE, Weight(0.1))
-        assert "set server be/canary weight 28; set server be/stable weight 252" in asked
+        assert "set server be/stable weight 252; set server be/canary weight 28" in asked
         assert await router.accepted_weight(WHERE) == 0.25

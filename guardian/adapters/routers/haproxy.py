@@ -3,7 +3,8 @@
 Options: `process` (name in guardian.yaml; the only one when left out), `backend` (default: the service),
 `stable` and `canary` (server names, one or a list each; default: stable, canary). Weights set at run time
 are forgotten by a reload: `accepted_weight` reads them back each time, so the core sees it. Kept-alive
-connections stay on their server until they end. Fencing: none; whoever writes last wins.
+connections stay on their server until they end. Fencing: none; whoever writes last wins. HAProxy has no
+command for several servers: `changes` says what may be seen between the commands of one line.
 
 Source: HAProxy management guide, "Unix Socket commands"; errors come as text in the answer, not as a failure.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -77,24 +78,29 @@ def servers_of(target: Target) -> Servers:
     )
 
 
-def scaled(weight: Weight, *, stable: int, canary: int) -> tuple[int, int]:
+def scaled(weight: Weight, *, stable: int, canary: int, now: tuple[int, int] = (LARGEST, 0)) -> tuple[int, int]:
     """Return the weight of each stable and of each canary server that comes closest to this share.
 
-    stable, canary: how many servers. Weights are as large as fits: right after a change HAProxy's turns are
-    truest then. Raises Refused when 0..256 cannot come within a tenth of the share (below 0.4 % with one
-    server each).
+    stable, canary: how many servers. now: the weights that each has; of equally close ones those are taken that move
+    the two sides apart and not both up or both down, so that the share does not swing on the way. Weights are as large
+    as fits: right after a change HAProxy's turns are truest then. Raises Refused when 0..256 cannot come within a tenth
+    of the share (below 0.4 % with one server each).
 
     >>> scaled(0.1, stable=1, canary=1), scaled(1.0, stable=3, canary=1), scaled(0.25, stable=3, canary=1)
     ((252, 28), (0, 256), (256, 256))
+    >>> scaled(0.5, stable=1, canary=1, now=(252, 28)), scaled(0.0, stable=1, canary=1, now=(252, 252))
+    ((252, 252), (252, 0))
     """
     if weight <= 0.0:
-        return LARGEST, 0
+        return now[0] or LARGEST, 0
     if weight >= 1.0:
-        return 0, LARGEST
+        return 0, now[1] or LARGEST
     odds = weight * stable / ((1.0 - weight) * canary)
-    best = min(
-        ((one, max(1, min(LARGEST, round(one * odds)))) for one in range(1, LARGEST + 1)),
-        key=lambda pair: (round(abs(share(pair[0] * stable, pair[1] * canary) - weight), 12), pair[0]),
+    pairs = [(one, max(1, min(LARGEST, round(one * odds)))) for one in range(1, LARGEST + 1)]
+    errors = [round(abs(share(one * stable, other * canary) - weight), 12) for one, other in pairs]
+    best = max(
+        (pair for pair, error in zip(pairs, errors, strict=True) if error == min(errors)),
+        key=lambda pair: (_apart(now, pair), pair),
     )
     given = share(best[0] * stable, best[1] * canary)
     if abs(given - weight) > CLOSE_ENOUGH * min(weight, 1.0 - weight):
@@ -104,8 +110,13 @@ def scaled(weight: Weight, *, stable: int, canary: int) -> tuple[int, int]:
             where="router haproxy",
             remedy=f"choose a weight between {least:.2%} and {most:.2%}",
         )
-    larger = LARGEST // max(best)
-    return best[0] * larger, best[1] * larger
+    return best
+
+
+def _apart(now: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """Whether the two sides do not both rise or both fall; while the canary is at 0, stable's weight changes nothing."""
+    (stable, canary), (to_stable, to_canary) = now, wanted
+    return canary == 0 or (to_stable <= stable and to_canary >= canary) or (to_stable >= stable and to_canary <= canary)
 
 
 def share(stable: float, canary: float) -> float:
@@ -113,23 +124,48 @@ def share(stable: float, canary: float) -> float:
     return canary / (stable + canary)
 
 
-def weights_command(servers: Servers, weight: Weight) -> str:
-    """Return the command that sets both tracks' weights at once."""
-    stable, canary = scaled(weight, stable=len(servers.stable), canary=len(servers.canary))
-    wanted = [(name, canary) for name in servers.canary] + [(name, stable) for name in servers.stable]
+def changes(servers: Servers, weight: Weight, now: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return which servers get which weights, in order; none where all is as it should be.
+
+    now: the weight of every server. HAProxy sets one after the other and serves in between, so on the way the canary
+    never has more than before or after, and some server always has a weight: what stable gains comes first, what it
+    loses last.
+    """
+    was = (_common(now, servers.stable), _common(now, servers.canary))
+    stable, canary = scaled(weight, stable=len(servers.stable), canary=len(servers.canary), now=was)
+    up = [(name, stable) for name in servers.stable if stable > now[name]]
+    across = [(name, canary) for name in servers.canary if canary != now[name]]
+    down = [(name, stable) for name in servers.stable if stable < now[name]]
+    return (*up, *across, *down)
+
+
+def _common(now: Mapping[str, int], names: Sequence[str]) -> int:
+    """Return the weight that these servers have; LARGEST when they differ, so that they become equal."""
+    found = {now[name] for name in names}
+    return found.pop() if len(found) == 1 else LARGEST
+
+
+def weights_command(servers: Servers, wanted: Iterable[tuple[str, int]]) -> str:
+    """Return the line that sets these weights, in this order."""
     return "; ".join(f"set server {servers.backend}/{name} weight {number}" for name, number in wanted)
 
 
-def read_weight(answer: str, name: str, where: str) -> int:
-    """Return the weight in the answer to `get weight`, such as `25 (initial 0)`."""
-    first = answer.split(maxsplit=1)[:1]
-    if first and first[0].isdigit():
-        return int(first[0])
-    raise Refused(
-        f"server {name}: {answer or 'no answer'}",
-        where=where,
-        remedy="compare backend and server names with `show stat`",
-    )
+def read_weights(answer: str, servers: Servers, where: str) -> dict[str, int]:
+    """Return each server's weight from `show servers state`: all of one moment."""
+    lines = answer.splitlines()
+    names = next((line[1:].split() for line in lines if line.startswith("#")), [])
+    if not {"srv_name", "srv_uweight"} <= set(names):
+        told = answer.strip()
+        if not told:
+            raise Unavailable("an empty answer", where=where, remedy="check that HAProxy is not just being stopped")
+        raise Refused(f"backend {servers.backend}: {told}", where=where, remedy="compare the names with `show stat`")
+    rows = [dict(zip(names, line.split(), strict=False)) for line in lines if not line.startswith("#")]
+    weights = {row["srv_name"]: int(row["srv_uweight"]) for row in rows if row.get("srv_name") in servers.all}
+    absent = [name for name in servers.all if name not in weights]
+    if absent:
+        what = f"no server '{servers.backend}/{absent[0]}' in `show servers state`"
+        raise Refused(what, where=where, remedy="compare the names")
+    return weights
 
 
 def read_served(answer: str, servers: Servers, where: str) -> dict[str, int]:
@@ -156,35 +192,31 @@ class HaproxyRouter:
         self._before: dict[tuple[str, Servers], dict[str, int]] = {}
 
     async def set_weight(self, target: Target, weight: Weight) -> None:
-        """Give both tracks their weights in one command; the answer must be empty. See Router."""
+        """Give both tracks their weights in one line of commands; the answer must be empty. See Router."""
         name, process, servers = self._find(target)
-        command = weights_command(servers, weight)
-        accepted = await self._accepted(process, servers)
+        now = await self._weights(process, servers)
+        accepted = _share_of(now, servers)
         same = accepted is not None and abs(accepted - weight) <= SAME
+        wanted = changes(servers, weight, now)
         if not same or (name, servers) not in self._before:
             self._before[name, servers] = await self._served(process, servers)
         if same:
             return  # written again, equal weights would disturb whose turn it is
-        answer = await ask(process, command)
+        answer = await ask(process, weights_command(servers, wanted))
         if answer:
             raise Refused(answer, where=process.where, remedy=f"needs `level admin` and {', '.join(servers.all)}")
 
     async def accepted_weight(self, target: Target) -> Weight:
         """Return the share that the weights in force make. Raises Refused when all are 0."""
         _, process, servers = self._find(target)
-        accepted = await self._accepted(process, servers)
+        accepted = _share_of(await self._weights(process, servers), servers)
         if accepted is None:
             what = f"all weights of backend {servers.backend} are 0"
             raise Refused(what, where=process.where, remedy="give stable a weight")
         return accepted
 
-    async def _accepted(self, process: HaproxyProcess, servers: Servers) -> Weight | None:
-        weights = {}
-        for name in servers.all:
-            server = f"{servers.backend}/{name}"
-            weights[name] = read_weight(await ask(process, f"get weight {server}"), server, process.where)
-        stable, canary = (sum(weights[name] for name in track) for track in (servers.stable, servers.canary))
-        return Weight(share(stable, canary)) if stable + canary else None
+    async def _weights(self, process: HaproxyProcess, servers: Servers) -> dict[str, int]:
+        return read_weights(await ask(process, f"show servers state {servers.backend}"), servers, process.where)
 
     async def observed_share(self, target: Target) -> Share | None:
         """Return the canary's share of requests since the last change of weights seen here; None before any.
@@ -217,6 +249,11 @@ class HaproxyRouter:
                 remedy=f"add it under haproxy: of the environment; known: {', '.join(self._processes) or 'none'}",
             )
         return name, self._processes[name], servers
+
+
+def _share_of(weights: Mapping[str, int], servers: Servers) -> Weight | None:
+    stable, canary = (sum(weights[name] for name in track) for track in (servers.stable, servers.canary))
+    return Weight(share(stable, canary)) if stable + canary else None
 
 
 async def ask(process: HaproxyProcess, command: str) -> str:
