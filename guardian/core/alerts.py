@@ -7,6 +7,7 @@ from guardian.core.draft import Draft
 from guardian.core.facts import AlertSeen
 from guardian.core.looks import Look
 from guardian.core.model import Instant, Phase, Track
+from guardian.core.outcomes import begin
 from guardian.core.policy import AlertRule, OnAlert
 from guardian.core.rollback import propose
 from guardian.core.rollout import Rollout
@@ -48,6 +49,7 @@ def weigh_into(draft: Draft, alert: AlertSeen, rule: AlertRule, look: Look | Non
     if not alert.firing:
         if rule.on_resolved == "resume" and key_of(alert) in rollout.alerts:
             _link(draft, alert, name, firing=False)
+            _go_on(draft, name)
         else:
             draft.note(f"alert {name} is resolved; nothing waited for it")
         return
@@ -86,6 +88,16 @@ def _action(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | No
 def key_of(alert: AlertSeen) -> str:
     """Return what firing and resolved of one alert share: fingerprint and start."""
     return alert.event.id.rsplit("/", 1)[0]
+
+
+def _go_on(draft: Draft, name: str) -> None:
+    """Let a rollout that has no weight yet go on when its last alert is over; later ones go on at their next look."""
+    rollout = draft.rollout
+    if rollout.step >= 0 or rollout.alerts:
+        return
+    if rollout.held is not None and rollout.held.hold is r.Hold.ALERT:
+        draft.resume(f"alert {name} is resolved")
+    begin(draft)
 
 
 def _link(draft: Draft, alert: AlertSeen, name: str, *, firing: bool) -> None:

@@ -165,6 +165,8 @@ def _remedies(rollout: Rollout, look: Look | None) -> Iterator[str]:
         yield f"guardian approve {name} --reason TEXT, or guardian reject {name} --reason TEXT"
     if rollout.phase is Phase.PAUSED:
         yield f"guardian resume {name} --reason TEXT"
+    elif rollout.phase is Phase.PREFLIGHT and rollout.held is not None:
+        yield f"guardian promote {name} --reason TEXT passes over the alert, guardian abort {name} ends it"
     elif rollout.phase is Phase.PROGRESSING:
         yield f"guardian promote {name} --reason TEXT passes this step; guardian rollback {name} --reason TEXT stops it"
     if first_release(rollout, look) and rollout.policy.participating:

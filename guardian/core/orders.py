@@ -13,7 +13,7 @@ from guardian.core.facts import DeployEnd, DeployReported, Order, Ordered
 from guardian.core.gates import forbidden
 from guardian.core.looks import Look
 from guardian.core.model import Driver, Instant, Phase
-from guardian.core.outcomes import begin
+from guardian.core.outcomes import begin, first_weight, kept_back
 from guardian.core.policy import full
 from guardian.core.rollback import take_back
 from guardian.core.rollout import Rollout
@@ -40,6 +40,9 @@ def _cannot(draft: Draft, order: Order, remedy: str) -> CommandError:
 
 def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
     rollout = draft.rollout
+    if rollout.phase is Phase.PREFLIGHT and _only_an_alert(rollout):
+        first_weight(draft, _by(fact, "passes over the alert that kept the first weight back"))
+        return
     if rollout.phase is not Phase.PROGRESSING:
         raise _cannot(draft, fact.order, "promote passes a step of a progressing rollout; resume it first if paused")
     why = forbidden(rollout, look)
@@ -50,6 +53,12 @@ def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
             rollout=rollout.id, at=draft.now, who=fact.who, step=rollout.step, reason=_by(fact, "passes this step")
         )
     )
+
+
+def _only_an_alert(rollout: Rollout) -> bool:
+    """Whether all but a firing alert is ready for the first weight."""
+    ready = rollout.checked and not rollout.effects and rollout.awaiting is None
+    return ready and kept_back(rollout)
 
 
 def _pause(draft: Draft, fact: Ordered, look: Look | None) -> None:
@@ -63,8 +72,8 @@ def _resume(draft: Draft, fact: Ordered, look: Look | None) -> None:
         raise _cannot(draft, fact.order, "it is not paused; a hold ends by itself when its cause is gone")
     draft.add(r.Unpaused(rollout=draft.id, at=draft.now, who=fact.who, reason=_by(fact, "let it go on")))
     resumed = draft.rollout
-    if resumed.phase is Phase.PREFLIGHT and not resumed.effects:
-        begin(draft)  # preflight passed while it was paused
+    if resumed.phase is Phase.PREFLIGHT:
+        begin(draft)  # preflight may have passed while it was paused
     elif resumed.accepted is not None and full(resumed.accepted):
         promote_if_full(draft)  # its last weight was accepted while it was paused
 

@@ -49,7 +49,7 @@ def _follow(draft: Draft, effect: Effect, fact: EffectDone) -> None:
     if isinstance(effect, Preflight):
         _preflight_done(draft, fact)
     elif isinstance(effect, StartCanary):
-        first_weight(draft)
+        begin(draft)
     elif isinstance(effect, SetWeight):
         _weight_done(draft)
     elif isinstance(effect, MakeStable):
@@ -71,8 +71,14 @@ def _preflight_done(draft: Draft, fact: EffectDone) -> None:
 
 
 def begin(draft: Draft) -> None:
-    """Preflight has passed: bring the canary up, after approval where every write needs one."""
+    """Go on from a passed preflight: approval where every write needs one, the canary up, the first weight.
+
+    Does the next of these that is missing, and nothing while the rollout is paused or waits for a person; so it is
+    called whenever something that kept the first weight back has gone.
+    """
     rollout = draft.rollout
+    if rollout.phase is not Phase.PREFLIGHT or not rollout.checked or rollout.effects or rollout.awaiting is not None:
+        return
     needs_approval = rollout.policy.mode is Mode.ADVISE and (r.Proposal.START, -1) not in rollout.approved
     if needs_approval:
         text = "mode advise: the start waits for approval"
@@ -86,20 +92,32 @@ def begin(draft: Draft) -> None:
                 reason=text,
             )
         )
-    elif rollout.policy.workload is not None and rollout.moves_traffic:
+    elif rollout.policy.workload is not None and rollout.moves_traffic and not rollout.canary_ready:
         effect = StartCanary(id=draft.effect_id("start-canary"), place=rollout.place, revision=rollout.revision)
         draft.order(effect)
+    elif kept_back(rollout):
+        names = ", ".join(sorted(set(rollout.alerts.values())))
+        text = f"alert {names} is firing; the first weight waits until it is resolved"
+        draft.hold(r.Hold.ALERT, text)
     else:
-        first_weight(draft)
+        first_weight(draft, f"{rollout.revision} is ready")
 
 
-def first_weight(draft: Draft) -> None:
+def kept_back(rollout: Rollout) -> bool:
+    """Whether a firing alert keeps the first users from the canary.
+
+    Where somebody else began the rollout it has users already, and to watch them is what helps.
+    """
+    return bool(rollout.alerts) and rollout.moves_traffic and rollout.driver is Driver.GUARDIAN
+
+
+def first_weight(draft: Draft, reason: str) -> None:
     """The canary is ready: the plan begins."""
     rollout = draft.rollout
     if rollout.phase is not Phase.PREFLIGHT or not rollout.steps:
         return
     weight = rollout.steps[0].weight
-    text = f"{rollout.revision} is ready; first weight {share(weight)}"
+    text = f"{reason}; first weight {share(weight)}"
     draft.add(r.Advanced(rollout=rollout.id, at=draft.now, step=0, weight=weight, reason=text))
     if rollout.moves_traffic:
         draft.set_weight(weight)

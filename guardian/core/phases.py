@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from guardian.core import records as r
-from guardian.core.effects import SetWeight
+from guardian.core.effects import SetWeight, StartCanary
 from guardian.core.model import Phase, Seconds, Verdict, Weight
 from guardian.core.policy import Policy, full
 from guardian.core.rollout import Pending, PendingEffect, Rollout
@@ -132,7 +132,8 @@ def _started(rollout: Rollout, record: r.Started) -> _Changes:
 
 
 def _preflight_passed(rollout: Rollout, record: r.PreflightPassed) -> _Changes:
-    return {"stable": record.stable, "goal": rollout.goal or record.stable, "held": None}
+    held = rollout.held if rollout.alerts else None
+    return {"stable": record.stable, "goal": rollout.goal or record.stable, "held": held, "checked": True}
 
 
 def _advanced(rollout: Rollout, record: r.Advanced) -> _Changes:
@@ -235,6 +236,8 @@ def _effect_ordered(rollout: Rollout, record: r.EffectOrdered) -> _Changes:
     changes: _Changes = {"effects": (*rollout.effects, pending), "ordered": rollout.ordered + 1}
     if isinstance(record.effect, SetWeight):
         changes["desired"] = record.effect.weight
+    elif isinstance(record.effect, StartCanary):
+        changes["canary_ordered"] = True
     return changes
 
 
@@ -251,9 +254,11 @@ def _effect_delayed(rollout: Rollout, record: r.EffectDelayed) -> _Changes:
 
 def _effect_ended(rollout: Rollout, record: r.EffectEnded) -> _Changes:
     changes: _Changes = {"effects": tuple(p for p in rollout.effects if p.effect.id != record.effect)}
-    for pending in rollout.effects:
-        if pending.effect.id == record.effect and record.done and isinstance(pending.effect, SetWeight):
-            changes["accepted"] = pending.effect.weight
+    ended = next((pending.effect for pending in rollout.effects if pending.effect.id == record.effect), None)
+    if record.done and isinstance(ended, SetWeight):
+        changes["accepted"] = ended.weight
+    elif record.done and isinstance(ended, StartCanary):
+        changes["canary_ready"] = True
     return changes
 
 

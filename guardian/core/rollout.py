@@ -51,6 +51,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     accepted. waited: seconds of this step that do not count towards its limit (approval missing, paused).
     goal: revision a rollback leads to. before_pause: phase to return to. paged: keys of pages already sent.
     alerts: firing alerts that touch the rollout, by key. ordered: how many effects were ordered so far.
+    checked: preflight passed. canary_ordered, canary_ready: bringing the canary up was ordered, and was done.
     cause: what ordered the rollback. steps: the plan in force.
     """
 
@@ -89,6 +90,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     alerts: dict[str, str] = {}
     effects: tuple[PendingEffect, ...] = ()
     ordered: int = 0
+    checked: bool = False
+    canary_ordered: bool = False
+    canary_ready: bool = False
     verdict: Verdict | None = None
     evidence: r.Evidence | None = None
     cause: r.RollbackOrdered | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from guardian.core import records as r
-from guardian.core.model import Instant, Phase
-from guardian.core.policy import AlertRule, OnAlert
-from tests.builders import T0, alert, policy, requested
+from guardian.core.effects import StartCanary
+from guardian.core.facts import Order
+from guardian.core.model import Driver, Instant, Mode, Phase
+from guardian.core.policy import Adapter, AlertRule, OnAlert
+from tests.builders import T0, alert, ordered, policy, requested
 from tests.core.play import Play
 
 
@@ -93,26 +95,93 @@ def test_an_alert_storm_rolls_back_once() -> None:
     assert play.weights == [0.1, 0.0]
 
 
-def test_an_alert_that_fires_already_holds_a_rollout_that_starts() -> None:
-    """Its repeat is a duplicate and never comes again; resolved lets the rollout go on."""
+def test_an_alert_that_fires_already_keeps_the_first_weight_back() -> None:
+    """No user meets a release during an incident; its repeat is a duplicate, and resolved lets the rollout go on."""
     play = Play()
     play.tell(alert(starts_at=T0, severity="critical", track="canary"))
     play.tell(requested(at=play.now))
     play.until(700)
-    assert (play.phase(), play.step()) == (Phase.PROGRESSING, 0)
+    assert (play.phase(), play.step(), play.weights) == (Phase.PREFLIGHT, -1, [])
+    assert play.held()
     play.tell(alert(firing=False, starts_at=T0, severity="critical", track="canary"))
+    assert (play.phase(), play.weights) == (Phase.PROGRESSING, [0.1])
     play.until(4000)
     assert play.phase() is Phase.VERIFIED
 
 
-def test_an_alert_held_by_a_superseded_rollout_holds_its_successor() -> None:
+def test_an_alert_held_by_a_superseded_rollout_keeps_its_successor_back() -> None:
     """The alert is about the service, whoever is going out."""
     play = running()
     play.tell(alert(starts_at=LATER, severity="warning"))
     play.tell(requested("2.2.0", at=play.now))
     play.until(900)
-    assert (play.rollout.revision, play.step()) == ("2.2.0", 0)
+    assert (play.rollout.revision, play.step()) == ("2.2.0", -1)
     assert play.held()
+    assert play.weights == [0.1, 0.0]
+
+
+def test_a_critical_alert_in_preflight_holds_at_most() -> None:
+    """It began before the canary had traffic: the canary cannot be its cause, and nothing is rolled back."""
+    rule = AlertRule(match={"alertname": "CheckoutErrors"}, on_firing=OnAlert.ROLLBACK)
+    for rules in ((), (rule,)):
+        play = Play(
+            policies=(policy(alerts=rules, workload=Adapter(kind="memory")),), breaks={StartCanary: "no pods yet"}
+        )
+        play.tell(requested())
+        play.until(10)
+        play.tell(alert(starts_at=play.now, severity="critical", track="canary"))
+        play.breaks = {}
+        play.until(100)
+        assert (play.phase(), play.weights) == (Phase.PREFLIGHT, [])
+        assert "waits" in play.rollout.held.reason or "before the canary" in play.rollout.held.reason  # type: ignore[union-attr]
+        play.tell(alert(firing=False, starts_at=Instant(T0 + 10.0), severity="critical", track="canary"))
+        assert (play.phase(), play.weights) == (Phase.PROGRESSING, [0.1])
+
+
+def test_the_first_weight_waits_for_the_last_of_several_alerts() -> None:
+    """One that is over says nothing about the other; held and resumed are told once."""
+    play = Play()
+    for name in ("A", "B"):
+        play.tell(alert(starts_at=Instant(T0 - ord(name)), alertname=name))
+    play.tell(requested())
+    play.tell(alert(firing=False, starts_at=Instant(T0 - ord("A")), alertname="A"))
+    assert (play.phase(), play.weights) == (Phase.PREFLIGHT, [])
+    play.tell(alert(firing=False, starts_at=Instant(T0 - ord("B")), alertname="B"))
+    assert (play.phase(), play.weights) == (Phase.PROGRESSING, [0.1])
+    assert play.events() == ["queued", "started", "held", "resumed", "advanced"]
+
+
+def test_a_person_may_pass_over_an_alert_that_keeps_the_first_weight_back() -> None:
+    """The step stays held by it, so that passing over it once gives the canary its first users and no more."""
+    play = Play()
+    play.tell(alert(starts_at=T0))
+    play.tell(requested())
+    play.tell(ordered(play.rollout.id, Order.PROMOTE, reason="known and harmless"))
+    assert play.weights == [0.1]
+    assert "known and harmless" in play.all(r.Advanced)[0].reason
+    play.until(700)
+    assert (play.step(), play.held()) == (0, True)
+
+
+def test_an_alert_does_not_keep_the_guardian_from_watching_what_others_started() -> None:
+    """Its users meet the canary already; what helps them is that it is judged."""
+    play = Play(policies=(policy(mode=Mode.OBSERVE),))
+    play.tell(alert(starts_at=T0))
+    play.tell(requested(driver=Driver.OTHER))
+    play.until(100)
+    assert (play.phase(), play.held()) == (Phase.PROGRESSING, True)
+
+
+def test_an_alert_resolved_while_paused_in_preflight_lets_it_go_on_when_resumed() -> None:
+    """Each of both keeps the first weight back for as long as it lasts."""
+    play = Play()
+    play.tell(alert(starts_at=T0))
+    play.tell(requested())
+    play.tell(ordered(play.rollout.id, Order.PAUSE))
+    play.tell(alert(firing=False, starts_at=T0))
+    assert (play.phase(), play.weights, play.held()) == (Phase.PAUSED, [], False)
+    play.tell(ordered(play.rollout.id, Order.RESUME))
+    assert (play.phase(), play.weights) == (Phase.PROGRESSING, [0.1])
 
 
 def test_an_alert_of_a_service_without_policy_is_not_remembered() -> None:
