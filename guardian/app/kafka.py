@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from guardian import catalog
 from guardian.config.settings import Kafka, Settings
@@ -12,18 +13,21 @@ from guardian.runtime.intake import fallback_of
 from guardian.runtime.outbox import Outlet, outlet_of
 from guardian.wire import Decoded, decode_event, read_headers
 
+MEMBER: Final = "kafka-member.json"
+"""File in the data folder that says which member of the consumer group the daemon is."""
+
 
 class KafkaLink:
     """Deploy events in and decisions out, over the same brokers."""
 
-    def __init__(self, kafka: Kafka, *, body_limit: int) -> None:
+    def __init__(self, kafka: Kafka, *, body_limit: int, member: Path) -> None:
         access = access_of(kafka)
         topics = catalog.imported("guardian.adapters.events.kafka:KafkaTopics")(
             events=kafka.topics.events, dead_letter=kafka.topics.dead_letter, group=kafka.group
         )
         self._body_limit = body_limit
         self._source = catalog.imported(catalog.EVENT_SOURCES["kafka"])(
-            access, topics=topics, session=kafka.session_timeout
+            access, topics=topics, session=kafka.session_timeout, member=member
         )
         self._sink = catalog.imported(catalog.EVENT_SINKS["kafka"])(access, topic=kafka.topics.decisions)
 
@@ -53,7 +57,7 @@ def link_of(settings: Settings) -> KafkaLink | None:
     """Return the link to the brokers of guardian.yaml, None when it names none."""
     if settings.kafka is None:
         return None
-    return KafkaLink(settings.kafka, body_limit=settings.limits.body)
+    return KafkaLink(settings.kafka, body_limit=settings.limits.body, member=settings.data / MEMBER)
 
 
 def access_of(kafka: Kafka) -> Any:

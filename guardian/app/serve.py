@@ -22,6 +22,7 @@ from guardian.adapters.journal.sqlite import SqliteJournal
 from guardian.app.connections import Connections
 from guardian.app.desk import desk_of
 from guardian.app.kafka import link_of
+from guardian.app.notices import Notices
 from guardian.app.policies import PolicyFolder
 from guardian.config.policy import load_policies
 from guardian.config.settings import Settings
@@ -79,7 +80,10 @@ async def serve(
             connections = Connections(settings, clock=clock)
             stack.push_async_callback(connections.close)
             connections.watch(policies)
-            life = _Life(settings, connections, journal, policies, platform, clock)
+            notices = Notices(settings, clock=clock)
+            stack.push_async_callback(notices.close)
+            await notices.begin(journal)
+            life = _Life(settings, connections, journal, policies, platform, clock, notices)
             if life.kafka is not None:
                 stack.push_async_callback(life.kafka.close)
             try:
@@ -99,6 +103,7 @@ class _Life:
         policies: Policies,
         platform: Platform | None,
         clock: Clock,
+        notices: Notices,
     ) -> None:
         self.kafka = link_of(settings)
         self._settings, self._connections = settings, connections
@@ -112,7 +117,7 @@ class _Life:
             sources=platform.sources if platform is not None else connections.source,
             events=self.kafka.events if self.kafka is not None else None,
             decode=self.kafka.decode if self.kafka is not None else None,
-            outlets=self._outlets(),
+            outlets=[*self._outlets(), *notices.outlets],
         )
         limits = Limits(
             room=settings.limits.waiting,

@@ -91,8 +91,10 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _other_member(details: ErrorDetails, said: Iterable[ErrorDetails]) -> bool:
-    """Say whether the complaint is a union's "is no text" about a mapping that was read, and found wrong, as one."""
+    """Say whether the complaint only follows from another one: of a list's items, or of a union's other member."""
     loc = details["loc"]
+    if details["type"] == "too_short":  # counted without its items that are wrong
+        return any(one["loc"][: len(loc)] == loc and len(one["loc"]) > len(loc) for one in said)
     if details["type"] != "string_type" or not isinstance(details["input"], dict) or loc[-1:] != ("str",):
         return False
     return any(one["loc"][: len(loc) - 1] == loc[:-1] and len(one["loc"]) > len(loc) for one in said)
@@ -131,6 +133,8 @@ def _text(
     if kind in {"literal_error", "enum"}:
         allowed = _properties_enum(schema, path) or [str(context.get("expected", ""))]
         return f"{name}: {_shown(details['input'])} is not allowed", hint(str(details["input"]), allowed)
+    if kind == "too_short":
+        return f"{name}: holds {context['actual_length']} items", f"write at least {context['min_length']}"
     shown = _shown(details["input"])
     if (bound := _BOUNDS.get(kind)) is not None:
         sign, words = bound

@@ -13,6 +13,7 @@ intake only. All values are frozen; durations are seconds, sizes bytes, paths ab
                                .topics.events .topics.dead_letter .topics.decisions
                                .security (.protocol .mechanism .username .password .ca
                                .certificate .key) .session_timeout .request_timeout
+    settings.notify            name -> Notify (.webhook .log .events .environments .timeout .token .ca)
     settings.environments      name -> Environment
     settings.place(environment, region)   the Environment with the region's differences applied;
                                raises UnknownEnvironment with the nearest name
@@ -29,6 +30,7 @@ It does not open, connect or check anything outside itself: `guardian doctor` do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -197,6 +199,36 @@ class Environment(Section):
         return self.model_copy(update=update)
 
 
+DecisionName = Literal[
+    "queued", "started", "advanced", "held", "resumed", "paused", "awaiting-approval", "promoted", "verified",
+    "rolled-back", "aborted", "superseded", "rejected", "paged", "failed",
+]  # fmt: skip
+"""Last part of a decision event's type (CONTRACTS section 3)."""
+
+
+class Notify(Section):
+    """Somebody who is told of decisions, and by which way."""
+
+    webhook: Secret | None = Field(None, description="address that JSON {dedup, summary, body} is posted to")
+    log: bool = Field(default=False, description="write notices into the daemon's log instead")
+    events: tuple[DecisionName, ...] = Field(
+        ("paged", "awaiting-approval", "rolled-back", "aborted", "failed", "rejected"),
+        min_length=1,
+        description="decisions that are told",
+    )
+    environments: tuple[str, ...] = Field((), description="only of these environments; default: of all")
+    timeout: Duration = Field(10.0, description="longest wait for one answer")
+    token: Secret | None = Field(None, description="bearer token sent to the webhook")
+    ca: FilePath | None = Field(None, description="certificate authority, PEM; default: the system's")
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> Self:
+        if (self.webhook is None) != self.log:
+            remedy = "write webhook: {file: PATH} or {env: NAME}, or log: true"
+            raise complaint("needs exactly one of 'webhook' and 'log'", remedy)
+        return self
+
+
 class Intervals(Section):
     """How often the daemon does what nobody asks for."""
 
@@ -239,6 +271,7 @@ class Settings(Section):
     environment: str | None = Field(None, description="environment of `guardian deploy` when none is given")
     environments: dict[str, Environment] = Field({}, description="environment -> place")
     kafka: Kafka | None = None
+    notify: dict[str, Notify] = Field({}, description="who is told of decisions, by a name of your choice")
     intervals: Intervals = Intervals()
     limits: Limits = Limits()
     log: Literal["debug", "info", "warning", "error"] = "info"
@@ -257,6 +290,16 @@ class Settings(Section):
                 hint(self.environment, self.environments),
                 at=("environment",),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tells_of_environments_there_are(self) -> Self:
+        for name, notify in self.notify.items():
+            for environment in notify.environments:
+                if environment not in self.environments:
+                    what = f"environment '{environment}' is not one of 'environments'"
+                    at = ("notify", name, "environments", notify.environments.index(environment))
+                    raise complaint(what, hint(environment, self.environments), at=at)
         return self
 
     @property
@@ -296,7 +339,11 @@ def load_settings(path: Path) -> Settings:
 
 def read_settings(path: Path) -> tuple[Settings | None, list[Finding]]:
     """Return the settings, or all that is wrong. Raises ConfigError when it is not readable YAML."""
-    documents = read_documents(path)
+    return settings_of(read_documents(path), path)
+
+
+def settings_of(documents: Sequence[Document], path: Path) -> tuple[Settings | None, list[Finding]]:
+    """Return the settings of a file that was read, or all that is wrong. Raises ConfigError."""
     if len(documents) > 1:
         raise ConfigError(
             "holds more than one document", where=documents[1].where(()), remedy="keep one, remove the '---'"

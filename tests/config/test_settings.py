@@ -191,3 +191,21 @@ def test_a_second_document_is_refused(tmp_path: Path) -> None:
     """It would be ignored in silence."""
     with pytest.raises(ConfigError):
         load(tmp_path, "data: a\n---\ndata: b\n")
+
+
+@pytest.mark.parametrize(
+    ("notify", "said"),
+    [
+        ("{}", "needs exactly one of 'webhook' and 'log'"),
+        ("{log: true, webhook: {env: X}}", "needs exactly one of 'webhook' and 'log'"),
+        ("{webhook: 'https://hooks.example/T0/secret'}", "a secret is written here in plain"),
+        ("{log: true, events: [rolledback]}", "did you mean 'rolled-back'?"),
+        ("{log: true, environments: [prod]}", "environment 'prod' is not one of 'environments'"),
+    ],
+)
+def test_a_notifier_that_would_tell_nobody_is_refused(tmp_path: Path, notify: str, said: str) -> None:
+    """It would be found out on the night it was needed."""
+    (mistake,) = mistakes(tmp_path, f"environments: {{production: {{}}}}\nnotify:\n  oncall: {notify}\n")
+    assert said in mistake
+    assert "secret'" not in mistake
+    assert mistake.startswith("guardian.yaml:3:")
