@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
@@ -10,12 +11,12 @@ import typer
 from guardian.cli.adapters import adapter_findings
 from guardian.cli.exits import ExitCode
 from guardian.cli.options import OutputOption, PoliciesArgument
-from guardian.cli.output import Output, Table, show
+from guardian.cli.output import Output, Table, show, show_error
 from guardian.config.advice import advice
 from guardian.config.findings import Finding, Severity
-from guardian.config.policy import PolicyFile, read_policies
-from guardian.config.settings import Settings, read_settings
-from guardian.config.source import read_documents
+from guardian.config.policy import PolicyFile, files_of, policies_in, with_clashes
+from guardian.config.settings import Settings, settings_of
+from guardian.config.source import Document, read_documents
 from guardian.errors import ConfigError
 
 STYLES = {"severity": "bold", "where": "cyan"}
@@ -23,28 +24,55 @@ STYLES = {"severity": "bold", "where": "cyan"}
 
 def check(policies: PoliciesArgument, output: OutputOption = Output.TABLE) -> None:
     """Say all that is wrong or unwise in policies (files, folders) or guardian.yaml; exit 3 when invalid."""
-    files = read_policies([path for path in policies if not _is_settings(path)])
-    if not files and all(path.is_dir() for path in policies):
+    read = _read(policies)
+    if not read.files and not read.unread and all(path.is_dir() for path in policies):
         where = ", ".join(map(str, policies))
         raise ConfigError("holds no policy (*.yaml, *.yml)", where=where, remedy="name policy files, or their folder")
-    findings = [finding for path in policies if _is_settings(path) for finding in read_settings(path)[1]]
-    for file in files:
+    if len(read.unread) == 1 and not read.files and not read.settings:  # there is nothing else to tell
+        raise read.unread[0]
+    findings = list(read.settings)
+    for file in read.files:
         findings += [*file.findings, *adapter_findings(file), *advice(file)]
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     found = {
-        "valid": not errors,
-        "policies": [file.policy.name for file in files if file.policy is not None],
-        "findings": findings,
+        "valid": not errors and not read.unread,
+        "policies": [file.policy.name for file in read.files if file.policy is not None],
+        "findings": [*map(_finding, read.unread), *findings],
     }
-    show("Check", found, output, tables=[_table(files, findings, errors)])
-    raise typer.Exit(ExitCode.NO if errors else ExitCode.YES)
+    show("Check", found, output, tables=[_table(read, findings, len(errors))])
+    for error in read.unread:
+        show_error(error)
+    code = ExitCode.NO if errors else ExitCode.YES
+    raise typer.Exit(ExitCode.USAGE if read.unread else code)
 
 
-def _is_settings(path: Path) -> bool:
+@dataclass(slots=True)
+class _Read:
+    """What is in the files: policies, what is wrong in guardian.yaml, and why others could not be read."""
+
+    files: list[PolicyFile] = field(default_factory=list)
+    settings: list[Finding] = field(default_factory=list)
+    unread: list[ConfigError] = field(default_factory=list)
+
+
+def _read(paths: Iterable[Path]) -> _Read:
+    """Read every file; one that cannot be read keeps nobody from hearing about the others."""
+    read = _Read()
+    for file in files_of(paths):
+        try:
+            documents = read_documents(file)
+            if _are_settings(documents):
+                read.settings += settings_of(documents, file)[1]
+            else:
+                read.files += policies_in(documents, file)
+        except ConfigError as error:
+            read.unread.append(error)
+    read.files = with_clashes(read.files)
+    return read
+
+
+def _are_settings(documents: Sequence[Document]) -> bool:
     """Say whether a file is guardian.yaml: it says so, or has keys of it and none of a policy's."""
-    if path.is_dir():
-        return False
-    documents = read_documents(path)
     head = documents[0].data if documents else None
     if not isinstance(head, dict):
         return False
@@ -53,12 +81,18 @@ def _is_settings(path: Path) -> bool:
     return bool(head.keys() & {field.alias or name for name, field in Settings.model_fields.items()} - {"apiVersion"})
 
 
-def _table(files: Sequence[PolicyFile], findings: Sequence[Finding], errors: Sequence[Finding]) -> Table:
+def _finding(error: ConfigError) -> Finding:
+    return Finding(severity=Severity.ERROR, what=error.what, where=error.where, remedy=error.remedy)
+
+
+def _table(read: _Read, findings: Sequence[Finding], errors: int) -> Table:
     rows = [(finding.severity, finding.where, f"{finding.what}; {finding.remedy}") for finding in findings]
-    advised = len(findings) - len(errors)
-    verdict = "valid" if not errors else "invalid"
-    policies = f"{len(files)} {'policy' if len(files) == 1 else 'policies'}: " if files else ""
-    note = f"{policies}{verdict}, {_count(len(errors), 'error')}, {advised} advised"
+    counts = [_count(errors, "error"), f"{len(findings) - errors} advised"]
+    if read.unread:
+        counts.append(f"{_count(len(read.unread), 'file')} not read, see below")
+    verdict = "invalid" if errors or read.unread else "valid"
+    policies = f"{len(read.files)} {'policy' if len(read.files) == 1 else 'policies'}: " if read.files else ""
+    note = f"{policies}{verdict}, {', '.join(counts)}"
     return Table(columns=("severity", "where", "finding"), rows=rows, styles=STYLES, notes=[note])
 
 

@@ -6,7 +6,7 @@ unwise is guardian.config.advice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -162,16 +162,23 @@ def read_policy(document: Document) -> PolicyFile:
 def read_policies(paths: Iterable[Path]) -> list[PolicyFile]:
     """Return every policy document of these files and folders, mistakes included.
 
-    Raises ConfigError when a file cannot be read or is not YAML.
+    Raises ConfigError when a file cannot be read, is not YAML or no policy.
     """
     files: list[PolicyFile] = []
-    for path in paths:
-        for file in _yaml_files(path) if path.is_dir() else [path]:
-            documents = read_documents(file)
-            if not documents:
-                raise ConfigError("holds no policy", where=str(file), remedy="see examples/policies")
-            files += [read_policy(document) for document in documents]
-    return _with_clashes(files)
+    for file in files_of(paths):
+        files += policies_in(read_documents(file), file)
+    return with_clashes(files)
+
+
+def policies_in(documents: Sequence[Document], file: Path) -> list[PolicyFile]:
+    """Return the policies of one file, mistakes included. Raises ConfigError when it is something else."""
+    if not documents:
+        raise ConfigError("holds no policy", where=str(file), remedy="see examples/policies")
+    head = documents[0]
+    if isinstance(head.data, dict) and head.data.get("kind") == "Scenario":
+        what, remedy = "is a scenario, not a policy", f"run `guardian simulate {file}`"
+        raise ConfigError(what, where=head.where(("kind",)), remedy=remedy)
+    return [read_policy(document) for document in documents]
 
 
 def load_policy(path: Path) -> Policy:
@@ -209,10 +216,14 @@ def _read(paths: Iterable[Path]) -> list[PolicyFile]:
         raise PolicyError(error.what, where=error.where, remedy=error.remedy) from None
 
 
-def _yaml_files(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
-    )
+def files_of(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files as they are, and of folders every *.yaml and *.yml in and below them."""
+    for path in paths:
+        if path.is_dir():
+            found = (file for file in path.rglob("*") if file.suffix in {".yaml", ".yml"})
+            yield from sorted(file for file in found if not file.name.startswith("."))
+        else:
+            yield path
 
 
 def _good(files: Iterable[PolicyFile]) -> list[Policy]:
@@ -230,7 +241,7 @@ def _good(files: Iterable[PolicyFile]) -> list[Policy]:
     return policies
 
 
-def _with_clashes(files: list[PolicyFile]) -> list[PolicyFile]:
+def with_clashes(files: Iterable[PolicyFile]) -> list[PolicyFile]:
     """Add an error to each policy whose name, or whose match, an earlier one has already."""
     names: dict[str, str] = {}
     matches: dict[tuple[str, str], str] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -104,6 +106,39 @@ def test_a_folder_without_policies_is_not_valid(tmp_path: Path) -> None:
     assert "holds no policy" in answer.err
 
 
+def test_check_goes_on_after_a_file_it_cannot_read(tmp_path: Path) -> None:
+    """Every file of a folder is told of, whatever the others are; exit 2, since some could not be judged."""
+    text = EXAMPLE.read_text()
+    (tmp_path / "a.yaml").write_text("spec: [1, 2\n")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "c.yaml").write_text(text.replace("backend: checkout", "beckend: checkout"))
+    (tmp_path / "d.yaml").write_text("")
+    (tmp_path / "guardian.yaml").write_text("lissten: 127.0.0.1:1\ndata: ./data\n")
+    answer = guardian("check", ".", "-o", "json", folder=tmp_path)
+    found = {one["where"].partition(":")[0]: one["what"] for one in json.loads(answer.out)["findings"]}
+    assert answer.code == 2
+    assert set(found) == {"a.yaml", "b.yaml", "c.yaml", "d.yaml", "guardian.yaml"}
+    assert found["guardian.yaml"] == "unknown key 'lissten'"
+    assert [line for line in answer.err.splitlines() if line.startswith("error: ")] == [
+        "error: a.yaml:2:1: is not valid YAML: expected ',' or ']', but got '<stream end>'",
+        "error: b.yaml: byte 0 is not UTF-8",
+        "error: d.yaml: holds no policy",
+    ]
+    shown = guardian("check", ".", folder=tmp_path).out
+    assert "1 policy: invalid, 2 errors" in shown
+    assert "3 files not read, see below" in shown
+
+
+def test_check_tells_a_scenario_from_a_policy(tmp_path: Path) -> None:
+    """It is a test of a policy, and another command runs it."""
+    shutil.copy(Path("simulator/scenarios/S01_hard_break.yaml"), tmp_path / "s.yaml")
+    answer = guardian("check", "s.yaml", folder=tmp_path)
+    assert answer.code == 2
+    assert answer.err.splitlines() == [
+        "error: s.yaml:2:7: is a scenario, not a policy", "  remedy: run `guardian simulate s.yaml`",
+    ]  # fmt: skip
+
+
 def test_check_knows_guardian_yaml(tmp_path: Path) -> None:
     """By its keys or its kind, whatever the file is called."""
     (tmp_path / "ours.yaml").write_text("listen: 127.0.0.1:8080\npolices: x\n")
@@ -171,3 +206,22 @@ def test_an_error_is_two_lines_and_no_traceback(tmp_path: Path) -> None:
     answer = guardian("list", "-c", "nowhere.yaml", folder=tmp_path)
     assert answer.code == 2
     assert answer.err.splitlines() == ["error: nowhere.yaml: there is no such file", "  remedy: check the path"]
+
+
+def test_doctor_says_whether_a_notifier_can_be_reached_and_keeps_its_address(tmp_path: Path) -> None:
+    """It tells him nothing; addresses of webhooks are secrets."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        there = f"http://127.0.0.1:{listening.getsockname()[1]}/T0/hidden"
+        addresses = {"there": there, "gone": "http://127.0.0.1:1/T0/hidden", "odd": "T0/hidden"}
+        for name, address in addresses.items():
+            (tmp_path / name).write_text(address + "\n")
+        notify = "".join(f"  {name}: {{webhook: {{file: {name}}}}}\n" for name in [*addresses, "absent"])
+        (tmp_path / "guardian.yaml").write_text(f"listen: 127.0.0.1:1\nnotify:\n{notify}")
+        answer = guardian("doctor", "-o", "json", folder=tmp_path)
+    checks = {one["check"]: one for one in json.loads(answer.out)["checks"]}
+    assert "hidden" not in answer.out
+    assert checks["notify there"]["health"] == "ok"
+    wrong = {"gone": "no connection to 127.0.0.1:1", "odd": "no http or https URL", "absent": "cannot be read"}
+    for name, said in wrong.items():
+        assert checks[f"notify {name}"]["health"] == "problem"
+        assert said in checks[f"notify {name}"]["text"]
