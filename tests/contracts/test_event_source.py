@@ -6,7 +6,10 @@ Kafka is a real broker: shared where nothing is broken, a test's own where it is
 from __future__ import annotations
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -224,6 +227,48 @@ async def test_a_second_member_takes_over_half_and_nothing_is_lost(kafka: Kafka)
     await asyncio.gather(first, second, return_exceptions=True)
     assert seen["first"] | seen["second"] == expected
     assert seen["second"] <= expected
+
+
+@pytest.mark.service
+async def test_after_a_kill_the_group_does_not_wait_for_the_dead(kafka: Kafka, tmp_path: Path) -> None:
+    """A session of 10 minutes: the next process with the same folder ends it, and takes what comes at once."""
+    topics = await asyncio.to_thread(topics_of, kafka)
+    file = tmp_path / "member.json"
+    await send(kafka.bootstrap, topics.events, [b"first"])
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", TAKES_ONE, kafka.bootstrap, topics.events, topics.group, str(file), stdout=PIPE
+    )
+    assert killed.stdout is not None
+    assert await asyncio.wait_for(killed.stdout.readline(), 60.0) == b"first\n"
+    killed.kill()
+    await killed.wait()
+    await send(kafka.bootstrap, topics.events, [b"second"])
+    next_one = KafkaSource(access(kafka.bootstrap), topics=topics, session=Seconds(600.0), member=file)
+    assert [one.body for one in await take(next_one, 1, deadline=60.0)] == [b"second"]
+    after_a_clean_end = KafkaSource(access(kafka.bootstrap), topics=topics, session=Seconds(600.0), member=file)
+    await send(kafka.bootstrap, topics.events, [b"third"])
+    assert [one.body for one in await take(after_a_clean_end, 1, deadline=60.0)] == [b"third"]
+
+
+TAKES_ONE = """
+import asyncio, pathlib, sys
+import structlog
+from guardian.adapters._kafka import KafkaAccess
+from guardian.adapters.events.kafka import KafkaSource, KafkaTopics
+from guardian.core.model import Seconds
+
+async def main(bootstrap, events, group, file):
+    topics = KafkaTopics(events=events, dead_letter="none", group=group)
+    member = pathlib.Path(file)
+    source = KafkaSource(KafkaAccess(bootstrap=(bootstrap,)), topics=topics, session=Seconds(600.0), member=member)
+    async for received in source.messages():
+        await source.done(received)
+        print(received[0].body.decode(), flush=True)
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+asyncio.run(main(*sys.argv[1:]))
+"""
+"""A process that takes what comes, says so, and never ends by itself."""
 
 
 async def collect(source: KafkaSource, into: list[Received]) -> None:

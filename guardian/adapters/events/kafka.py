@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -19,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, MessageSizeTooLargeError
 
 from guardian.adapters._kafka import KafkaAccess, calmed, limit_logs, stopped, translated, within
+from guardian.adapters._membership import Membership
 from guardian.adapters._offsets import Progress
 from guardian.core.model import Seconds
 from guardian.errors import AdapterError
@@ -56,11 +58,20 @@ class KafkaTopics:
 class KafkaSource:
     """EventSource over one topic. `messages` connects, for as long as it is iterated; there is one iteration at a time.
 
-    session: seconds without a sign of life after which the group gives our partitions to another member.
+    session: seconds without a sign of life after which the group gives our partitions to another member. member: file
+    that says which member we are, in a folder of ours alone: after a crash the group need not wait that long.
     """
 
-    def __init__(self, access: KafkaAccess, *, topics: KafkaTopics | None = None, session: Seconds = SESSION) -> None:
+    def __init__(
+        self,
+        access: KafkaAccess,
+        *,
+        topics: KafkaTopics | None = None,
+        session: Seconds = SESSION,
+        member: Path | None = None,
+    ) -> None:
         self._access, self._topics, self._session = access, topics or KafkaTopics(), session
+        self._membership = Membership(member, group=self._topics.group)
         self._consumer: Any = None
         self._producer: Any = None
         self._starting, self._committing = asyncio.Lock(), asyncio.Lock()
@@ -132,7 +143,8 @@ class KafkaSource:
             where = self._access.where
             await within(self._access.request_timeout, consumer.start(), where=where, what="connecting")
             await self._topic_exists(consumer)
-            consumer.subscribe([self._topics.events], listener=_Rebalances(self))
+            await self._membership.end_former(consumer)
+            consumer.subscribe([self._topics.events], listener=_Rebalances(self, consumer))
         except BaseException:
             await stopped(consumer)
             raise
@@ -268,6 +280,11 @@ class KafkaSource:
         for partition in gone:
             self._progress.pop(partition, None)
 
+    async def assigned(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
+        """We are a member of the group now, with these partitions."""
+        _log.info("kafka_partitions", assigned=sorted(partition.partition for partition in partitions))
+        await self._membership.keep(consumer)
+
     async def _let_go(self) -> None:
         consumer, self._consumer = self._consumer, None
         self._progress.clear()
@@ -284,13 +301,13 @@ class KafkaSource:
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Tells the source which partitions it loses, before they go."""
+    """Tells the source which partitions it gets, and which it loses, before they go."""
 
-    def __init__(self, source: KafkaSource) -> None:
-        self._source = source
+    def __init__(self, source: KafkaSource, consumer: Any) -> None:
+        self._source, self._consumer = source, consumer
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         await self._source.revoked(revoked)
 
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        _log.info("kafka_partitions", assigned=sorted(partition.partition for partition in assigned))
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._source.assigned(self._consumer, assigned)

@@ -114,7 +114,7 @@ def scaled(weight: Weight, *, stable: int, canary: int, now: tuple[int, int] = (
 
 
 def _apart(now: tuple[int, int], wanted: tuple[int, int]) -> bool:
-    """Whether the two sides do not both rise or both fall; while the canary is at 0, stable's weight changes nothing."""
+    """Whether the sides do not both rise or both fall; while the canary is at 0, stable's weight changes nothing."""
     (stable, canary), (to_stable, to_canary) = now, wanted
     return canary == 0 or (to_stable <= stable and to_canary >= canary) or (to_stable >= stable and to_canary <= canary)
 
