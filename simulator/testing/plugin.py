@@ -100,9 +100,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[RUN_VARIABLE] = str(config.stash[OWNED].folder)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a prepared service, and keep tests with a whole lab of their own on one worker."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Mark what needs a prepared service, and keep tests with a whole lab of their own on one worker.
+
+    Raises UsageError when pytest-xdist was asked to keep groups together and does not.
+    """
     parallel = config.pluginmanager.hasplugin("xdist")
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
@@ -110,6 +113,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("service")
         if parallel and names & ALONE:
             item.add_marker(pytest.mark.xdist_group("own-services"))
+    yield
+    grouped = [item for item in items if item.get_closest_marker("xdist_group")]
+    if getattr(config.option, "loadgroup", False) and any("@" not in item.nodeid for item in grouped):
+        raise pytest.UsageError("this pytest-xdist does not group with this pytest; take those of constraints.txt")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
