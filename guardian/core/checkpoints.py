@@ -30,6 +30,11 @@ _AFRESH: Final = ("gain", "information", "lean", "square", "safe_gain", "safe_in
 Row = dict[str, bytes]
 
 
+def is_blank(opened: Opened) -> bool:
+    """Whether no series of the rollout was seen yet: opening it anew gives the same evidence, which is none."""
+    return not any(sheet.pods for sheet in opened.sheets.values())
+
+
 def pack(fleet: Fleet, opened: Opened) -> bytes:
     """All that is known of one open rollout."""
     return msgspec.msgpack.encode(

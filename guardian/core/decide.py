@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from guardian.core import records as r
 from guardian.core.draft import Draft
+from guardian.core.drift import drifted
 from guardian.core.effects import MakeStable
 from guardian.core.facts import WeightRead
 from guardian.core.gates import (
-    WEIGHT_TOLERANCE,
     Condition,
     approval_missing,
     critical,
@@ -21,7 +21,7 @@ from guardian.core.gates import (
     promotable,
     weight_reached,
 )
-from guardian.core.holds import pressing
+from guardian.core.holds import Waiting, pressing
 from guardian.core.looks import Look
 from guardian.core.model import Instant, Mode, Phase, Verdict
 from guardian.core.policy import full
@@ -40,13 +40,14 @@ def decide(rollout: Rollout, look: Look | None, reading: WeightRead | None, now:
     """
     draft = Draft(rollout, now)
     _expire(draft)
+    drift = None
     if draft.rollout.phase in WATCHED:
-        _drift(draft, reading)
+        drift = drifted(draft, reading)
         _harm(draft, look)
     if draft.rollout.phase in WATCHED:
         _begin_step(draft, look, reading)
         _judge(draft, look)
-        _holds(draft, look)
+        _holds(draft, look, drift)
     if draft.rollout.phase is Phase.PROGRESSING:
         _advance(draft, look)
     elif draft.rollout.phase is Phase.BAKING:
@@ -62,21 +63,6 @@ def _expire(draft: Draft) -> None:
         return
     waited = duration(draft.now - waiting.since)
     take_back(draft, why=r.Why.EXPIRED, outcome=Phase.ABORTED, reason=f"nobody approved within {waited}: aborted")
-
-
-def _drift(draft: Draft, reading: WeightRead | None) -> None:
-    """Somebody else changed the weight: say so and set it again."""
-    rollout = draft.rollout
-    if reading is None or not rollout.moves_traffic or rollout.effects or rollout.accepted is None:
-        return
-    if abs(reading.accepted - rollout.accepted) <= WEIGHT_TOLERANCE:
-        return
-    text = (
-        f"the router's weight is {share(reading.accepted)} where {share(rollout.desired)} had been accepted: "
-        "somebody else or a reload changed it; it is set again"
-    )
-    draft.page("drift", text)
-    draft.set_weight(rollout.desired)
 
 
 def _harm(draft: Draft, look: Look | None) -> None:
@@ -131,7 +117,7 @@ def _begin_step(draft: Draft, look: Look | None, reading: WeightRead | None) -> 
 
 
 def _judge(draft: Draft, look: Look | None) -> None:
-    """Record the verdict of the evidence when it changes."""
+    """Record the verdict of the evidence when it changes; before the first row there is none to speak of."""
     rollout = draft.rollout
     if look is None or rollout.phase is Phase.BAKING or not rollout.policy.participating:
         return
@@ -142,7 +128,7 @@ def _judge(draft: Draft, look: Look | None) -> None:
         verdict = Verdict.PROMOTE
     elif not any(at.comparable for at in look.guardrails):
         verdict = Verdict.INCONCLUSIVE
-    if verdict is rollout.verdict:
+    if verdict is rollout.verdict or (verdict is Verdict.INCONCLUSIVE and _unheard(rollout, look)):
         return
     name = look.weakest if verdict is Verdict.PROMOTE else look.worst
     known = name in {at.name for at in look.guardrails}
@@ -150,15 +136,28 @@ def _judge(draft: Draft, look: Look | None) -> None:
     draft.add(r.Judged(rollout=rollout.id, at=draft.now, verdict=verdict, evidence=note))
 
 
-def _holds(draft: Draft, look: Look | None) -> None:
-    found = pressing(draft.rollout, look, draft.now)
+def _unheard(rollout: Rollout, look: Look) -> bool:
+    """Whether no row of metrics came yet: `inconclusive` is said with the hold for missing data, and not before."""
+    return rollout.verdict is None and look.canary_last is None and look.stable_last is None
+
+
+def _holds(draft: Draft, look: Look | None, drift: Waiting | None) -> None:
+    found = pressing(draft.rollout, look, draft.now, drifted=drift)
     if found is None:
         if draft.rollout.held is not None and draft.rollout.held.hold is not r.Hold.WEIGHT:
             draft.resume(f"no longer held: {draft.rollout.held.hold}")
         return
+    if found.hold is r.Hold.NO_DATA and look is not None:
+        _say_inconclusive(draft, look)
     draft.hold(found.hold, found.text, guardrail=found.guardrail)
     if found.page is not None:
         draft.page(found.page, found.text, guardrail=found.guardrail)
+
+
+def _say_inconclusive(draft: Draft, look: Look) -> None:
+    rollout = draft.rollout
+    if rollout.phase is not Phase.BAKING and rollout.policy.participating and _unheard(rollout, look):
+        draft.add(r.Judged(rollout=rollout.id, at=draft.now, verdict=Verdict.INCONCLUSIVE))
 
 
 def _advance(draft: Draft, look: Look | None) -> None:

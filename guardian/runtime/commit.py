@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Final
 
 from guardian.core.effects import Effect
@@ -34,20 +35,25 @@ _LOOK_UP: Final = 0.25  # seconds
 class Batch:
     """Decisions that become durable together. first: seq of the first row once they are; then: called at that.
 
-    refusals: why orders could not be carried out, by the row that holds them.
+    after: the rollout right after each of `records`. refusals: why orders could not be carried out, by the row that
+    holds them.
     """
 
     rows: list[Row] = field(default_factory=list)
     records: list[tuple[Record, ...]] = field(default_factory=list)
+    after: list[tuple[Rollout | None, ...]] = field(default_factory=list)
     effects: list[tuple[RolloutId, Effect]] = field(default_factory=list)
     notes: dict[str, bytes | None] = field(default_factory=dict)
     then: list[Callable[[], None]] = field(default_factory=list)
     refusals: dict[int, CommandError] = field(default_factory=dict)
     first: int = 0
 
-    def add(self, fact: Fact, decision: Decision, now: Instant) -> int:
-        """Add a decision: one row for each rollout in turn, the fact with the first; return the index of that one."""
-        first = len(self.rows)
+    def add(self, fact: Fact, decision: Decision, now: Instant, *, after: Sequence[Rollout | None]) -> int:
+        """Add a decision: one row for each rollout in turn, the fact with the first; return the index of that one.
+
+        after: the rollout right after each record of the decision.
+        """
+        first, told = len(self.rows), 0
         self.effects += decision.effects
         journaled = fact if isinstance(fact, Journaled) else None
         parts = list(by_rollout(decision.records))
@@ -58,6 +64,8 @@ class Batch:
             event = event_of(journaled)
             self.rows.append(Row(at=now, rollout=rollout, event=event, body=body))
             self.records.append(records)
+            self.after.append(tuple(after[told : told + len(records)]))
+            told += len(records)
             journaled = None
         return first
 
@@ -126,8 +134,8 @@ class Committer:
             self.failure = future.exception() if not future.cancelled() else self.failure
             return
         batch.first = future.result() - len(batch.rows) + 1
-        for offset, records in enumerate(batch.records):
-            self._feed.push(Decided(batch.first + offset, records))
+        for seq, records, after in zip(count(batch.first), batch.records, batch.after, strict=False):
+            self._feed.push(Decided(seq, records, after))
         self._durable([record for records in batch.records for record in records])
         for row in batch.rows:
             if row.event is not None:

@@ -27,15 +27,16 @@ from guardian.runtime.commit import Committer
 from guardian.runtime.dispatch import Dispatcher
 from guardian.runtime.driver import Driver
 from guardian.runtime.equipment import Equip, Sources
-from guardian.runtime.feed import Feed
+from guardian.runtime.feed import Feed, Told
 from guardian.runtime.health import Health
 from guardian.runtime.inbox import BoundedInbox
 from guardian.runtime.intake import Decode, Intake
 from guardian.runtime.logs import DecisionLog
 from guardian.runtime.outbox import Outbox, Outlet
 from guardian.runtime.recover import Recovered, recover
-from guardian.runtime.story import Story, Told
+from guardian.runtime.story import Story, remembered, told
 from guardian.runtime.telemetry import Telemetry
+from guardian.runtime.witness import WitnessedWorld
 
 _log = structlog.get_logger(__name__)
 _MINUTE, _STOP = Seconds(60.0), Seconds(10.0)
@@ -101,13 +102,14 @@ class Daemon:
         """Recover, then serve until cancelled. Raises JournalError, in a group, when the journal gives up."""
         journal, clock = self._outside.journal, self._outside.clock
         recovered = await recover(journal)
-        engine = self.engine = Engine(policies=self.engine.policies, fleet=Fleet(), world=recovered.world)
+        world = WitnessedWorld(recovered.world.copy())
+        engine = self.engine = Engine(policies=self.engine.policies, fleet=Fleet(), world=world)
         checkpoints = Checkpoints(engine=engine, every=self._limits.checkpoint)
         stale = checkpoints.restore(journal.notes(EVIDENCE), now=clock.now())
         if stale:
             journal.append((), notes=stale)
         self.feed.head = recovered.head
-        self._began = recovered.head, recovered.world.copy()
+        self._began = recovered.head, recovered.world
         async with asyncio.TaskGroup() as tasks:
             self._serve(tasks, engine, checkpoints, recovered)
             self.health.clear("start")
@@ -144,7 +146,13 @@ class Daemon:
             checkpoints=checkpoints,
         )
         self._dispatcher, self._driver = dispatcher, driver
-        outbox = Outbox(journal=outside.journal, feed=self.feed, telemetry=telemetry, health=self.health)
+        outbox = Outbox(
+            journal=outside.journal,
+            feed=self.feed,
+            story_at=self._story_at,
+            telemetry=telemetry,
+            health=self.health,
+        )
         tasks.create_task(dispatcher.run(), name="dispatcher")
         tasks.create_task(collector.run(), name="collector")
         tasks.create_task(outbox.run(self._stories(recovered)), name="outbox")
@@ -188,15 +196,25 @@ class Daemon:
         for record in records:
             self.telemetry.count(record, self._known(getattr(record, "rollout", None) or RolloutId("")))
 
+    async def _story_at(self, seq: int) -> Story:
+        """Return a story that has come to that row, from this start on where that is early enough."""
+        began, world = self._began
+        story = Story(seq=began, world=world) if seq >= began else Story()
+        while story.seq < seq:
+            story.skip(row for row in await self.feed.so_far(story.seq) if row.seq <= seq)
+            await asyncio.sleep(0)
+        return story
+
     async def replay(self, after: int) -> AsyncIterator[list[Told]]:
         """Yield the events of all rows after that seq, as far as the journal goes now."""
-        seq, world = self._began
-        story = Story(seq=seq, world=world) if after >= seq else Story()
-        until = self.feed.head
-        while story.seq < until and (rows := await self.feed.so_far(story.seq)):
-            told = [event for event in story.tell(rows) if event.seq > after]
-            if told:
-                yield told
+        seq, until = max(after, 0), self.feed.head
+        story: Story | None = None
+        while seq < until and (rows := await self.feed.so_far(seq)):
+            if story is None and not remembered(rows):
+                story = await self._story_at(seq)
+            if events := story.tell(rows) if story is not None else told(rows):
+                yield events
+            seq = rows[-1].seq
             await asyncio.sleep(0)  # many listeners may come back at once
 
     async def stop(self) -> None:

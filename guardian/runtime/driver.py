@@ -30,6 +30,7 @@ from guardian.runtime.commit import Batch, Committer, event_of
 from guardian.runtime.health import Health
 from guardian.runtime.inbox import BoundedInbox, Letter
 from guardian.runtime.telemetry import Telemetry
+from guardian.runtime.witness import WitnessedWorld
 
 _log = structlog.get_logger(__name__)
 _FACTS_AT_ONCE: Final = 64
@@ -59,7 +60,7 @@ class _Answer:
 
 
 class Driver:
-    """Drives one engine until cancelled."""
+    """Drives one engine, whose world must be a WitnessedWorld, until cancelled."""
 
     def __init__(
         self,
@@ -73,6 +74,9 @@ class Driver:
         health: Health,
         checkpoints: Checkpoints,
     ) -> None:
+        if not isinstance(engine.world, WitnessedWorld):
+            raise TypeError("the engine of a driver needs a WitnessedWorld")
+        self._led_to = engine.world.taken
         self._engine, self._inbox, self._committer = engine, inbox, committer
         self._collector, self._clock, self._telemetry, self._health = collector, clock, telemetry, health
         self._checkpoints = checkpoints
@@ -109,7 +113,7 @@ class Driver:
     def _conclude(self, own: list[Fact], letters: list[Letter]) -> None:
         now, batch = self._clock.now(), Batch()
         for fact in own:
-            batch.add(fact, self._receive(fact, now), now)
+            self._conclude_one(fact, now, batch)
         refs = [ref for letter in letters for ref in map(event_of, letter.facts) if ref is not None]
         stored = self._committer.stored(refs)
         mine: dict[EventRef, int] = {}
@@ -118,12 +122,14 @@ class Driver:
             batch.then.append(partial(self._tell, letter, answers))
         self._commit(batch)
 
-    def _receive(self, fact: Fact, now: Instant) -> Decision:
+    def _conclude_one(self, fact: Fact, now: Instant, batch: Batch) -> tuple[Decision, int]:
+        """Have the engine decide; add that to the batch, and return it with the index of its first row."""
         decision = self._engine.receive(fact, now)
+        index = batch.add(fact, decision, now, after=self._led_to())
         for fault in decision.faults:
             _log.error("engine_fault", fact=type(fact).__name__, exc_info=fault)
             self._telemetry.faults.inc()
-        return decision
+        return decision, index
 
     def _answer(
         self, fact: Fact, now: Instant, batch: Batch, stored: Mapping[EventRef, int], mine: dict[EventRef, int]
@@ -139,8 +145,7 @@ class Driver:
             if earlier is not None:
                 refusal = earlier.refusals.get(index)
                 return _Answer(new=False, batch=earlier, index=index, rollout=rollout, refusal=refusal)
-        decision = self._receive(fact, now)
-        index = batch.add(fact, decision, now)
+        decision, index = self._conclude_one(fact, now, batch)
         if decision.refusal is not None:
             batch.refusals[index] = decision.refusal
         if ref is not None:
@@ -192,8 +197,7 @@ class Driver:
         if asked:
             await asyncio.wait(asked, timeout=_PATIENCE)
         began, now, batch = perf_counter(), self._clock.now(), Batch()
-        woke = Woke()
-        batch.add(woke, self._receive(woke, now), now)
+        self._conclude_one(Woke(), now, batch)
         batch.notes.update(self._checkpoints.due(map(RolloutId, looked), now=now))
         self._commit(batch)
         self._telemetry.looks.observe(perf_counter() - began)

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from guardian.core.events import decision_event
 from guardian.core.records import Record
+from guardian.core.rollout import Rollout
 from guardian.ports import Journal
+from guardian.wire.decisions import encode_decision
 from guardian.wire.entry import decode_entry
 
 _REMEMBERED: Final = 5_000
@@ -18,11 +21,37 @@ _AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """The records of one journal row."""
+class Told:
+    """One decision event: the journal row it came from, its place in that row, key and CloudEvents JSON."""
 
     seq: int
-    records: tuple[Record, ...]
+    index: int
+    key: str
+    type: str
+    body: bytes
+
+
+class Decided:
+    """The records of one journal row. after: the rollout right after each record; None where nobody remembers."""
+
+    __slots__ = ("_told", "after", "records", "seq")
+
+    def __init__(self, seq: int, records: tuple[Record, ...], after: tuple[Rollout | None, ...] | None = None) -> None:
+        self.seq, self.records, self.after = seq, records, after
+        self._told: list[Told] | None = None
+
+    def told(self, after: Sequence[Rollout | None]) -> list[Told]:
+        """Return the row's events, given the rollout right after each record; made once, for all who tell them."""
+        if self._told is None:
+            found = []
+            for index, (record, rollout) in enumerate(zip(self.records, after, strict=True)):
+                if rollout is None or not record.sequence:  # type: ignore[union-attr]
+                    continue
+                event = decision_event(record, rollout)  # type: ignore[arg-type]
+                if event is not None:
+                    found.append(Told(self.seq, index, event.service, event.type, encode_decision(event)))
+            self._told = found
+        return self._told
 
 
 class Feed:

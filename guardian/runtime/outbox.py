@@ -16,9 +16,9 @@ import structlog
 from guardian.core.model import Seconds
 from guardian.errors import GuardianError
 from guardian.ports import EventSink, Journal
-from guardian.runtime.feed import Feed
+from guardian.runtime.feed import Decided, Feed, Told
 from guardian.runtime.health import Health
-from guardian.runtime.story import Story, Told
+from guardian.runtime.story import Story, remembered, told
 from guardian.runtime.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)
@@ -30,44 +30,72 @@ CURSOR: Final = "cursor/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
-    """A sink by name. durable: its cursor is kept, so it misses nothing; else it begins with what comes next."""
+    """A sink by name. durable: its cursor is kept, so it misses nothing; else it begins with what comes next.
+
+    listening: whether anybody takes events now; while nobody does, none are made for it. A durable sink always listens.
+    """
 
     name: str
     publish: Callable[[Sequence[Told]], Awaitable[None]]
     durable: bool = True
+    listening: Callable[[], bool] = lambda: True
 
 
 def outlet_of(name: str, sink: EventSink) -> Outlet:
     """Return the outlet that gives (key, event) pairs to a sink."""
 
     async def publish(events: Sequence[Told]) -> None:
-        await sink.publish([(told.key, told.body) for told in events])
+        await sink.publish([(event.key, event.body) for event in events])
 
     return Outlet(name=name, publish=publish)
 
 
 class Outbox:
-    """Brings each outlet up to date and keeps it there. `stories`: where each begins."""
+    """Brings each outlet up to date and keeps it there. story_at: gives one who fell far behind a world."""
 
-    def __init__(self, *, journal: Journal, feed: Feed, telemetry: Telemetry, health: Health) -> None:
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        feed: Feed,
+        story_at: Callable[[int], Awaitable[Story]],
+        telemetry: Telemetry,
+        health: Health,
+    ) -> None:
         self._journal, self._feed, self._telemetry, self._health = journal, feed, telemetry, health
+        self._story_at = story_at
 
     async def run(self, outlets: Sequence[tuple[Outlet, Story]]) -> None:
-        """Serve all outlets until cancelled."""
+        """Serve all outlets until cancelled, each from where its story stands."""
         async with asyncio.TaskGroup() as tasks:
             for outlet, story in outlets:
                 tasks.create_task(self._serve(outlet, story), name=f"outbox-{outlet.name}")
 
-    async def _serve(self, outlet: Outlet, story: Story) -> None:
-        sent = story.seq
+    async def _serve(self, outlet: Outlet, begin: Story) -> None:
+        sent = begin.seq
+        story: Story | None = begin
+        fell_behind = False
         self._telemetry.behind.labels(outlet.name).set_function(lambda: max(0, self._feed.head - sent))
         while True:
-            events = story.tell(await self._feed.after(story.seq))
+            rows = await self._feed.after(sent)
+            if story is None and not remembered(rows):
+                story, fell_behind = await self._story_at(sent), True  # from here on it folds for itself
+            elif not fell_behind and remembered(rows):
+                story = None  # it has caught up after a start, and goes on with what the engine remembers
+            events = self._events(outlet, story, rows)
             if events:
                 await self._publish(outlet, events)
-            sent = story.seq
+            sent = rows[-1].seq
             if events and outlet.durable:
                 self._journal.append((), notes={CURSOR + outlet.name: b"%d" % sent})
+
+    @staticmethod
+    def _events(outlet: Outlet, story: Story | None, rows: Sequence[Decided]) -> Sequence[Told]:
+        if not outlet.durable and not outlet.listening():
+            if story is not None:
+                story.skip(rows)
+            return ()
+        return story.tell(rows) if story is not None else told(rows)
 
     async def _publish(self, outlet: Outlet, events: Sequence[Told]) -> None:
         """Give events to the sink until it has them."""

@@ -1,25 +1,27 @@
-"""Decision events in the order of the journal: rollouts as they were right after each record. Sends nothing."""
+"""Decision events in the order of the journal: rollouts as they were right after each record. Sends nothing.
+
+Rows that have just become durable remember what they led to; a story is for those that are read back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from guardian.core.events import decision_event
+from guardian.core.rollout import Rollout
 from guardian.core.world import World
-from guardian.runtime.feed import Decided
-from guardian.wire.decisions import encode_decision
+from guardian.runtime.feed import Decided, Told
+
+__all__ = ["Story", "Told", "remembered", "told"]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One decision event: the journal row it came from, its place in that row, key and CloudEvents JSON."""
+def remembered(rows: Iterable[Decided]) -> bool:
+    """Whether all of these rows remember what they led to, so that no world is needed to tell of them."""
+    return all(row.after is not None for row in rows)
 
-    seq: int
-    index: int
-    key: str
-    type: str
-    body: bytes
+
+def told(rows: Iterable[Decided]) -> list[Told]:
+    """Return the events, in order, of rows that remember what they led to."""
+    return [one for row in rows if row.after is not None for one in row.told(row.after)]
 
 
 class Story:
@@ -34,14 +36,13 @@ class Story:
 
     def tell(self, rows: Iterable[Decided]) -> list[Told]:
         """Apply rows, which must follow each other; return their events in order."""
-        return [told for row in rows for told in self._row(row)]
+        return [one for row in rows for one in row.told(self._apply(row))]
 
-    def _row(self, row: Decided) -> Iterator[Told]:
+    def skip(self, rows: Iterable[Decided]) -> None:
+        """Apply rows, which must follow each other, without telling of them."""
+        for row in rows:
+            self._apply(row)
+
+    def _apply(self, row: Decided) -> list[Rollout | None]:
         self.seq = row.seq
-        for index, record in enumerate(row.records):
-            after = self._world.apply(record)
-            if after is None or not record.sequence:  # type: ignore[union-attr]
-                continue
-            event = decision_event(record, after)  # type: ignore[arg-type]
-            if event is not None:
-                yield Told(row.seq, index, event.service, event.type, encode_decision(event))
+        return [self._world.apply(record) for record in row.records]
