@@ -58,6 +58,8 @@ def missing(rollout: Rollout, look: Look | None, now: Instant) -> tuple[Missing,
         found.append(Missing(condition=Condition.HOLD, text=rollout.held.reason))
     if (gate := approval_missing(rollout)) is not None:
         found.append(Missing(condition=Condition.APPROVAL, text=gate[1]))
+    elif rollout.awaiting is not None and rollout.awaiting.proposal is r.Proposal.ROLLBACK:
+        found.append(Missing(condition=Condition.APPROVAL, text=rollout.awaiting.reason))
     return tuple(found)
 
 

@@ -28,9 +28,9 @@ class Waiting(Value, frozen=True, kw_only=True):
     page: str | None = None
 
 
-def pressing(rollout: Rollout, look: Look | None, now: Instant) -> Waiting | None:
-    """Return the most pressing reason to hold, None when there is none."""
-    found = list(_reasons(rollout, look, now))
+def pressing(rollout: Rollout, look: Look | None, now: Instant, *, drifted: Waiting | None = None) -> Waiting | None:
+    """Return the most pressing reason to hold, None when there is none; `drifted`: what drift.py found."""
+    found = [*_reasons(rollout, look, now), *((drifted,) if drifted is not None else ())]
     order = list(r.Hold)
     return min(found, key=lambda waiting: order.index(waiting.hold), default=None)
 

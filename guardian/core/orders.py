@@ -9,14 +9,15 @@ from guardian.core import records as r
 from guardian.core.amend import loosened
 from guardian.core.decide import promote_if_full
 from guardian.core.draft import Draft
+from guardian.core.drift import DISMISSED_RESTORE
 from guardian.core.facts import DeployEnd, DeployReported, Order, Ordered
 from guardian.core.gates import forbidden
 from guardian.core.looks import Look
 from guardian.core.model import Driver, Instant, Phase
 from guardian.core.outcomes import begin, first_weight, kept_back
 from guardian.core.policy import full
-from guardian.core.rollback import take_back
-from guardian.core.rollout import Rollout
+from guardian.core.rollback import ADVICE, against_harm, take_back, take_back_as_asked
+from guardian.core.rollout import Pending, Rollout
 from guardian.errors import CommandError
 
 BEFORE_PROMOTION: Final = frozenset({Phase.PREFLIGHT, Phase.PROGRESSING, Phase.PAUSED})
@@ -91,10 +92,10 @@ def _approve(draft: Draft, fact: Ordered, look: Look | None) -> None:
     draft.add(r.Approved(rollout=draft.id, at=draft.now, who=fact.who, proposal=proposal, step=number, reason=text))
     if proposal is r.Proposal.START:
         begin(draft)
-    elif proposal is r.Proposal.ROLLBACK:
-        take_back(
-            draft, why=r.Why.PERSON, outcome=Phase.ROLLED_BACK, reason=text, who=fact.who, evidence=rollout.evidence
-        )
+    elif waiting is not None and proposal is r.Proposal.ROLLBACK:
+        take_back_as_asked(draft, waiting, who=fact.who, said=text)
+    elif proposal is r.Proposal.RESTORE:
+        draft.set_weight(rollout.desired)
 
 
 def _reject(draft: Draft, fact: Ordered, look: Look | None) -> None:
@@ -102,11 +103,22 @@ def _reject(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if waiting is None:
         raise _cannot(draft, fact.order, "nothing waits for an approval; to stop it, abort")
     text = _by(fact, "rejected it")
-    if waiting.proposal is r.Proposal.ROLLBACK:
-        draft.add(r.Dismissed(rollout=draft.id, at=draft.now, who=fact.who, reason=text))
+    if waiting.proposal in (r.Proposal.ROLLBACK, r.Proposal.RESTORE):
+        _dismiss(draft, waiting, fact.who, text)
         return
     outcome = Phase.ROLLED_BACK if draft.rollout.phase is Phase.BAKING else Phase.ABORTED
     take_back(draft, why=r.Why.PERSON, outcome=outcome, reason=text, who=fact.who)
+
+
+def _dismiss(draft: Draft, waiting: Pending, who: str, text: str) -> None:
+    """A person turned down what mode advise proposed: it stays as it is."""
+    key = "dismissed" if waiting.proposal is r.Proposal.ROLLBACK and against_harm(waiting) else ""
+    if waiting.proposal is r.Proposal.RESTORE:
+        key = DISMISSED_RESTORE
+    draft.add(r.Dismissed(rollout=draft.id, at=draft.now, who=who, key=key, reason=text))
+    if waiting.why is r.Why.PREFLIGHT:
+        draft.end(Phase.FAILED, f"{waiting.reason.removesuffix(ADVICE)} {text}; it is left as it is", why=waiting.why)
+    begin(draft)
 
 
 def _abort(draft: Draft, fact: Ordered, look: Look | None) -> None:
@@ -182,7 +194,7 @@ def reported(rollout: Rollout, fact: DeployReported, now: Instant) -> Draft:
 def _approvable(rollout: Rollout) -> bool:
     """Whether a pipeline that approves its deploy approves what waits; a proposed rollback is another question."""
     if rollout.awaiting is not None:
-        return rollout.awaiting.proposal is not r.Proposal.ROLLBACK
+        return rollout.awaiting.proposal not in (r.Proposal.ROLLBACK, r.Proposal.RESTORE)
     return rollout.current is not None and rollout.current.approval is not None
 
 

@@ -155,6 +155,7 @@ def failed(rollout: Rollout, fact: EffectFailed, now: Instant) -> Draft:
         draft.end(Phase.FAILED, f"preflight failed: {fact.reason}", why=r.Why.PREFLIGHT)
     elif final and isinstance(pending.effect, StartCanary):
         reason = f"the canary could not be brought up: {fact.reason}"
+        draft.drop_effects()
         take_back(draft, why=r.Why.PREFLIGHT, outcome=Phase.FAILED, reason=reason)
     else:
         _again(draft, pending, fact.reason)

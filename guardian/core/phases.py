@@ -47,8 +47,8 @@ ENDS: Final[dict[Phase, frozenset[Phase]]] = {
 }
 ANYTIME: Final[frozenset[type[r.OfRollout]]] = frozenset(
     {
-        r.Held, r.Resumed, r.Awaiting, r.Approved, r.Dismissed, r.Paged, r.AlertLinked, r.Judged, r.Amended,
-        r.EffectOrdered, r.EffectDelayed, r.EffectEnded,
+        r.Held, r.Resumed, r.Awaiting, r.Approved, r.Dismissed, r.Withdrawn, r.Paged, r.AlertLinked, r.Judged,
+        r.Amended, r.EffectOrdered, r.EffectDelayed, r.EffectEnded,
     }
 )  # fmt: skip
 
@@ -178,21 +178,23 @@ def _awaiting(rollout: Rollout, record: r.Awaiting) -> _Changes:
             since=record.at,
             expires=record.expires,
             reason=record.reason,
+            why=record.why,
+            outcome=record.outcome,
         )
     }
 
 
 def _approved(rollout: Rollout, record: r.Approved) -> _Changes:
+    return _answered(rollout, record) | {"approved": (*rollout.approved, (record.proposal, record.step))}
+
+
+def _answered(rollout: Rollout, record: r.Approved | r.Withdrawn) -> _Changes:
     idle = record.at - rollout.awaiting.since if rollout.awaiting else 0.0
-    return {
-        "awaiting": None,
-        "approved": (*rollout.approved, (record.proposal, record.step)),
-        "waited": Seconds(rollout.waited + idle),
-    }
+    return {"awaiting": None, "waited": Seconds(rollout.waited + idle)}
 
 
 def _dismissed(rollout: Rollout, record: r.Dismissed) -> _Changes:
-    return {"awaiting": None, "paged": (*rollout.paged, "dismissed")}
+    return {"awaiting": None, "paged": (*rollout.paged, record.key) if record.key else rollout.paged}
 
 
 def _waived(rollout: Rollout, record: r.StepWaived) -> _Changes:
@@ -274,6 +276,7 @@ _CHANGES: Final[dict[type[r.OfRollout], Callable[[Rollout, Any], _Changes]]] = {
     r.Awaiting: _awaiting,
     r.Approved: _approved,
     r.Dismissed: _dismissed,
+    r.Withdrawn: _answered,
     r.StepWaived: _waived,
     r.Paged: _paged,
     r.AlertLinked: _alert,

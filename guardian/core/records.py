@@ -104,6 +104,7 @@ class Proposal(StrEnum):
     START = "start"
     ADVANCE = "advance"
     ROLLBACK = "rollback"
+    RESTORE = "restore"
 
 
 class PolicyAdopted(_Record, frozen=True, kw_only=True):
@@ -172,11 +173,16 @@ class Unpaused(_OfRollout, frozen=True, kw_only=True):
 
 
 class Awaiting(_OfRollout, frozen=True, kw_only=True):
-    """A person must agree until `expires`."""
+    """A person must agree until `expires`.
+
+    why, outcome: of a proposed rollback, what orders it and the phase it will end in.
+    """
 
     proposal: Proposal
     step: int
     expires: Instant | None = None
+    why: Why | None = None
+    outcome: Phase = Phase.ROLLED_BACK
 
 
 class Approved(_OfRollout, frozen=True, kw_only=True):
@@ -188,9 +194,16 @@ class Approved(_OfRollout, frozen=True, kw_only=True):
 
 
 class Dismissed(_OfRollout, frozen=True, kw_only=True):
-    """A person turned a proposed rollback down."""
+    """A person turned a proposal down; `key` keeps it from being made again, "" where it may be."""
 
     who: str
+    key: str = "dismissed"
+
+
+class Withdrawn(_OfRollout, frozen=True, kw_only=True):
+    """What a person was asked for is not needed any more."""
+
+    proposal: Proposal
 
 
 class StepWaived(_OfRollout, frozen=True, kw_only=True):
@@ -294,11 +307,11 @@ class Noted(_Record, frozen=True, kw_only=True):
 
 Record = (
     PolicyAdopted | Opened | Started | PreflightPassed | Advanced | StepBegan | Held | Resumed | Paused | Unpaused
-    | Awaiting | Approved | Dismissed | StepWaived | Paged | AlertLinked | Judged | RollbackOrdered | Promoted
-    | Ended | Amended | EffectOrdered | EffectDelayed | EffectEnded | AlertStood | Noted
+    | Awaiting | Approved | Dismissed | Withdrawn | StepWaived | Paged | AlertLinked | Judged | RollbackOrdered
+    | Promoted | Ended | Amended | EffectOrdered | EffectDelayed | EffectEnded | AlertStood | Noted
 )  # fmt: skip
 OfRollout = (
     Opened | Started | PreflightPassed | Advanced | StepBegan | Held | Resumed | Paused | Unpaused | Awaiting
-    | Approved | Dismissed | StepWaived | Paged | AlertLinked | Judged | RollbackOrdered | Promoted | Ended | Amended
-    | EffectOrdered | EffectDelayed | EffectEnded
+    | Approved | Dismissed | Withdrawn | StepWaived | Paged | AlertLinked | Judged | RollbackOrdered | Promoted | Ended
+    | Amended | EffectOrdered | EffectDelayed | EffectEnded
 )  # fmt: skip

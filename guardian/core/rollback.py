@@ -8,9 +8,11 @@ from guardian.core.effects import SetWeight, StopCanary
 from guardian.core.gates import first_release
 from guardian.core.looks import Look
 from guardian.core.model import Instant, Mode, Phase, Verdict, Weight
+from guardian.core.rollout import Pending
 
 AUTOMATIC = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT, r.Why.UNDECIDED})
-"""Causes that no person stands behind: held back by irreversible changes and by mode advise."""
+"""Causes that lie in the release: held back by irreversible changes, and in mode advise asked about before others."""
+ADVICE = " Mode advise: approve the rollback."
 
 
 def take_back(
@@ -23,12 +25,18 @@ def take_back(
     who: str = "",
     evidence: r.Evidence | None = None,
 ) -> None:
-    """Order the rollback and what it needs; where the guardian moves nothing, the order itself is the outcome."""
+    """Order the rollback and what it needs; where the guardian moves nothing, the order itself is the outcome.
+
+    who: the person who ordered it or agreed to it. Without one nothing is written in mode advise: it is proposed.
+    """
     rollout = draft.rollout
     moved = rollout.moves_traffic and (
         rollout.had_traffic or any(isinstance(pending.effect, SetWeight) for pending in rollout.effects)
     )
-    if rollout.phase is not Phase.QUEUED and moved:
+    if rollout.policy.mode is Mode.ADVISE and not who and (moved or rollout.canary_ordered):
+        _ask(draft, why=why, outcome=outcome, reason=reason, guardrail=guardrail)
+        return
+    if moved:
         draft.add(
             r.RollbackOrdered(
                 rollout=rollout.id,
@@ -75,17 +83,22 @@ def propose(
         draft.hold(r.Hold.FIRST_RELEASE_FAILS, text, guardrail=guardrail)
         draft.page("first-release", text, guardrail=guardrail)
     elif rollout.policy.mode is Mode.ADVISE:
-        _ask(draft, reason, guardrail)
+        _ask(draft, why=why, outcome=Phase.ROLLED_BACK, reason=reason, guardrail=guardrail)
     else:
         take_back(draft, why=why, outcome=Phase.ROLLED_BACK, reason=reason, guardrail=guardrail, evidence=evidence)
 
 
-def _ask(draft: Draft, reason: str, guardrail: str) -> None:
+def _ask(draft: Draft, *, why: r.Why, outcome: Phase, reason: str, guardrail: str) -> None:
+    """Propose a rollback and page. One against harm takes the place of one for another reason, never the reverse."""
     waiting = draft.rollout.awaiting
-    if "dismissed" in draft.rollout.paged or (waiting and waiting.proposal is r.Proposal.ROLLBACK):
+    asked = waiting if waiting is not None and waiting.proposal is r.Proposal.ROLLBACK else None
+    if why in AUTOMATIC:
+        if "dismissed" in draft.rollout.paged or (asked is not None and against_harm(asked)):
+            return
+    elif asked is not None:
         return
-    text = f"{reason} Mode advise: approve the rollback."
-    draft.page("rollback-advised", text, guardrail=guardrail)
+    text = f"{reason if reason.endswith('.') else reason + '.'}{ADVICE}"
+    draft.page("rollback-advised" if why in AUTOMATIC else f"{why}-advised", text, guardrail=guardrail)
     draft.add(
         r.Awaiting(
             rollout=draft.id,
@@ -93,8 +106,27 @@ def _ask(draft: Draft, reason: str, guardrail: str) -> None:
             proposal=r.Proposal.ROLLBACK,
             step=max(draft.rollout.step, 0),
             reason=text,
+            why=why,
+            outcome=outcome,
         )
     )
+
+
+def against_harm(waiting: Pending) -> bool:
+    """Whether the proposed rollback is one that evidence or an alert asks for (0.1.0 journaled no cause: they were)."""
+    return waiting.why is None or waiting.why in AUTOMATIC
+
+
+def take_back_as_asked(draft: Draft, waiting: Pending, *, who: str, said: str) -> None:
+    """A person agreed to a proposed rollback."""
+    if against_harm(waiting):
+        note = draft.rollout.evidence
+        take_back(draft, why=r.Why.PERSON, outcome=Phase.ROLLED_BACK, reason=said, who=who, evidence=note)
+        return
+    promoted = draft.rollout.phase is Phase.BAKING and waiting.outcome is Phase.ABORTED
+    outcome = Phase.ROLLED_BACK if promoted else waiting.outcome
+    reason = f"{waiting.reason.removesuffix(ADVICE)} {said}"
+    take_back(draft, why=waiting.why or r.Why.PERSON, outcome=outcome, reason=reason, who=who)
 
 
 def went_back(draft: Draft) -> None:
@@ -112,7 +144,7 @@ def stop_canary(draft: Draft) -> None:
     Ordered before the end is recorded: the place is free only when nothing is left to be done.
     """
     rollout = draft.rollout
-    if rollout.policy.workload is None or rollout.policy.mode is Mode.OBSERVE or rollout.started_at is None:
+    if not rollout.canary_ordered:
         return
     wait = rollout.policy.drain if rollout.had_traffic else 0.0
     effect = StopCanary(id=draft.effect_id("stop-canary"), place=rollout.place)

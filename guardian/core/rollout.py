@@ -34,13 +34,15 @@ class PendingEffect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits for a person."""
+    """What waits for a person; why, outcome: of a proposed rollback."""
 
     proposal: r.Proposal
     step: int
     since: Instant
     expires: Instant | None
     reason: str
+    why: r.Why | None = None
+    outcome: Phase = Phase.ROLLED_BACK
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from guardian.core import records as r
 from guardian.core.effects import SetWeight
 from guardian.core.events import decision_event
 from guardian.core.facts import Order
-from guardian.core.model import Mode, Seconds
+from guardian.core.model import Mode, Seconds, Weight
 from guardian.core.policy import Adapter
 from guardian.core.strategies import Approval, Canary
 from guardian.core.world import World
@@ -74,6 +74,10 @@ def _advised() -> Play:
     play.tell(ordered(play.rollout.id, Order.APPROVE))
     play.until(20)
     play.tell(ordered(play.rollout.id, Order.REJECT))
+    kept, play.router = play.router, Weight(0.7)  # somebody changes it, and back
+    play.until(40)
+    play.router = kept
+    play.until(60)
     play.tell(ordered(play.rollout.id, Order.ABORT))
     return play
 
