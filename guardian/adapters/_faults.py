@@ -17,11 +17,7 @@ def locate(path: Path, numbers: Sequence[str]) -> SamplesError | None:
             header = next(reader, [])
             for row in reader:
                 if len(row) != len(header):
-                    return SamplesError(
-                        f"has {len(row)} columns, the header has {len(header)}",
-                        where=f"{path}: line {reader.line_num}, column {min(len(row), len(header))}",
-                        remedy="write one value a column; an empty one for what does not apply",
-                    )
+                    return _uneven(path, reader.line_num, row, header)
                 for name, value in zip(header, row, strict=True):
                     if name in numbers and not _is_number(value):
                         return SamplesError(
@@ -32,6 +28,18 @@ def locate(path: Path, numbers: Sequence[str]) -> SamplesError | None:
     except UnicodeDecodeError as cause:
         return SamplesError(f"byte {cause.start} is not UTF-8", where=str(path), remedy="write the file in UTF-8")
     return None
+
+
+def _uneven(path: Path, line: int, row: Sequence[str], header: Sequence[str]) -> SamplesError:
+    """Return the error of a line with fewer or more values than the header has columns."""
+    if len(row) < len(header):
+        where = f"{path}: line {line}, column {header[len(row)]}"
+        what = f"ends after {len(row)} values, the header names {len(header)} columns"
+    else:
+        where = f"{path}: line {line}, value {len(header) + 1}"
+        what = f"has {len(row)} values, the header names {len(header)} columns"
+    remedy = f"write {len(header) - 1} commas a line: columns that do not apply are empty, decimals have a point"
+    return SamplesError(what, where=where, remedy=remedy)
 
 
 def _is_number(value: str) -> bool:

@@ -16,12 +16,13 @@ from guardian.config.policy import parse_policy
 from guardian.config.settings import Settings
 from guardian.config.source import Document
 from guardian.core.engine import Engine
-from guardian.core.model import RolloutId
+from guardian.core.model import Place, RolloutId
 from guardian.core.policy import Guardrail, Policy
 from guardian.core.records import Record
-from guardian.errors import PolicyError, Unavailable
+from guardian.errors import GuardianError, PolicyError, Unavailable
 from guardian.ports import Journal
 from guardian.runtime.daemon import Daemon, Outside
+from guardian.runtime.equipment import Sources
 from guardian.runtime.gate import ServiceGate
 from guardian.web.desk import Desk
 from guardian.web.stream import Hub
@@ -44,6 +45,7 @@ def desk_of(settings: Settings, daemon: Daemon, outside: Outside, hub: Hub, conn
         history=_history(outside.journal),
         read_policy=_read_policy,
         read_guardrail=_read_guardrail,
+        unmeasured=_unmeasured(outside.sources),
         takers=connections.takers(),
         token=remembered(settings.token) if settings.token is not None else None,
         body_limit=settings.limits.body,
@@ -81,6 +83,20 @@ def _history(journal: Journal) -> Callable[[RolloutId], tuple[Record, ...]]:
         return tuple(record for row in rows for record in decode_entry(row.body, seq=row.seq).records)
 
     return history
+
+
+def _unmeasured(sources: Sources) -> Callable[[Place], str]:
+    def unmeasured(place: Place) -> str:
+        try:
+            source = sources(place)
+        except GuardianError as error:
+            return str(error)
+        if source is not None:
+            return ""
+        what = f"no metrics are configured for environment '{place.environment}', so no guardrail can be judged"
+        return f"{what}; add environments.{place.environment}.metrics to guardian.yaml and start the daemon again"
+
+    return unmeasured
 
 
 def _read_policy(text: str) -> Policy:

@@ -12,7 +12,7 @@ import typer
 from guardian.cli.connect import find_settings
 from guardian.cli.diagnosis import Health, Symptom
 from guardian.cli.exits import ExitCode
-from guardian.cli.options import ConfigOption, OutputOption, TimeoutOption
+from guardian.cli.options import ConfigOption, OutputOption, PatienceOption
 from guardian.cli.output import Output, Table, say, show
 from guardian.config.settings import Settings
 
@@ -21,7 +21,7 @@ PATIENCE: Final = 10.0
 """Seconds that one check may take, unless --timeout says otherwise."""
 
 
-def doctor(config: ConfigOption = None, output: OutputOption = Output.TABLE, timeout: TimeoutOption = None) -> None:
+def doctor(config: ConfigOption = None, output: OutputOption = Output.TABLE, timeout: PatienceOption = None) -> None:
     """Check guardian.yaml, policies, Kafka, metrics, routers and the journal's folder; exit 3 on a problem."""
     from guardian.cli.examine import examine  # noqa: PLC0415  loads every client there is
 

@@ -47,7 +47,7 @@ class LazyGroup(TyperGroup):
     def __init__(self, *, sources: dict[str, str], **attributes: Any) -> None:
         super().__init__(**attributes)
         self.sources = sources
-        self.params = [*self.params, *common_options()]
+        self.params = [*self.params, *version_option(), *common_options()]
         for name, source in sources.items():
             line = first_line(source)
             self.add_command(TyperCommand(name, help=line, short_help=line, rich_markup_mode=None))
@@ -105,6 +105,28 @@ def _source(source: str) -> str:
         return ""
     get_source = getattr(spec.loader, "get_source", None) if spec is not None else None
     return (get_source(module) if get_source is not None else None) or ""
+
+
+def version_option() -> list[Any]:
+    """Return --version, which programs ask for that know no other way; `guardian version` says more."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(_versioned)
+    (option,) = get_command(app).params
+    option.expose_value, option.is_eager, option.callback = False, True, _show_version
+    return [option]
+
+
+def _versioned(version: bool = typer.Option(False, "--version", help="show the version and exit")) -> None:
+    """Carry the option; never called."""
+
+
+def _show_version(_ctx: Any, _param: Any, value: Any) -> Any:
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415  reads the disk
+
+        print(f"slo-guardian {version('slo-guardian')}")
+        raise typer.Exit
+    return value
 
 
 def common_options() -> list[Any]:

@@ -34,6 +34,10 @@ WatchOption = Annotated[bool, typer.Option("-w", "--watch", help="go on showing 
 TimeoutOption = Annotated[
     float | None, typer.Option("--timeout", parser=_duration, metavar="60s", help="give up waiting (exit 5)")
 ]
+PatienceOption = Annotated[
+    float | None,
+    typer.Option("--timeout", parser=_duration, metavar="10s", help="longest that one check may take; default: 10s"),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option("-c", "--config", help="guardian.yaml; default: $GUARDIAN_CONFIG, ./guardian.yaml")
 ]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from guardian.cli.output import Table
 from guardian.config.units import format_share
+from guardian.core.model import Phase
 
 Json = dict[str, Any]
 COLUMNS: Final = ("rollout", "place", "revision", "phase", "step", "weight", "now")
@@ -43,7 +44,9 @@ def step(one: Json) -> str:
 
 
 def weight(one: Json) -> str:
-    """Return the canary's share: wanted, and observed where it was."""
+    """Return the canary's share: wanted, and observed where it was; none once its revision is stable."""
+    if one["phase"] == Phase.VERIFIED:
+        return "all, as stable"
     shares = one["weight"]
     seen = shares["observed"]
     return format_share(shares["desired"]) + (f" (seen {format_share(seen)})" if seen is not None else "")

@@ -41,7 +41,9 @@ def parse_duration(value: object) -> Seconds:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value == 0:
             return Seconds(0.0)
-        raise UnitError(f"duration {value:g} has no unit", f"write {value:g}s if seconds are meant, or 5m, 1h30m")
+        raise UnitError(
+            f"duration {value:g} has no unit", f"write {value:g}s or {value:g}ms, whichever is meant; also 5m, 1h30m"
+        )
     if not isinstance(value, str):
         raise UnitError(f"{value!r} is not a duration", remedy)
     text = value.strip().replace(" ", "")

@@ -64,14 +64,18 @@ def explain(
     records: tuple[r.Record, ...] = (),
     *,
     queued: tuple[str, ...] = (),
+    unmeasured: str = "",
 ) -> Explanation:
     """Return the rollout in sentences; `records` are its own, oldest first, and become its history.
 
-    queued: what it waits for before it starts (`queued_behind`).
+    queued: what it waits for before it starts (`queued_behind`). unmeasured: why nothing can be measured
+    where it runs, known from its first second on; "" where something can.
     """
     waits = queued
     if rollout.phase in (Phase.PROGRESSING, Phase.PAUSED):
         waits = tuple(item.text for item in missing(rollout, look, now))
+    if unmeasured and rollout.policy.guardrails and not rollout.phase.terminal:
+        waits = (unmeasured, *waits)
     return Explanation(
         rollout=rollout.id,
         phase=rollout.phase,

@@ -43,5 +43,5 @@ class Health:
 
     def clear(self, part: str) -> None:
         """Say that it is right again."""
-        if self._problems.pop(part, None) is not None:
+        if self._problems.pop(part, None) is not None and part != "start":  # starting was no problem to anybody
             _log.info("problem_over", part=part)

@@ -71,8 +71,9 @@ class Desk:
 
     engine: raises Unavailable until the journal is read. history: records of a rollout, oldest first;
     called in a thread. read_policy, read_guardrail: what a user wrote, with where it stands; raise
-    PolicyError. takers: none when no environment streams its metrics. user_header: header that a trusted
-    proxy sets to who is asking; "" trusts none.
+    PolicyError. unmeasured: why nothing can be measured at a place, "" where something can. takers: none
+    when no environment streams its metrics. user_header: header that a trusted proxy sets to who is asking;
+    "" trusts none.
     """
 
     engine: Callable[[], Engine]
@@ -85,6 +86,7 @@ class Desk:
     history: Callable[[RolloutId], tuple[Record, ...]]
     read_policy: Callable[[str], Policy]
     read_guardrail: Callable[[Mapping[str, Any], str], Guardrail]
+    unmeasured: Callable[[Place], str]
     takers: Sequence[SampleTaker] = ()
     token: Callable[[], str] | None = None
     body_limit: int = 1024 * 1024

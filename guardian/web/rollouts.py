@@ -89,7 +89,9 @@ def _add_looking(router: APIRouter, desk: Desk) -> None:
         rollout = find(engine, rollout_id)
         records = await asyncio.to_thread(desk.history, rollout.id)
         queued = queued_behind(engine.world, rollout)
-        return answer(explain(rollout, engine.look(rollout.id), desk.clock.now(), records, queued=queued))
+        unmeasured = desk.unmeasured(rollout.place)
+        look = engine.look(rollout.id)
+        return answer(explain(rollout, look, desk.clock.now(), records, queued=queued, unmeasured=unmeasured))
 
 
 def _add_orders(router: APIRouter, desk: Desk) -> None:

@@ -72,11 +72,16 @@ def _table(of: tuple[Scenario, ...], frame: Frame) -> Table:
                 one.spec.deploy.revision,
                 one.metadata.title.lower(),
                 Text(phase, style=STYLES.get(phase, "")),
-                f"{item['weight']['desired']:.0%}" if item else "-",
+                _weight(item) if item else "-",
                 _saying(item) if item else "",
             )
         )
     return Table(columns=COLUMNS, rows=rows, title=f"after {format_duration(round(frame.at))}")
+
+
+def _weight(item: Any) -> str:
+    """Return the share of the new revision; it is the canary's until it is stable itself."""
+    return "all" if item["phase"] == Phase.VERIFIED else f"{item['weight']['desired']:.0%}"
 
 
 def _saying(item: Any) -> str:
@@ -87,6 +92,8 @@ def _saying(item: Any) -> str:
         text = f"held: {item['held']['reason']}"
     elif item["waits"]:
         text = f"waits: {item['waits'][0]}"
+    elif item["phase"] == Phase.VERIFIED:
+        text = f"{item['revision']} is stable now, with all traffic"
     else:
         text = ""
     return str(text)
@@ -108,9 +115,10 @@ class _Lines:
             self._last[service] = now
             resumed = "held no longer" if before is not None and before[2] and not held else ""
             said = f"held: {held}" if held else item["cause"]["reason"] if item["cause"] else resumed
+            if item["phase"] == Phase.VERIFIED:
+                said = f"{item['revision']} is stable now, with all traffic"
             at = format_duration(round(frame.at))
-            weight = f"{item['weight']['desired']:.0%}"
-            console().print(f"{at:>8}  {service:9} {item['phase']:13} {weight:>4}  {said}", markup=False)
+            console().print(f"{at:>8}  {service:9} {item['phase']:13} {_weight(item):>4}  {said}", markup=False)
 
 
 def _tell(ending: Ending) -> None:

@@ -41,6 +41,15 @@ def test_shares_are_exact(text: object, share: float) -> None:
     assert parse_share(text) == share
 
 
+@pytest.mark.parametrize("value", [300, 0.5])
+def test_a_duration_without_unit_is_told_both_that_may_be_meant(value: float) -> None:
+    """Latencies are written in milliseconds, bakes in seconds."""
+    with pytest.raises(UnitError) as caught:
+        parse_duration(value)
+    assert f"{value:g}s" in caught.value.remedy
+    assert f"{value:g}ms" in caught.value.remedy
+
+
 @pytest.mark.parametrize("value", [99.95, 5, 1.0001])
 def test_a_share_over_one_is_told_how_to_write_a_percentage(value: float) -> None:
     """The usual mistake is a percent sign left out."""

@@ -49,6 +49,15 @@ async def test_a_rollout_is_shown_and_explained(progressing: Site) -> None:
     assert any("starts" in line for line in told["history"])
 
 
+async def test_a_place_that_is_not_measured_is_explained_from_the_first_second_on() -> None:
+    """Half a minute of "bake time" would hide that it can never be judged."""
+    async with site(settings=Settings.model_validate({"environments": {"production": {}}})) as at:
+        (name,) = (await at.client.post("/v1/events", json=DATA)).json()["rollouts"]
+        told = (await at.client.get(f"/v1/rollouts/{name}/explanation")).json()
+    assert told["waits"][0].startswith("no metrics are configured for environment 'production', so no guardrail")
+    assert "environments.production.metrics" in told["waits"][0]
+
+
 async def test_an_unknown_rollout_is_404_with_the_nearest(progressing: Site) -> None:
     """A typing error costs no second request."""
     answer = await progressing.client.get("/v1/rollouts/checkout-0000000000")

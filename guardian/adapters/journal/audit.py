@@ -65,6 +65,9 @@ def _exists(path: Path) -> None:
 
 
 def _damaged(path: Path, seq: int, what: str) -> JournalError:
-    return JournalError(
-        f"row {seq} {what}", where=str(path), remedy="restore a copy from before; rows up to there are proved"
+    proved = f"rows 1 to {seq - 1} are proved" if seq > 1 else "no row is proved"
+    remedy = (
+        f"{proved}; stop the daemon, put this file aside and a copy in its place that `guardian journal verify COPY` "
+        "finds whole; without one, start in an empty data folder: what rolls out just now is then unknown to it"
     )
+    return JournalError(f"row {seq} {what}", where=str(path), remedy=remedy)

@@ -186,6 +186,12 @@ def open_table(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
+    separator = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    if separator is not None:
+        raise SamplesError(
+            f"its columns are separated by {separator!r}", where=f"{path}: line 1",
+            remedy="separate them by commas, and write decimals with a point",
+        )  # fmt: skip
     for name in (*TEXTS, *NUMBERS):
         if name not in header and name not in OPTIONAL:
             raise SamplesError(
