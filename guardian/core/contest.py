@@ -17,7 +17,7 @@ from analysis.sequential.base import Floats, Ints, Test
 from analysis.sequential.latency import LatencyTest
 from guardian.core.columns import Columns
 from guardian.core.evidence import Panel
-from guardian.core.intake import Intake
+from guardian.core.intake import Intake, Stretch
 
 WARMING_WEIGHT: Final = 0.15
 """Part of a guardrail's risk that goes to its pods that are still warming."""
@@ -38,6 +38,10 @@ class Evidence:
     harm: Floats
     safe: Floats
     unrest: Floats
+
+
+Stretches = list[tuple[Intake, Ints, Stretch]]
+"""Per arm of a contest its pods and their ticks; see `Contest.stretches`."""
 
 
 class Contest:
@@ -109,10 +113,13 @@ class Contest:
         """Say when the canary of a cell got its first traffic."""
         self.cells["began"][cell] = began
 
-    def rows(self, members: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> None:
-        """Take one row a member (S,) with counts (S, F); it covers (end - seconds, end]. seconds 0: baseline row."""
+    def rows(self, members: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> Floats:
+        """Take one row a member (S,) with counts (S, F); it covers (end - seconds, end]. seconds 0: baseline row.
+
+        Returns the requests (S,) of warm canary pods among them.
+        """
         if not len(members):
-            return
+            return np.zeros(0)
         cells = self.members["cell"][members].astype(np.int64)
         canary = self.members["canary"][members] > 0
         first = self.members["first"][members]
@@ -127,8 +134,31 @@ class Contest:
         self._route(0, "main", members, old_stable | (canary & ~young), end, seconds, counts)
         if len(self.arms) > 1:
             self._route(1, "warm", members, old_stable | (canary & young), end, seconds, counts)
-        warm = canary & ~young
-        np.add.at(self.cells["warm_requests"], cells[warm], self.test.requests(counts[warm]))
+        warm = self.test.requests(counts) * (canary & ~young)
+        np.add.at(self.cells["warm_requests"], cells, warm)
+        return np.asarray(warm)
+
+    def stretches(self, members: Ints, end: Floats, seconds: Floats) -> Stretches | None:
+        """Ticks of history (T, S) of stable members (S,), for each arm; None if an arm must get them one by one."""
+        found: Stretches = []
+        for name, arm in zip(("main", "warm"), self.arms, strict=False):
+            pods = self.members[name][members].astype(np.int64)
+            stretch = arm.stretch(pods, end, seconds) if (pods >= 0).all() else None
+            if stretch is None:
+                return None
+            found.append((arm, pods, stretch))
+        return found
+
+    def take_past(self, stretches: Stretches, members: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> None:
+        """Take these ticks as `rows` and `settle` would one by one; counts: (T, S, F)."""
+        cells = self.members["cell"][members].astype(np.int64)
+        busy = np.where(self.test.requests(counts) > 0, end, -np.inf).max(axis=0)
+        np.fmax.at(self.cells["stable_last"], cells, end[-1])
+        np.fmax.at(self.cells["stable_seen"], cells, np.where(np.isfinite(busy), busy, np.nan))
+        np.fmax.at(self.cells["front"], cells, end[-1])
+        self.cells["history"][cells] = 1.0
+        for arm, pods, stretch in stretches:
+            arm.take_past(stretch, pods, end=end, seconds=seconds, counts=counts)
 
     def _note(self, cells: Ints, canary: npt.NDArray[np.bool_], end: Floats, counts: Floats) -> None:
         """Keep the newest row of each track, and the newest one with requests in it."""

@@ -95,6 +95,40 @@ class Panel:
         self._watch_pods(pods, counts, local, track, sides[1], cells=cells, live=live)
         self._finish(cells, sides, live=live, seconds=seconds)
 
+    def fold_past(self, pods: Ints, counts: Floats, *, seconds: Floats, cells: Ints) -> None:
+        """Take ticks of history as `fold` would one by one: counts (T, S, F) of stable `pods`, sorted by cell.
+
+        seconds: (T, C). The noise is fitted where it last is due: nothing reads an earlier fit of history.
+        """
+        ticks = len(counts)
+        due = ticks - (self.cells["ticks"][cells].astype(np.int64) + ticks) % REFRESH
+        begin = 0
+        for end in sorted({*due[due > 0].tolist(), ticks}):
+            self._take_past(pods, counts[begin:end], seconds[begin:end], cells)
+            self._fit_noise(cells[due == end])
+            begin = end
+
+    def _take_past(self, pods: Ints, counts: Floats, seconds: Floats, cells: Ints) -> None:
+        ticks, local = len(counts), self._places(cells)[self.pods["cell"][pods].astype(np.int64)]
+        stable = np.add.reduceat(counts, np.searchsorted(local, np.arange(len(cells))), axis=1)
+        memory, before = self.cells["memory"][cells], np.empty((ticks, len(cells), self.test.remembered))
+        for tick in range(ticks):
+            before[tick] = memory
+            self.test.remember(memory, stable[tick], seconds=seconds[tick], history=True)
+        self.cells["memory"][cells] = memory
+        self.cells["ticks"][cells] += ticks
+        self.cells["history"][cells] += seconds.sum(axis=0)
+        # every (tick, cell) is a cell of its own here
+        place = (np.arange(ticks)[:, None] * len(cells) + local).ravel()
+        rows, tracks = counts.reshape(-1, counts.shape[2]), stable.reshape(-1, counts.shape[2])
+        kept, past = (np.flatnonzero(self.test.requests(each) > 0) for each in (rows, tracks))
+        own = tracks[place[kept]]
+        seen = self._against_past(rows[kept], own, place[kept], tracks[past], past, before.reshape(-1, before.shape[2]))
+        lone = self.test.requests(rows[kept]) >= self.test.requests(own)
+        self.noise.take_past(
+            np.tile(pods, ticks)[kept], seen[: len(kept)], np.tile(cells, ticks)[past], seen[len(kept) :], lone=lone
+        )
+
     def _places(self, cells: Ints) -> Ints:
         places = np.full(self.cells.size, -1)
         places[cells] = np.arange(len(cells))
@@ -170,14 +204,20 @@ class Panel:
         alone = requests >= self.test.requests(track)
         kept = np.flatnonzero((requests > 0) & ~(alone & (canary | live[local])))
         past = np.flatnonzero(~live & (self.test.requests(stable) > 0))
-        seen = self.test.pods(  # pods, and after them whole tracks: against the recent past, as lone pods are
-            np.concatenate((counts[kept], stable[past])), np.concatenate((track[kept], stable[past])),
-            self.cells["memory"][cells], np.concatenate((local[kept], past)),
-        )  # fmt: skip
-        terms = np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
+        memory = self.cells["memory"][cells]
+        terms = self._against_past(counts[kept], track[kept], local[kept], stable[past], past, memory)
         self.noise.take_pods(pods[kept], terms[: len(kept)], lone=alone[kept])
         if len(past):
             self.noise.take_tracks(cells[past], terms[len(kept) :])
+
+    def _against_past(
+        self, counts: Floats, track: Floats, local: Ints, stable: Floats, past: Ints, memory: Floats
+    ) -> Floats:
+        """Terms (S + P, D, 3) of pods against their tracks, then of whole tracks as lone pods: against the past."""
+        seen = self.test.pods(
+            np.concatenate((counts, stable)), np.concatenate((track, stable)), memory, np.concatenate((local, past))
+        )
+        return np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
 
     def _finish(self, cells: Ints, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats) -> None:
         memory = self.cells["memory"][cells]
@@ -191,10 +231,12 @@ class Panel:
         self.cells["ticks"][cells] += 1
         self.cells["history"][cells] += np.where(live, 0.0, seconds)
         self.cells["totals"][cells] += np.stack(sides, axis=1) * live[:, None, None]
-        due = cells[self.cells["ticks"][cells] % REFRESH == 0]
-        if len(due):
-            mine, group = self.members(due)
-            self.noise.refresh(due, mine, group, self.pods["canary"][mine] > 0)
+        self._fit_noise(cells[self.cells["ticks"][cells] % REFRESH == 0])
+
+    def _fit_noise(self, cells: Ints) -> None:
+        if len(cells):
+            mine, group = self.members(cells)
+            self.noise.refresh(cells, mine, group, self.pods["canary"][mine] > 0)
 
     def harm(self, cells: Ints, sums: Sums) -> Floats:
         """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic."""

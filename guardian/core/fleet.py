@@ -70,9 +70,11 @@ class Fleet:
         self.sheets = Columns(
             {"requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": ()}
         )
+        self.links = Columns({"layout": (), "slot": (), "contest": (), "objective": (), "slow": (2,), "first": ()})
         self.pods = Columns({"sheet": (), "canary": (), "end": (), "slot": (), "member": ()})
         self.sheet_of: dict[int, Sheet] = {}
-        self._layouts: dict[Hashable, Layout] = {}
+        self.layouts: list[Layout] = []
+        self._layouts: dict[Hashable, int] = {}
         self._series: dict[SeriesKey, int] = {}
         self._waiting: list[Observed] = []
         self._feeder = Feeder(self)
@@ -101,6 +103,11 @@ class Fleet:
             sheet = Sheet(number=row, rollout=number, guardrail=guardrail)
             if guardrail.objective is not None:
                 sheet.objective = self.objectives.add(guardrail.objective)
+            self.links.reach(row)
+            for name in ("layout", "slot", "contest"):
+                self.links[name][row] = -1.0
+            self.links["objective"][row] = sheet.objective
+            self.links["first"][row] = not opened.sheets
             opened.sheets[guardrail.name] = sheet
             self.sheet_of[row] = sheet
             if isinstance(guardrail.sli, RatioSli):
@@ -176,13 +183,20 @@ class Fleet:
 
     def bind(self, sheet: Sheet, bounds: tuple[float, ...]) -> None:
         """Fix what a sheet's columns are, and where it is compared."""
-        layout = self._layouts.setdefault(bounds, Layout(bounds))
+        if bounds not in self._layouts:
+            self._layouts[bounds] = len(self.layouts)
+            self.layouts.append(Layout(bounds))
+        layout = self.layouts[self._layouts[bounds]]
         sheet.layout, sheet.slot = layout, layout.totals.add()
         if sheet.guardrail.compare is not None:
             sheet.contest = self.roster.contest(sheet.guardrail, bounds)
             sheet.arm = self.roster.add_arm(sheet.rollout, sheet.contest)
             sheet.cell = self.roster.place(sheet.arm)[1]
             self.roster.contests[sheet.contest].begin(sheet.cell, float(self.rollouts["began"][sheet.rollout]))
+        links = {"layout": self._layouts[bounds], "slot": sheet.slot, "contest": sheet.contest}
+        for name, value in links.items():
+            self.links[name][sheet.number] = value
+        self.links["slow"][sheet.number] = layout.first_slow(sheet.guardrail.objective)
         for pod in sheet.pods.values():
             self._seat(sheet, pod)
             for key, number in pod.series.items():

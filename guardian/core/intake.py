@@ -40,6 +40,18 @@ class Standing:
     current: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Ticks (T,) in which every pod (S,) of some cells (C,) has a row.
+
+    order: (S,) pods by cell. front: (T, C) end of the newest row.
+    """
+
+    cells: Ints
+    order: Ints
+    front: Floats
+
+
 class Intake:
     """Rows that wait for their tick, for every pod of one panel."""
 
@@ -108,6 +120,39 @@ class Intake:
         limit = np.where(silent, np.maximum(LONG_PATIENCE, patience), patience)
         blocked = sum_by(late.astype(np.float64), group, len(cells)) > 0
         return self._standing(cells[~blocked | (waited >= limit * 0.999)])
+
+    def stretch(self, pods: Ints, end: Floats, seconds: Floats) -> Stretch | None:
+        """Many ticks of some pods as one, if each would be folded as it comes; else None: offer them one by one.
+
+        end, seconds: (T, S). None where a row waits, a pod that counts is not among `pods` or lags behind the others,
+        or rows become much rarer.
+        """
+        owner = self.panel.pods["cell"][pods].astype(np.int64)
+        order = np.argsort(owner, kind="stable")
+        cells, first, group = np.unique(owner[order], return_index=True, return_inverse=True)
+        front = np.maximum.reduceat(end[:, order], first, axis=1)
+        mine, _ = self.panel.members(cells)
+        counting = mine[(self.pods["seen"][mine] > 0) & (self.pods["left"][mine] == 0)]
+        usual = np.vstack((self.pods["interval"][pods], seconds[:-1]))
+        calm = (seconds > 0) & ((usual == 0) | (seconds <= 1.25 * usual))
+        kept_up = end[:, order] > front[:, group] - 0.99 * seconds[:, order]
+        if (
+            self.pods["waiting"][mine].any()
+            or not np.array_equal(np.sort(counting), np.sort(pods))
+            or not (calm.all() and kept_up.all())
+        ):
+            return None
+        return Stretch(cells=cells, order=order, front=front)
+
+    def take_past(self, stretch: Stretch, pods: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> None:
+        """Hand ticks of history to the panel as `offer`, `ready` and `fold` would one by one; counts: (T, S, F)."""
+        self.pods["end"][pods], self.pods["interval"][pods] = end[-1], seconds[-1]
+        since = self.cells["cursor"][stretch.cells]
+        self.cells["cursor"][stretch.cells] = stretch.front[-1]
+        self.panel.fold_past(
+            pods[stretch.order], counts[:, stretch.order],
+            seconds=np.diff(stretch.front, axis=0, prepend=since[None]), cells=stretch.cells,
+        )  # fmt: skip
 
     def _standing(self, cells: Ints) -> Standing:
         pods, group = self.panel.members(cells)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, wander_chance
 from analysis.sequential.base import Floats, Ints, Test
 from guardian.core.columns import Columns
-from guardian.core.windows import LENGTHS, take_tick, window_columns
+from guardian.core.windows import LENGTHS, take_tick, take_ticks, window_columns
 
 WANDERS: Final = 0.7
 """Chance given in advance that noise common to all stable pods is that track's own."""
@@ -67,6 +67,12 @@ class Noise:
     def take_tracks(self, cells: Ints, terms: Floats) -> None:
         """Add one tick of whole stable tracks against their own past."""
         take_tick(self.tracks, cells, terms)
+
+    def take_past(self, pods: Ints, terms: Floats, cells: Ints, tracks: Floats, *, lone: npt.NDArray[np.bool_]) -> None:
+        """Add ticks of history, in the order of time, as `take_pods` and `take_tracks` would one by one."""
+        take_ticks(self.pods, pods, terms)
+        np.add.at(self.pods["noise"], pods, terms[..., 2] * ~lone[:, None])
+        take_ticks(self.tracks, cells, tracks)
 
     def contrast(self, cells: Ints, terms: Floats, pods: Floats) -> None:
         """Add one tick of canary against stable; pods: (C, D) sum of squared shares of pods in their tracks."""

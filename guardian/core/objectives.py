@@ -78,6 +78,11 @@ class Objectives:
         state["front"][rows] = np.maximum(state["front"][rows], time)
         self._judge(rows, ring, live)
 
+    def take_past(self, rows: Ints, *, time: Floats, counts: Floats) -> None:
+        """Take ticks from before the canary's first traffic as `take` would; time: (T, n), counts: (T, n, 2, 3)."""
+        for now, came in zip(time, counts, strict=True):
+            self.take(rows, time=now, counts=came, live=np.zeros(len(rows)))
+
     def _judge(self, rows: Ints, ring: Floats, live: Floats) -> None:
         """Judge every level (the last axis of what follows) on the objective's scope and on stable (the one before)."""
         state, now = self.rows, self.rows["front"][rows]

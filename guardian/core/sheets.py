@@ -17,7 +17,7 @@ from analysis.sequential.base import Floats, Ints
 from guardian.core.columns import Columns
 from guardian.core.looks import SeriesKey
 from guardian.core.model import Track
-from guardian.core.policy import Guardrail
+from guardian.core.policy import Guardrail, Slo
 
 REASONS: Final = ("inconsistent", "new_bound", "unusable", "stepped_back", "late")
 
@@ -28,6 +28,7 @@ class Layout:
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.width = len(bounds) or 2
+        self._lower = np.array((0.0, *bounds[:-1]))
         self.carry = Columns({"counts": (self.width,), "held": ()})
         self.totals = Columns({"counts": (2, self.width)})
 
@@ -37,20 +38,51 @@ class Layout:
             return 1 if key.part == "bad" else 0
         return self.bounds.index(key.le) if key.le in self.bounds else -1
 
-    def release(self, slots: Ints) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def first_slow(self, objective: Slo | None) -> tuple[int, int]:
+        """First column of events beyond the warning and the critical bound: bad ones, or those surely slower."""
+        if not self.bounds:
+            return (1, 1)
+        levels = (None, None) if objective is None else (objective.warning, objective.critical)
+        first = [self.width if at is None else int((self._lower < at.bound * (1.0 - 1e-9)).sum()) for at in levels]
+        return first[0], first[1]
+
+    def requests(self, counts: Floats) -> Floats:
+        """Requests in each row of counts (..., F)."""
+        return counts.sum(axis=-1) if self.bounds else np.asarray(counts[..., 0])
+
+    def bad(self, counts: Floats) -> Floats:
+        """Bad requests in each row of counts (n, F); none where there are buckets."""
+        return np.zeros(len(counts)) if self.bounds else np.asarray(counts[:, 1])
+
+    def beyond(self, counts: Floats, slow: Ints) -> Floats:
+        """Events (..., n, 2) from the columns `slow` (n, 2) on, of counts (..., n, F): see `first_slow`."""
+        reach = np.zeros((*counts.shape[:-1], self.width + 1))
+        reach[..., :-1] = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
+        return np.asarray(reach[..., np.arange(len(slow))[:, None], slow])
+
+    def sound(self, carried: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Counts (n, F) behind what series show, and which rows are consistent: bad at most all, buckets cumulative."""
+        if self.bounds:
+            return bucket_counts(carried)
+        return carried, carried[:, 1] <= carried[:, 0] * (1.0 + 1e-12)
+
+    def holds(self, slots: Ints) -> bool:
+        """Whether counts of any of these pods wait for the rest of their scrape."""
+        return bool(self.carry["held"][slots].any())
+
+    def release(self, slots: Ints, events: Floats) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Counts (n, F) of pods that are consistent, which those are, and which were refused as impossible.
 
-        Inconsistent counts (bad more than requests, buckets not cumulative) wait once for the rest of their scrape.
+        events: (n, F) what came. Inconsistent counts wait once for the rest of their scrape.
         """
-        carried = self.carry["counts"][slots]
-        if self.bounds:
-            counts, sound = bucket_counts(carried)
-        else:
-            counts, sound = carried, carried[:, 1] <= carried[:, 0] * (1.0 + 1e-12)
+        carried = self.carry["counts"][slots] + events
+        counts, sound = self.sound(carried)
+        if sound.all() and not self.holds(slots):
+            return counts, sound, ~sound
         refused = ~sound & (self.carry["held"][slots] > 0)
-        done = sound | refused
-        self.carry["held"][slots] = (~done).astype(np.float64)
-        self.carry["counts"][slots[done]] = 0.0
+        waiting = ~sound & ~refused
+        self.carry["held"][slots] = waiting
+        self.carry["counts"][slots] = carried * waiting[:, None]
         return np.where(sound[:, None], counts, 0.0), sound, refused
 
 

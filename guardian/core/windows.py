@@ -39,3 +39,31 @@ def take_tick(state: Columns, rows: Ints, terms: Floats) -> None:
         state["closed"][rows] += closes
         still_open *= ~closes[:, None, :, None]
     state["open"][rows] = still_open
+
+
+def take_ticks(state: Columns, rows: Ints, terms: Floats) -> None:
+    """Add ticks to rows (N,), each row as often as it has ticks, in their order; terms: (N, D, 3) as in `take_tick`."""
+    if not len(rows):
+        return
+    order = np.argsort(rows, kind="stable")
+    rows, terms = rows[order], terms[order]
+    first = np.concatenate(([True], rows[1:] != rows[:-1]))
+    begins = np.flatnonzero(first)
+    mine = rows[begins]
+    sizes = np.diff(np.append(begins, len(rows)))
+    number = np.arange(len(rows)) - np.repeat(begins - state["ticks"][mine].astype(np.int64), sizes)
+    state["drift"][mine] += np.add.reduceat(terms[..., :2], begins)
+    state["ticks"][mine] += sizes
+    for i, length in enumerate(WINDOWS):
+        window = np.flatnonzero(first | (number % length == 0))
+        ends = np.append(window[1:], len(rows)) - 1
+        sums = np.add.reduceat(terms, window)
+        sums[first[window]] += state["open"][mine, :, i]
+        closed = (number[ends] + 1) % length == 0
+        drift, exposure, noise = (sums[closed][..., part] for part in range(3))
+        products = np.stack((drift**2, drift * exposure, exposure**2, noise), axis=-1)
+        owner = rows[window]
+        np.add.at(state["sums"][:, :, i], owner[closed], products)
+        np.add.at(state["closed"][:, i], owner[closed], 1.0)
+        last = np.append(np.flatnonzero(first[window])[1:], len(window)) - 1
+        state["open"][mine, :, i] = sums[last] * ~closed[last, None, None]

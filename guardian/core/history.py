@@ -1,0 +1,125 @@
+"""Many ticks of history in one go: what feeding.py would do tick by tick, where nothing but stable's plain rows came.
+
+At the start of a rollout its history is read back: hundreds of ticks of pods that all report. Whatever is out of the
+ordinary (a canary's row, an impossible count, a pod that lags) is left to feeding.py, which takes ticks as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.sequential.base import Floats, Ints
+from guardian.core.contest import Contest, Stretches
+from guardian.core.sheets import Layout
+from guardian.core.ticks import Ticks
+
+if TYPE_CHECKING:
+    from guardian.core.fleet import Fleet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Ticks (T,) of history of pods (S,) of one layout. end, seconds: (T, S); counts: (T, S, F); sheets: (S,)."""
+
+    layout: Layout
+    pods: Ints
+    sheets: Ints
+    end: Floats
+    seconds: Floats
+    counts: Floats
+
+
+def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
+    """Take ticks begin..end-1, in which the same pods have rows; returns False, changing nothing, if they are special.
+
+    Must come after ticks of the same pods that were taken by themselves: they show where each pod's rows begin.
+    """
+    rows = ticks.rows(begin, end)
+    pods = ticks.pods[rows].reshape(end - begin, -1)[0]
+    times = ticks.end[rows].reshape(end - begin, -1)
+    seconds = np.diff(times, axis=0, prepend=fleet.pods["end"][pods][None])
+    sheets = fleet.pods["sheet"][pods].astype(np.int64)
+    rollouts = fleet.sheets["rollout"][sheets].astype(np.int64)
+    canary = fleet.pods["canary"][pods] > 0
+    owner = fleet.links["layout"][sheets].astype(np.int64)
+    special = canary & (times[-1] > fleet.rollouts["since"][rollouts])
+    special |= ~np.isnan(fleet.rollouts["began"][rollouts]) | (owner < 0)
+    if special.any() or not (seconds > 0).all():
+        return False
+    past = []
+    for number in np.unique(owner):
+        mine = np.flatnonzero(owner == number)
+        layout = fleet.layouts[number]
+        counts, sound = layout.sound(ticks.counts(begin, end, mine, layout.width))
+        if not sound.all() or layout.holds(fleet.pods["slot"][pods[mine]].astype(np.int64)):
+            return False
+        kept = ~canary[mine]
+        chosen = mine[kept]
+        past.append(
+            Past(
+                layout=layout, pods=pods[chosen], sheets=sheets[chosen], end=times[:, chosen],
+                seconds=seconds[:, chosen], counts=counts.reshape(end - begin, -1, layout.width)[:, kept],
+            )
+        )  # fmt: skip
+    matches = [match for each in past for match in _matches(fleet, each)]
+    if any(match.stretches is None for match in matches):
+        return False
+    fleet.pods["end"][pods] = times[-1]
+    for each in past:
+        _note(fleet, each)
+    for match in matches:
+        match.take()
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Match:
+    """The part of some history that one contest compares; stretches: None where it must come tick by tick."""
+
+    contest: Contest
+    members: Ints
+    past: Past
+    chosen: Ints
+    stretches: Stretches | None
+
+    def take(self) -> None:
+        if self.stretches is not None:
+            past, chosen = self.past, self.chosen
+            self.contest.take_past(
+                self.stretches, self.members, end=past.end[:, chosen], seconds=past.seconds[:, chosen],
+                counts=past.counts[:, chosen],
+            )  # fmt: skip
+
+
+def _matches(fleet: Fleet, past: Past) -> Iterator[_Match]:
+    members = fleet.pods["member"][past.pods].astype(np.int64)
+    contests = np.where(members >= 0, fleet.links["contest"][past.sheets], -1.0)
+    for number in np.unique(contests[members >= 0]):
+        chosen = np.flatnonzero(contests == number)
+        contest = fleet.roster.contests[int(number)]
+        stretches = contest.stretches(members[chosen], past.end[:, chosen], past.seconds[:, chosen])
+        yield _Match(contest=contest, members=members[chosen], past=past, chosen=chosen, stretches=stretches)
+
+
+def _note(fleet: Fleet, past: Past) -> None:
+    """Keep the newest rows, and what objectives saw."""
+    asked = past.layout.requests(past.counts)
+    seen = np.where(asked > 0, past.end, -np.inf).max(axis=0)
+    state = fleet.sheets
+    np.fmax.at(state["last"][:, 1], past.sheets, past.end[-1])
+    np.fmax.at(state["seen"][:, 1], past.sheets, np.where(np.isfinite(seen), seen, np.nan))
+    chosen = np.flatnonzero(fleet.links["objective"][past.sheets] >= 0)
+    chosen = chosen[np.argsort(past.sheets[chosen], kind="stable")]
+    sheets, first = np.unique(past.sheets[chosen], return_index=True)
+    if len(sheets):
+        front = np.fmax(np.maximum.reduceat(past.end[:, chosen], first, axis=1), state["front"][sheets])
+        slow = past.layout.beyond(past.counts, fleet.links["slow"][past.sheets].astype(np.int64))
+        bad = np.concatenate((asked[..., None], slow), axis=2)[:, chosen]
+        counts = np.zeros((len(asked), len(sheets), 2, 3))
+        counts[:, :, 1] = np.add.reduceat(bad, first, axis=1)
+        fleet.objectives.take_past(fleet.links["objective"][sheets].astype(np.int64), time=front, counts=counts)
+    np.fmax.at(state["front"], past.sheets, past.end[-1])

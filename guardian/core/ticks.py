@@ -1,0 +1,80 @@
+"""Events of one look, cut into the ticks of their policies: which pod has a row in which tick, and what it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from analysis.sequential.base import Floats, Ints
+from guardian.core.series import Deltas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticks:
+    """Rows (n,), one a tick and pod, sorted by tick, then pod; events (m,) in the order of their rows.
+
+    end: time of the row's newest sample. began: start of a young process' first row, else NaN. cuts: (ticks + 1,)
+    first row of each tick. row, column, events: where each event belongs (column -1: nowhere), and how many.
+    """
+
+    pods: Ints
+    end: Floats
+    began: Floats
+    cuts: Ints
+    row: Ints
+    column: Ints
+    events: Floats
+
+    @classmethod
+    def of(cls, deltas: Deltas, *, pods: Ints, column: Ints, interval: Floats) -> Ticks:
+        """Cut events into ticks; pods, column, interval (m,): pod, column and length of tick of each."""
+        tick = np.ceil(deltas.time / interval - 1e-9) * interval
+        times, rank = np.unique(tick, return_inverse=True)
+        size = int(pods.max()) + 1
+        keys, row = np.unique(rank * size + pods, return_inverse=True)
+        order = np.argsort(row, kind="stable")
+        row = row[order]
+        first = np.flatnonzero(np.diff(row, prepend=-1))
+        return cls(
+            pods=keys % size,
+            end=np.maximum.reduceat(deltas.time[order], first),
+            began=np.fmin.reduceat(deltas.began[order], first),
+            cuts=np.searchsorted(keys, np.arange(len(times) + 1) * size),
+            row=row,
+            column=column[order],
+            events=deltas.events[order],
+        )
+
+    def rows(self, begin: int, end: int) -> slice:
+        """The rows of ticks begin..end-1."""
+        return slice(self.cuts[begin], self.cuts[end])
+
+    def stretches(self) -> Iterator[tuple[int, int]]:
+        """Runs of ticks (first, end) in which the same pods have rows."""
+        sizes = np.diff(self.cuts)
+        before = np.arange(len(self.pods)) - np.repeat(sizes, sizes)  # the same place in the tick before
+        changed = self.pods != self.pods[np.maximum(before, 0)]
+        alike = sizes[1:] == sizes[:-1]
+        alike &= ~np.logical_or.reduceat(changed, self.cuts[:-1])[1:]
+        yield from pairwise((0, *(np.flatnonzero(~alike) + 1).tolist(), len(sizes)))
+
+    def counts(self, begin: int, end: int, chosen: Ints, width: int) -> Floats:
+        """Events by column (T * S, width) of ticks begin..end-1; chosen (S,): places within each of these ticks."""
+        rows = self.rows(begin, end)
+        size = int(self.cuts[begin + 1] - self.cuts[begin])
+        place = np.full(size, -1)
+        place[chosen] = np.arange(len(chosen))
+        every = np.arange(end - begin)[:, None] * len(chosen) + place
+        every[:, place < 0] = -1
+        events = slice(*np.searchsorted(self.row, (rows.start, rows.stop)))
+        to = every.reshape(-1)[self.row[events] - rows.start]
+        column = self.column[events]
+        used = (to >= 0) & (column >= 0)
+        flat = np.bincount(
+            to[used] * width + column[used], weights=self.events[events][used],
+            minlength=(end - begin) * len(chosen) * width,
+        )  # fmt: skip
+        return np.asarray(flat.reshape(-1, width))
