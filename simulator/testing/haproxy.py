@@ -28,6 +28,7 @@ defaults
   timeout connect 2s
   timeout client 60s
   timeout server 60s
+  timeout check 10s
 frontend fe
   bind 127.0.0.1:{port}
   default_backend {backend}
@@ -54,7 +55,7 @@ class HaProxy:
     def start(self) -> None:
         """Start and wait until the frontend accepts and every server was checked once."""
         self.server.start()
-        self.server.wait_ready(self._ready, deadline=10.0)
+        self.server.wait_ready(self._ready, deadline=60.0)
 
     def restart(self) -> None:
         """Stop and start with the configured weights; connections are cut."""
@@ -88,14 +89,17 @@ class HaProxy:
         }
 
     def weights(self) -> dict[str, int]:
-        """Effective weight of each server, as accepted by HAProxy."""
-        return {name: int(row["weight"]) for name, row in self.rows().items()}
+        """Weight of each server, as accepted by HAProxy, all of one moment."""
+        lines = self.ask(f"show servers state {self.backend}").splitlines()
+        names = next((line[1:].split() for line in lines if line.startswith("#")), [])
+        rows = [dict(zip(names, line.split(), strict=True)) for line in lines[2:]]
+        return {row["srv_name"]: int(row["srv_uweight"]) for row in rows}
 
     def served(self) -> dict[str, int]:
         """Requests given to each server since the start."""
         return {name: int(row["stot"]) for name, row in self.rows().items()}
 
-    def wait_until(self, name: str, status: str, *, deadline: float = 10.0) -> None:
+    def wait_until(self, name: str, status: str, *, deadline: float = 60.0) -> None:
         """Wait until the health check says `status` (UP, DOWN); ServiceError after the deadline (s)."""
         limit = time.monotonic() + deadline
         while not (found := self.rows()[name]["status"]).startswith(status):

@@ -279,7 +279,7 @@ class LoadProcess:
 
     def report(self) -> LoadReport:
         """Wait until the plan is over; what came back."""
-        limit = time.monotonic() + self.plan.duration + self.plan.timeout + 10.0
+        limit = time.monotonic() + self.plan.duration + self.plan.timeout + 120.0
         while self.server.running and time.monotonic() < limit:
             time.sleep(0.02)
         return self._read()

@@ -97,7 +97,7 @@ class Server:
         self._run.register(self._process.pid, container=self.container, abrupt=self._abrupt)
         return self
 
-    def wait_ready(self, ready: Callable[[], bool], *, deadline: float = 30.0) -> None:
+    def wait_ready(self, ready: Callable[[], bool], *, deadline: float = 120.0) -> None:
         """Wait until `ready()`; ServiceError when the process ends or the deadline (s) passes."""
         limit = time.monotonic() + deadline
         while not ready():

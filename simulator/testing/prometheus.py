@@ -103,7 +103,7 @@ class Prometheus:
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
-    def wait_for(self, expression: str, *, deadline: float = 20.0) -> list[dict[str, Any]]:
+    def wait_for(self, expression: str, *, deadline: float = 120.0) -> list[dict[str, Any]]:
         """The query's result as soon as it has any series; ServiceError when the deadline (s) passes."""
         limit = time.monotonic() + deadline
         while not (found := self.query(expression)):

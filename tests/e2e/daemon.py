@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 from simulator.testing.ask import Answer, answers, ask
 from simulator.testing.process import Server
 from simulator.testing.run import ServiceRun
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE, until
 
+ANSWER = 60.0
+"""Longest wait for one answer (s): the machine may be busy."""
 TERMINAL = frozenset({"verified", "rolled-back", "aborted", "superseded", "rejected", "failed"})
 
 
@@ -24,8 +27,9 @@ class Daemon:
         self.folder = run.workdir("guardian")
         self.url = f"http://127.0.0.1:{run.port()}"
         self.config = self.folder / "guardian.yaml"
-        command = str(Path(sys.executable).with_name("guardian"))
-        self.server = Server("guardian", [command, "run", "-c", str(self.config)], folder=self.folder, run=run)
+        self._command = str(Path(sys.executable).with_name("guardian"))
+        argv = [self._command, "run", "-c", str(self.config)]
+        self.server = Server("guardian", argv, folder=self.folder, run=run)
 
     def configure(self, *, settings: Mapping[str, Any], policies: Mapping[str, Any]) -> None:
         """Write guardian.yaml (settings: all but data, listen and policies) and a file for each policy."""
@@ -38,7 +42,7 @@ class Daemon:
     def start(self) -> None:
         """Start, or start again on the same journal; ready when events are taken."""
         self.server.start()
-        self.server.wait_ready(lambda: answers(f"{self.url}/readyz"))
+        self.server.wait_ready(lambda: answers(f"{self.url}/readyz"), deadline=PATIENCE)
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nobody is told."""
@@ -55,23 +59,24 @@ class Daemon:
 
     def get(self, path: str) -> Any:
         """Return the JSON of a GET."""
-        answer = ask(f"{self.url}{path}")
+        answer = ask(f"{self.url}{path}", timeout=ANSWER)
         assert answer.status == 200, f"GET {path}: {answer.status} {answer.body!r}"
         return json.loads(answer.body)
 
     def post(self, path: str, body: bytes | Mapping[str, Any]) -> Answer:
         """Return the answer to a POST of JSON."""
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return ask(f"{self.url}{path}", method="POST", body=sent, headers={"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        return ask(f"{self.url}{path}", method="POST", body=sent, headers=headers, timeout=ANSWER)
 
     def metrics(self) -> bytes:
         """Return /metrics."""
-        return ask(f"{self.url}/metrics").body
+        return ask(f"{self.url}/metrics", timeout=ANSWER).body
 
     def rollouts(self, service: str) -> list[dict[str, Any]]:
         """Return the service's rollouts, newest first; none while the daemon is away."""
         try:
-            answer = ask(f"{self.url}/v1/rollouts?service={service}", timeout=2.0)
+            answer = ask(f"{self.url}/v1/rollouts?service={service}", timeout=ANSWER)
         except (OSError, http.client.HTTPException):
             return []
         found: list[dict[str, Any]] = json.loads(answer.body).get("items", []) if answer.status == 200 else []
@@ -81,12 +86,24 @@ class Daemon:
         """Return the service's newest rollout; empty when there is none, or the daemon is away."""
         return next(iter(self.rollouts(service)), {})
 
-    def wait_phase(self, service: str, *phases: str, deadline: float) -> dict[str, Any]:
-        """Return the newest rollout once it is in one of the phases."""
+    def wait_phase(self, service: str, *phases: str) -> dict[str, Any]:
+        """Return the newest rollout once it is in one of the phases; AssertionError when it ended in another."""
 
         def look() -> dict[str, Any]:
             found = self.newest(service)
             assert found.get("phase") in {*phases, None} or found["phase"] not in TERMINAL, f"it is over: {found}"
             return found if found.get("phase") in phases else {}
 
-        return until(look, what=f"{service} is {' or '.join(phases)}: {self.newest(service)}", deadline=deadline)
+        return until(look, what=lambda: f"{service} is {' or '.join(phases)}: {self.newest(service)}")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the rows of the journal, as `guardian journal export` prints them beside the running daemon."""
+        return [json.loads(line) for line in self._journal("export").splitlines()]
+
+    def verified_rows(self) -> int:
+        """Return how many rows `guardian journal verify` finds whole; CalledProcessError when it finds a damage."""
+        return int(json.loads(self._journal("verify", "-o", "json"))["rows"])
+
+    def _journal(self, *words: str) -> bytes:
+        command = [self._command, "journal", *words, str(self.folder / "data")]
+        return subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE).stdout

@@ -17,6 +17,7 @@ from simulator.testing.pods.behaviour import Behaviour, Identity, Latency
 from simulator.testing.pods.pod import HttpPod, running_pod
 from simulator.testing.run import ServiceRun
 from tests.e2e.tape import WeightTape
+from tests.e2e.wire import Wire
 
 BASE_ERRORS = 0.005
 NORMAL = Behaviour(error_ratio=BASE_ERRORS, latency=Latency(median=0.02, sigma=0.25))
@@ -48,6 +49,7 @@ class Site:
     canary: HttpPod
     proxy: HaProxy
     tape: WeightTape
+    wire: Wire
     _run: ServiceRun
     _stack: ExitStack
     _load: list[LoadProcess] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Site:
         for pod in (*self.stable, self.canary):
             pod.behave(behaviour)
 
-    def start_load(self, *, duration: float = 600.0) -> LoadProcess:
+    def start_load(self, *, duration: float = 3600.0) -> LoadProcess:
         """Send requests from now on, until the duration is over or the site ends."""
         plan = LoadPlan(
             url=self.proxy.url, rate=self.plan.rate, duration=duration, poisson=True, seed=self.plan.seed, timeout=2.0
@@ -122,15 +124,17 @@ def running_site(run: ServiceRun, plan: SitePlan) -> Iterator[Site]:
         servers["canary"] = pods["canary"][0].address
         weights = dict.fromkeys(servers, 256) | {"canary": 0}
         proxy = stack.enter_context(running_haproxy(run, servers, weights=weights, backend=plan.service))
-        tape = WeightTape(proxy)
-        tape.start()
-        stack.callback(tape.stop)
+        tape, wire = WeightTape(proxy), Wire(proxy)
+        for recorder in (tape, wire):
+            recorder.start()
+            stack.callback(recorder.stop)
         yield Site(
             plan=plan,
             stable=pods["stable"],
             canary=pods["canary"][0],
             proxy=proxy,
             tape=tape,
+            wire=wire,
             _run=run,
             _stack=stack,
         )

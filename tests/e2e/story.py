@@ -6,14 +6,16 @@ catalog    an incident on both tracks, which ends     streamed
 search     Prometheus finds the canary slow           polled      through Alertmanager
 profile    a critical alert is posted to the daemon   streamed
 
-With `kills` the daemon is killed (SIGKILL) and started again in the middle of each of them.
+With `kills` the daemon is killed (SIGKILL) and started again in the middle of each: see KILLS.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,19 +40,40 @@ SITES = (
 SERVICES = tuple(site.service for site in SITES)
 
 
+KILLS = {
+    "first weight": ("checkout", {0.1}),
+    "alert": ("profile", {0.1, 0.5}),
+    "errors": ("cart", {0.1, 0.5}),
+    "incident": ("catalog", {0.1, 0.5}),
+    "second weight": ("checkout", {0.1}),
+    "bake": ("checkout", {1.0}),
+}
+"""In the middle of what, and of which service; the canary's share that may be in force while the daemon is dead.
+
+first weight: HAProxy has it and the daemon never learns. alert, errors, second weight: the next weight is ordered and
+sent, and HAProxy never gets it. incident: while it lasts and holds the rollout. bake: between promoted and verified.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
     """What was recorded.
 
-    injected: unix time at which each service's trouble began. rollouts: as the API tells them at the end.
-    messages: the decision topic by service.
+    kills: in the middle of what, and the service's share while the daemon was dead. injected: unix time at which each
+    service's trouble began. rollouts: as the API tells them at the end. messages: the decision topic by service.
+    journal: its rows.
     """
 
     world: World
-    kills: int
+    kills: dict[str, float]
     injected: dict[str, float]
     rollouts: dict[str, dict[str, Any]]
     messages: dict[str, list[Message]]
+    journal: list[dict[str, Any]]
+
+    def shares(self, service: str) -> list[float]:
+        """Return the share at the start and after every single write of weights."""
+        return self.world.sites[service].wire.shares
 
     def events(self, service: str) -> list[dict[str, Any]]:
         """Return the service's decision events, the first of each id, in the order of the topic."""
@@ -75,54 +98,111 @@ def played(run: ServiceRun, kafka: Kafka, *, kills: bool) -> Iterator[Story]:
     """The world after the story, still running, until the block ends."""
     plan = WorldPlan(sites=SITES, policies={"search": errors_only, "profile": errors_only})
     with running_world(run, kafka, plan) as world:
-        yield play(world, kills=kills)
+        yield play(world, Killer(world, awake=kills))
 
 
-def play(world: World, *, kills: bool) -> Story:
+class Killer:
+    """Kills the daemon and starts it again, once for each of KILLS; asleep, it does nothing."""
+
+    def __init__(self, world: World, *, awake: bool) -> None:
+        self._world, self._awake = world, awake
+        self._one_at_a_time = threading.Lock()
+        self.kills: dict[str, float] = {}
+
+    def kill(self, why: str) -> None:
+        """Kill now; returns when the daemon is ready again."""
+        if not self._awake:
+            return
+        with self._one_at_a_time:
+            self._world.daemon.kill()
+            self.kills[why] = self._world.sites[KILLS[why][0]].wire.shares[-1]
+            self._world.daemon.start()
+
+    def lie_in_wait(self, why: str, *, carried_out: bool) -> None:
+        """Kill when the service's next weight is sent to HAProxy: right after it is set, or just before."""
+        if self._awake:
+            self._world.sites[KILLS[why][0]].wire.ambush(partial(self.kill, why), carried_out=carried_out)
+
+    def wait_for(self, why: str) -> None:
+        """Return when that kill is over."""
+        until(lambda: not self._awake or why in self.kills, what=f"the kill in the middle of {why}")
+        with self._one_at_a_time:
+            return
+
+
+def play(world: World, killer: Killer) -> Story:
     """Deploy everything, make the trouble, wait for the ends. Raises AssertionError when one does not come."""
     sites, daemon = world.sites, world.daemon
-    injected: dict[str, float] = {}
-    killed = 0
-
-    def kill() -> None:
-        nonlocal killed
-        if kills:
-            daemon.restart()
-            killed += 1
-
-    for service in SERVICES:
+    killer.lie_in_wait("first weight", carried_out=True)
+    world.deploy("checkout")
+    killer.wait_for("first weight")
+    for service in SERVICES[1:]:
         world.deploy(service)
-    until(lambda: sites["checkout"].tape.when(0.1), what="the first weight", deadline=60.0)
-    kill()
-    for service in SERVICES:
-        until(partial(at_step, world, service, 0), what=f"{service} has traffic", deadline=60.0)
-    injected["cart"] = trouble(sites["cart"].canary.behave, TEN_TIMES)
-    injected["catalog"] = trouble(sites["catalog"].behave, INCIDENT)
-    injected["search"] = trouble(sites["search"].canary.behave, SLOW)
-    injected["profile"] = time.time()
-    assert daemon.post("/hooks/alertmanager", alert_of("profile")).status == 200
-    kill()
-    daemon.wait_phase("profile", "rolled-back", deadline=30.0)
-    daemon.wait_phase("search", "rolled-back", deadline=60.0)
-    until(lambda: held(world, "catalog"), what="catalog is held", deadline=60.0)
+    killer.lie_in_wait("second weight", carried_out=False)
+    injected = trouble(world, killer)
+    daemon.wait_phase("profile", "rolled-back")
+    daemon.wait_phase("search", "rolled-back")
+    until(lambda: held(world, "catalog"), what="catalog is held")
+    killer.kill("incident")
+    until(lambda: held(world, "catalog"), what="catalog is held still")
     sites["catalog"].behave(NORMAL)
-    daemon.wait_phase("cart", "rolled-back", deadline=90.0)
-    until(lambda: at_step(world, "checkout", 1), what="checkout at 50 %", deadline=60.0)
-    kill()
-    until(lambda: sites["checkout"].tape.when(1.0), what="checkout at 100 %", deadline=120.0)
-    kill()
+    daemon.wait_phase("cart", "rolled-back")
+    daemon.wait_phase("checkout", "baking", "verified")
+    killer.kill("bake")
     for service in ("checkout", "catalog"):
-        daemon.wait_phase(service, "verified", deadline=180.0)
-    rollouts = {service: daemon.newest(service) for service in SERVICES}
-    messages = until(lambda: all_told(world, rollouts), what="the topic has every event", deadline=30.0)
-    return Story(world=world, kills=killed, injected=injected, rollouts=rollouts, messages=messages)
+        daemon.wait_phase(service, "verified")
+    rollouts = {service: until(partial(daemon.newest, service), what=f"the end of {service}") for service in SERVICES}
+    messages = until(lambda: all_told(world, rollouts), what="the topic has every event")
+    return Story(
+        world=world,
+        kills=killer.kills,
+        injected=injected,
+        rollouts=rollouts,
+        messages=messages,
+        journal=daemon.journal(),
+    )
 
 
-def trouble(behave: Any, behaviour: Any) -> float:
-    """Order the behaviour; return when (unix seconds)."""
-    began = time.time()
-    behave(behaviour)
-    return began
+def trouble(world: World, killer: Killer) -> dict[str, float]:
+    """Make each service's trouble as soon as its canary has traffic; return when each began (unix seconds)."""
+    sites = world.sites
+
+    def fail() -> None:
+        killer.lie_in_wait("errors", carried_out=False)
+        sites["cart"].canary.behave(TEN_TIMES)
+
+    def fire() -> None:
+        killer.lie_in_wait("alert", carried_out=False)
+        alert = alert_of("profile")
+        until(lambda: posted(world, alert), what="the alert is taken")
+
+    make: dict[str, Callable[[], None]] = {
+        "cart": fail,
+        "catalog": lambda: sites["catalog"].behave(INCIDENT),
+        "search": lambda: sites["search"].canary.behave(SLOW),
+        "profile": fire,
+    }
+    injected: dict[str, float] = {}
+
+    def all_made() -> bool:
+        for service in make.keys() - injected.keys():
+            if at_step(world, service, 0):
+                injected[service] = time.time()
+                make[service]()
+        return injected.keys() == make.keys()
+
+    until(all_made, what=lambda: f"traffic of the canaries of {make.keys() - injected.keys()}")
+    for why in ("alert", "errors"):
+        killer.wait_for(why)
+    return injected
+
+
+def posted(world: World, alert: bytes) -> bool:
+    """Whether the webhook was taken; like Alertmanager, who asks posts it again until it is."""
+    try:
+        return world.daemon.post("/hooks/alertmanager", alert).status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def at_step(world: World, service: str, step: int) -> bool:

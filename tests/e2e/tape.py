@@ -1,27 +1,30 @@
-"""The weight that users meet, recorded all the time from outside the product: HAProxy asked every few milliseconds.
+"""The weights that users meet, looked at from outside the product: HAProxy asked every few milliseconds.
 
-Only changes are kept, each once two looks agree: HAProxy sets the servers of one command one after the other. It judges
-nothing; while HAProxy does not answer nothing is recorded.
+Each look reads all servers in one answer, and each look counts: nothing is smoothed. A change that is shorter than the
+time between two looks is not seen here; wire.py sees every one that the guardian makes, and `unexplained` compares
+the two. While HAProxy does not answer nothing is recorded.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from simulator.testing.haproxy import HaProxy
+from tests.e2e.wire import Weights, share_of
 
-EVERY = 0.02
+EVERY = 0.04
 """Seconds between two looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """From `at` (unix seconds) on, `share` of the requests were meant for the canary."""
+class Seen:
+    """From `at` (unix seconds) on, the servers had these weights."""
 
     at: float
-    share: float
+    weights: Weights
 
 
 class WeightTape:
@@ -29,29 +32,24 @@ class WeightTape:
 
     def __init__(self, proxy: HaProxy) -> None:
         self._proxy = proxy
-        self._changes: list[Change] = []
+        self._seen: list[Seen] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="weight-tape", daemon=True)
 
     @property
-    def changes(self) -> list[Change]:
-        """Every change so far, the first reading included."""
-        return list(self._changes)
+    def states(self) -> list[Weights]:
+        """Every change of weights that was seen, the first reading included."""
+        return [one.weights for one in self._seen]
 
     @property
     def shares(self) -> list[float]:
-        """The shares in their order, rounded to a tenth of a percent."""
-        return [round(change.share, 3) for change in self._changes]
+        """The shares in their order, each change once."""
+        shares = [share_of(weights) for weights in self.states]
+        return [share for before, share in zip([None, *shares], shares, strict=False) if share != before]
 
-    @property
-    def share(self) -> float | None:
-        """The newest share; None before the first reading."""
-        return self._changes[-1].share if self._changes else None
-
-    def when(self, share: float, *, after: float = 0.0) -> float | None:
-        """Unix time of the first change to this share at or after `after`; None when there was none."""
-        found = (one.at for one in self._changes if one.at >= after and abs(one.share - share) < 0.001)
-        return next(found, None)
+    def when(self, share: float) -> float | None:
+        """Unix time at which this share was first seen; None when it was not."""
+        return next((one.at for one in self._seen if share_of(one.weights) == share), None)
 
     def start(self) -> None:
         self._thread.start()
@@ -61,14 +59,19 @@ class WeightTape:
         self._thread.join()
 
     def _run(self) -> None:
-        last = -1.0
         while not self._stopped.wait(EVERY):
             try:
                 weights = self._proxy.weights()
             except OSError:
                 continue
-            whole = sum(weights.values())
-            share = weights["canary"] / whole if whole else 0.0
-            settled, last = abs(last - share) < 1e-6, share  # one server's weight is set a moment before the other's
-            if settled and (not self._changes or abs(self._changes[-1].share - share) > 1e-6):
-                self._changes.append(Change(at=time.time(), share=share))
+            if weights and (not self._seen or self._seen[-1].weights != weights):
+                self._seen.append(Seen(at=time.time(), weights=weights))
+
+
+def unexplained(seen: Sequence[Weights], written: Iterable[Weights]) -> Weights | None:
+    """Return the first weights seen that were not written then; None when what was seen is what was written.
+
+    seen may lack states, for they may be short, but has no other ones and none twice.
+    """
+    rest = iter(written)
+    return next((weights for weights in seen if all(state != weights for state in rest)), None)

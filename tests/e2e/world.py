@@ -39,13 +39,14 @@ class WorldPlan:
     """sites: the services. policies: by service, where the usual one (errors and latency) is not meant.
 
     places: keys that every environment of guardian.yaml gets besides metrics and HAProxy. session: of the
-    consumer group. load: whether users come from the start.
+    consumer group; so long that a test in which the group waits for a killed daemon fails. load: whether users come
+    from the start.
     """
 
     sites: Sequence[SitePlan]
     policies: Mapping[str, Callable[[Site], dict[str, Any]]] = field(default_factory=dict)
     places: Mapping[str, Any] = field(default_factory=dict)
-    session: str = "10s"
+    session: str = "20m"
     load: bool = True
 
 
@@ -155,8 +156,8 @@ def settings_of(
     kafka: Kafka, topics: Topics, prometheus: Prometheus, sites: Mapping[str, Site], plan: WorldPlan
 ) -> dict[str, Any]:
     """Return guardian.yaml: the broker, and the same services in two environments."""
-    metrics = {"url": prometheus.url, "scrape_interval": "1s", "timeout": "3s"}
-    haproxy = {name: {"socket": str(site.proxy.socket), "timeout": "2s"} for name, site in sites.items()}
+    metrics = {"url": prometheus.url, "scrape_interval": "1s", "timeout": "30s"}
+    haproxy = {name: {"socket": str(site.wire.socket), "timeout": "10s"} for name, site in sites.items()}
     return {
         "kafka": {
             "bootstrap": [kafka.bootstrap],

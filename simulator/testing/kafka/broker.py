@@ -79,7 +79,7 @@ class KafkaBroker:
         After `kill` it takes about 6 s: the broker's former registration must run out first.
         """
         self.server.start()
-        self.server.wait_ready(self._ready, deadline=60.0)
+        self.server.wait_ready(self._ready, deadline=180.0)
 
     def stop(self) -> None:
         """Graceful stop (SIGTERM)."""

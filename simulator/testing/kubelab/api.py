@@ -41,7 +41,7 @@ class KubeApi:
     url: str
     tls: ssl.SSLContext
     headers: Mapping[str, str] = field(default_factory=dict)
-    timeout: float = 10.0
+    timeout: float = 60.0
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Self:

@@ -56,7 +56,7 @@ class OwnLab:
     def start_apiserver(self) -> None:
         """Start the API server after it was killed, and wait until it is ready."""
         self.apiserver.start()
-        self.apiserver.wait_ready(self.lab.api.ready, deadline=60.0)
+        self.apiserver.wait_ready(self.lab.api.ready, deadline=180.0)
 
 
 def shared_kubernetes(run: ServiceRun) -> KubernetesLab:
@@ -121,11 +121,11 @@ def _start_shared(run: ServiceRun, folder: Path) -> dict[str, str]:
 def _start(own: OwnLab) -> None:
     own.etcd.start()
     own.apiserver.start()
-    own.apiserver.wait_ready(own.lab.api.ready, deadline=90.0)
+    own.apiserver.wait_ready(own.lab.api.ready, deadline=180.0)
     for part in (own.controllers, own.scheduler, own.kubelet):
         part.start()
     _define(own.lab.api)
-    own.kubelet.wait_ready(_nodes_file(own.lab.folder).exists, deadline=60.0)
+    own.kubelet.wait_ready(_nodes_file(own.lab.folder).exists, deadline=180.0)
 
 
 def _parts(run: ServiceRun, folder: Path) -> OwnLab:

@@ -54,7 +54,7 @@ class KubernetesLab:
         image: str = "registry/app:1.0.0",
         replicas: int = 2,
         annotations: Mapping[str, str] | None = None,
-        deadline: float = 20.0,
+        deadline: float = 120.0,
     ) -> None:
         """Make a Deployment with label app=name and wait until it is available. annotations: of its pods."""
         labels = {"app": name}
@@ -67,7 +67,7 @@ class KubernetesLab:
         self.api.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", body)
         self.wait_available(namespace, name, deadline=deadline)
 
-    def wait_available(self, namespace: str, name: str, *, deadline: float = 20.0) -> Json:
+    def wait_available(self, namespace: str, name: str, *, deadline: float = 120.0) -> Json:
         """The Deployment once all its replicas are of its newest template and available."""
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
         found: Json = {}
@@ -139,7 +139,7 @@ class KubernetesLab:
         return False
 
 
-def wait_until(true: Callable[[], bool], *, what: str, deadline: float = 20.0) -> None:
+def wait_until(true: Callable[[], bool], *, what: str, deadline: float = 120.0) -> None:
     """Wait until `true()`; ServiceError saying `what` after the deadline (s)."""
     limit = time.monotonic() + deadline
     while not true():
