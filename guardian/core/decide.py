@@ -117,7 +117,7 @@ def _begin_step(draft: Draft, look: Look | None, reading: WeightRead | None) -> 
 
 
 def _judge(draft: Draft, look: Look | None) -> None:
-    """Record the verdict of the evidence when it changes."""
+    """Record the verdict of the evidence when it changes; before the first row there is none to speak of."""
     rollout = draft.rollout
     if look is None or rollout.phase is Phase.BAKING or not rollout.policy.participating:
         return
@@ -128,12 +128,17 @@ def _judge(draft: Draft, look: Look | None) -> None:
         verdict = Verdict.PROMOTE
     elif not any(at.comparable for at in look.guardrails):
         verdict = Verdict.INCONCLUSIVE
-    if verdict is rollout.verdict:
+    if verdict is rollout.verdict or (verdict is Verdict.INCONCLUSIVE and _unheard(rollout, look)):
         return
     name = look.weakest if verdict is Verdict.PROMOTE else look.worst
     known = name in {at.name for at in look.guardrails}
     note = evidence_note(look, name) if known else None
     draft.add(r.Judged(rollout=rollout.id, at=draft.now, verdict=verdict, evidence=note))
+
+
+def _unheard(rollout: Rollout, look: Look) -> bool:
+    """Whether no row of metrics came yet: `inconclusive` is said with the hold for missing data, and not before."""
+    return rollout.verdict is None and look.canary_last is None and look.stable_last is None
 
 
 def _holds(draft: Draft, look: Look | None, drift: Waiting | None) -> None:
@@ -142,9 +147,17 @@ def _holds(draft: Draft, look: Look | None, drift: Waiting | None) -> None:
         if draft.rollout.held is not None and draft.rollout.held.hold is not r.Hold.WEIGHT:
             draft.resume(f"no longer held: {draft.rollout.held.hold}")
         return
+    if found.hold is r.Hold.NO_DATA and look is not None:
+        _say_inconclusive(draft, look)
     draft.hold(found.hold, found.text, guardrail=found.guardrail)
     if found.page is not None:
         draft.page(found.page, found.text, guardrail=found.guardrail)
+
+
+def _say_inconclusive(draft: Draft, look: Look) -> None:
+    rollout = draft.rollout
+    if rollout.phase is not Phase.BAKING and rollout.policy.participating and _unheard(rollout, look):
+        draft.add(r.Judged(rollout=rollout.id, at=draft.now, verdict=Verdict.INCONCLUSIVE))
 
 
 def _advance(draft: Draft, look: Look | None) -> None:
