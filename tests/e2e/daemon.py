@@ -86,7 +86,7 @@ class Daemon:
         """Return the service's newest rollout; empty when there is none, or the daemon is away."""
         return next(iter(self.rollouts(service)), {})
 
-    def wait_phase(self, service: str, *phases: str) -> dict[str, Any]:
+    def wait_phase(self, service: str, *phases: str, deadline: float = PATIENCE) -> dict[str, Any]:
         """Return the newest rollout once it is in one of the phases; AssertionError when it ended in another."""
 
         def look() -> dict[str, Any]:
@@ -94,7 +94,9 @@ class Daemon:
             assert found.get("phase") in {*phases, None} or found["phase"] not in TERMINAL, f"it is over: {found}"
             return found if found.get("phase") in phases else {}
 
-        return until(look, what=lambda: f"{service} is {' or '.join(phases)}: {self.newest(service)}")
+        return until(
+            look, what=lambda: f"{service} is {' or '.join(phases)}: {self.newest(service)}", deadline=deadline
+        )
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the rows of the journal, as `guardian journal export` prints them beside the running daemon."""

@@ -47,9 +47,9 @@ class WeightTape:
         shares = [share_of(weights) for weights in self.states]
         return [share for before, share in zip([None, *shares], shares, strict=False) if share != before]
 
-    def when(self, share: float) -> float | None:
-        """Unix time at which this share was first seen; None when it was not."""
-        return next((one.at for one in self._seen if share_of(one.weights) == share), None)
+    def when(self, share: float, *, after: float = 0.0) -> float | None:
+        """Unix time at which this share was first seen at or after `after`; None when it was not."""
+        return next((one.at for one in self._seen if one.at >= after and share_of(one.weights) == share), None)
 
     def start(self) -> None:
         self._thread.start()

@@ -26,5 +26,5 @@ def until(
         if time.monotonic() > limit:
             told = what if isinstance(what, str) else what()
             raise AssertionError(f"not within {deadline:g} s: {told}; last seen: {found!r}")
-        time.sleep(POLL)
+        time.sleep(every)
     return found
