@@ -26,6 +26,7 @@ from benchmarks.detection.document import refresh
 from benchmarks.detection.fixed import run_fixed
 from benchmarks.detection.real.reading import FILES, DataMissingError, require
 from benchmarks.detection.real.table import on_real_data, real_sheets
+from benchmarks.detection.real.trials import SEED
 from benchmarks.detection.report import Sheet, as_markdown, basis, for_terminal, narrowed, sheets
 from benchmarks.progress import reporting
 
@@ -86,7 +87,7 @@ def on_data(folder: Path) -> Json:
     with reporting("trials") as reporter:
         trials = on_real_data(folder, reporter=reporter)
     result = {
-        "name": "detection_real", "commit": commit.hash, "dirty": commit.dirty,
+        "name": "detection_real", "commit": commit.hash, "dirty": commit.dirty, "seed": SEED,
         "machine": asdict(environment.machine()), "wall_seconds": round(time.monotonic() - began, 1), "trials": trials,
     }  # fmt: skip
     write(RESULTS / REAL, {"standing": "measured", **result})

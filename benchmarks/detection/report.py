@@ -19,7 +19,7 @@ from benchmarks.detection.rules import OURS, RULES
 Json = dict[str, Any]
 ALLOWED: Final = 0.01
 NAME_WIDTH: Final = 28
-RULE_WIDTH: Final = 8
+RULE_WIDTH: Final = 7
 HEADS: Final = {"growthbook": "growth-\nbook"}
 
 
@@ -149,7 +149,7 @@ def _many(value: float) -> str:
 
 def for_terminal(sheet: Sheet) -> Table:
     """At most 100 columns wide; each field takes two lines where it has two parts."""
-    shown = Table(title=sheet.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    shown = Table(title=sheet.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     shown.add_column("", width=NAME_WIDTH, overflow="fold")
     for head in sheet.heads:
         shown.add_column(HEADS.get(head, head), width=RULE_WIDTH, justify="right")

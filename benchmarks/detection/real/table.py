@@ -107,6 +107,7 @@ def real_sheets(result: Json) -> list[Sheet]:
     faults = [one for one in result["trials"] if one["truth"] == Truth.FAULT]
     return [
         _sheet("Real data, nothing differs (A/A): rolled back, % (95 % interval)", equal, "rolled_back", ALLOWED),
+        _sheet("Real data, nothing differs (A/A): promoted, % (95 % interval)", equal, "promoted", None),
         _sheet("Real data, faults (A/B): rolled back, % (95 % interval)", faults, "rolled_back", None),
         _sheet("Real data, faults (A/B): promoted, % (95 % interval)", faults, "promoted", None),
     ]
