@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,15 +18,16 @@ from itertools import count
 from typing import Final
 
 from guardian.core.effects import Effect
-from guardian.core.engine import REFUSED, Decision
+from guardian.core.engine import Decision
 from guardian.core.facts import Fact, Journaled
 from guardian.core.model import EventRef, Instant, Phase, RolloutId
-from guardian.core.records import Noted, Record
+from guardian.core.records import Record
 from guardian.core.rollout import Rollout
 from guardian.errors import CommandError, JournalError
 from guardian.ports import Journal, Row
 from guardian.runtime.feed import Decided, Feed
-from guardian.wire.entry import Entry, decode_entry, encode_entry
+from guardian.runtime.repeats import Repeats
+from guardian.wire.entry import Entry, encode_entry
 
 _LOOK_UP: Final = 0.25  # seconds
 
@@ -91,7 +92,11 @@ def by_rollout(records: Sequence[Record]) -> Iterator[tuple[RolloutId, tuple[Rec
 
 
 class Committer:
-    """Appends batches in order and acts when they are durable."""
+    """Appends batches in order and acts when they are durable.
+
+    in_flight: where events stand that are on their way to the disk, entered by whoever concludes them. repeats: events
+    that are durable.
+    """
 
     def __init__(
         self,
@@ -103,6 +108,7 @@ class Committer:
         durable: Callable[[Sequence[Record]], None],
     ) -> None:
         self.in_flight: dict[EventRef, tuple[Batch, int]] = {}
+        self.repeats = Repeats(journal)
         self._rows = 0
         self._room = asyncio.Event()
         self.failure: BaseException | None = None
@@ -115,9 +121,6 @@ class Committer:
         if not batch.rows and not batch.notes and not (batch.then and self._pending):
             self._act(batch)
             return
-        for index, row in enumerate(batch.rows):
-            if row.event is not None:
-                self.in_flight[row.event] = (batch, index)
         self._pending.append(batch)
         self._rows += len(batch.rows)
         self._journal.append(batch.rows, notes=batch.notes).add_done_callback(partial(self._end, batch))
@@ -137,9 +140,11 @@ class Committer:
         for seq, records, after in zip(count(batch.first), batch.records, batch.after, strict=False):
             self._feed.push(Decided(seq, records, after))
         self._durable([record for records in batch.records for record in records])
-        for row in batch.rows:
+        for seq, row in enumerate(batch.rows, start=batch.first):
             if row.event is not None:
                 del self.in_flight[row.event]
+                self.repeats.add(row.event, seq)
+        self.repeats.trim()
         self._act(batch)
 
     def _act(self, batch: Batch) -> None:
@@ -152,19 +157,6 @@ class Committer:
     def trouble(self) -> JournalError | None:
         """What keeps the journal from storing just now."""
         return self._journal.trouble
-
-    def stored(self, events: Sequence[EventRef]) -> Mapping[EventRef, int]:
-        """Return the rows that hold these events, of those that are durable."""
-        return self._journal.known(events)
-
-    def refusal(self, seq: int) -> CommandError | None:
-        """Return why the order in this row was refused when it first came, None when it was carried out."""
-        for row in self._journal.read(after=seq - 1, limit=1):
-            for record in decode_entry(row.body, seq=seq).records:
-                if isinstance(record, Noted) and record.reason.startswith(REFUSED):
-                    what = f"it was refused when it first came: {record.reason.removeprefix(REFUSED)}"
-                    return CommandError(what, remedy="to try again, send it with a new Idempotency-Key")
-        return None
 
     async def room(self, most: int, *, unless: Callable[[], bool] = lambda: False) -> None:
         """Return when at most so many rows are on their way to the disk (0: nothing at all is), or `unless` is true."""

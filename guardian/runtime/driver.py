@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Task
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
 from functools import partial
 from time import perf_counter
 from typing import Final
@@ -17,18 +16,17 @@ from typing import Final
 import structlog
 
 from guardian.core import records as r
-from guardian.core.deploys import rollout_id
 from guardian.core.effects import Measure
 from guardian.core.engine import Decision, Engine
-from guardian.core.facts import DeployRequested, Fact, Ordered, Woke
-from guardian.core.model import EventRef, Instant, RolloutId, Seconds
-from guardian.errors import CommandError
+from guardian.core.facts import Fact, Woke
+from guardian.core.model import Instant, RolloutId, Seconds
 from guardian.ports import Clock, Receipt
 from guardian.runtime.checkpoints import Checkpoints
 from guardian.runtime.collect import Collector
 from guardian.runtime.commit import Batch, Committer, event_of
 from guardian.runtime.health import Health
 from guardian.runtime.inbox import BoundedInbox, Letter
+from guardian.runtime.repeats import begun
 from guardian.runtime.telemetry import Telemetry
 from guardian.runtime.witness import WitnessedWorld
 
@@ -43,20 +41,17 @@ _WATCH: Final = 0.25
 _KEPT_AT: Final = (r.Judged, r.StepBegan, r.Promoted)
 
 
-@dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the giver of one fact is told once all is durable: the row in `batch` that holds it, or an older one."""
+    """What the giver of one fact is told once all is durable: the row in `batch` that holds it."""
 
-    new: bool
-    batch: Batch | None = None
-    index: int = 0
-    seq: int = 0
-    rollout: RolloutId | None = None
-    refusal: CommandError | None = None
+    __slots__ = ("batch", "index", "new", "rollout")
+
+    def __init__(self, *, new: bool, batch: Batch, index: int, rollout: RolloutId | None) -> None:
+        self.new, self.batch, self.index, self.rollout = new, batch, index, rollout
 
     def receipt(self) -> Receipt:
-        seq = self.seq if self.batch is None else self.batch.first + self.index
-        return Receipt(seq=seq, new=self.new, rollout=self.rollout, refusal=self.refusal)
+        seq, refusal = self.batch.first + self.index, self.batch.refusals.get(self.index)
+        return Receipt(seq=seq, new=self.new, rollout=self.rollout, refusal=refusal)
 
 
 class Driver:
@@ -114,11 +109,11 @@ class Driver:
         now, batch = self._clock.now(), Batch()
         for fact in own:
             self._conclude_one(fact, now, batch)
-        refs = [ref for letter in letters for ref in map(event_of, letter.facts) if ref is not None]
-        stored = self._committer.stored(refs)
-        mine: dict[EventRef, int] = {}
+        self._committer.repeats.recall(
+            [ref for letter in letters for ref in map(event_of, letter.facts) if ref is not None]
+        )
         for letter in letters:
-            answers = [self._answer(fact, now, batch, stored, mine) for fact in letter.facts]
+            answers = [self._answer(fact, now, batch) for fact in letter.facts]
             batch.then.append(partial(self._tell, letter, answers))
         self._commit(batch)
 
@@ -131,29 +126,24 @@ class Driver:
             self._telemetry.faults.inc()
         return decision, index
 
-    def _answer(
-        self, fact: Fact, now: Instant, batch: Batch, stored: Mapping[EventRef, int], mine: dict[EventRef, int]
-    ) -> _Answer:
+    def _answer(self, fact: Fact, now: Instant, batch: Batch) -> Receipt | _Answer:
         """Conclude one fact, unless it is a repeat."""
-        ref, rollout = event_of(fact), None
+        ref = event_of(fact)
         if ref is not None:
-            rollout = rollout_id(fact.place.service, ref) if isinstance(fact, DeployRequested) else None
-            if ref in stored:
-                refusal = self._committer.refusal(stored[ref]) if isinstance(fact, Ordered) else None
-                return _Answer(new=False, seq=stored[ref], rollout=rollout, refusal=refusal)
-            earlier, index = (batch, mine[ref]) if ref in mine else self._committer.in_flight.get(ref, (None, 0))
+            if (known := self._committer.repeats.of(fact, ref)) is not None:
+                return known
+            earlier, index = self._committer.in_flight.get(ref, (None, 0))
             if earlier is not None:
-                refusal = earlier.refusals.get(index)
-                return _Answer(new=False, batch=earlier, index=index, rollout=rollout, refusal=refusal)
+                return _Answer(new=False, batch=earlier, index=index, rollout=begun(fact, ref))
         decision, index = self._conclude_one(fact, now, batch)
         if decision.refusal is not None:
             batch.refusals[index] = decision.refusal
         if ref is not None:
-            mine[ref] = index
-        about = rollout if rollout in self._engine.world.rollouts else None
-        if about is None and len(batch.rows) > index:
-            about = RolloutId(batch.rows[index].rollout) or None
-        return _Answer(new=True, batch=batch, index=index, rollout=about, refusal=decision.refusal)
+            self._committer.in_flight[ref] = (batch, index)
+        about = begun(fact, ref) if ref is not None else None
+        if about not in self._engine.world.rollouts:
+            about = (RolloutId(batch.rows[index].rollout) or None) if len(batch.rows) > index else None
+        return _Answer(new=True, batch=batch, index=index, rollout=about)
 
     def _commit(self, batch: Batch) -> None:
         """Store the batch, with the evidence its verdicts rest on; wake earlier when it asks for that."""
@@ -165,12 +155,14 @@ class Driver:
         if self._sleep is not None and due is not None and (self._armed is None or due < self._armed):
             self._sleep.cancel()
 
-    def _tell(self, letter: Letter, answers: list[_Answer]) -> None:
+    def _tell(self, letter: Letter, answers: list[Receipt | _Answer]) -> None:
+        receipts = tuple(one.receipt() if isinstance(one, _Answer) else one for one in answers)
         if not letter.receipts.done():
-            letter.receipts.set_result(tuple(answer.receipt() for answer in answers))
+            letter.receipts.set_result(receipts)
         self._telemetry.durable.observe(perf_counter() - letter.arrived)
-        for fact, answer in zip(letter.facts, answers, strict=True):
-            self._telemetry.took(type(fact).__name__, new=answer.new)
+        kinds = Counter((type(fact).__name__, one.new) for fact, one in zip(letter.facts, receipts, strict=True))
+        for (kind, new), times in kinds.items():
+            self._telemetry.took(kind, new=new, times=times)
 
     # ---- time -----------------------------------------------------------------------------------------------
 

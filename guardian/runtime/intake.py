@@ -7,16 +7,18 @@ dead-letter topic holds the message. The next messages are decoded while these b
 from __future__ import annotations
 
 import asyncio
-from asyncio import Queue, Task
+from asyncio import Task
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 
 from guardian.core.facts import Fact
 from guardian.core.model import EventRef, Instant
 from guardian.errors import AdapterError, EventError
-from guardian.ports import Clock, EventSource, Inbox, Receipt, Received
+from guardian.ports import Clock, EventSource, Inbox, Received
 from guardian.runtime.health import Health
 from guardian.runtime.telemetry import Telemetry
 from guardian.wire import Decoded
@@ -30,6 +32,25 @@ _BACKOFF: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 Decode = Callable[[Received, Instant], Decoded]
 """Reads one message, given when it came. Raises EventError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """Messages that were decoded, and the tasks that store what they say or put them aside."""
+
+    received: Sequence[Received]
+    stored: Sequence[Task[Any]]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is under way."""
+        return all(task.done() for task in self.stored)
+
+    @property
+    def durable(self) -> Sequence[Received]:
+        """The messages if all are safe; none when the daemon is stopping: they come again."""
+        safe = all(not task.cancelled() and task.exception() is None for task in self.stored)
+        return self.received if safe else ()
 
 
 class Intake:
@@ -47,7 +68,8 @@ class Intake:
     ) -> None:
         self._source, self._decode, self._inbox, self._clock = source, decode, inbox, clock
         self._telemetry, self._health = telemetry, health
-        self._ahead: Queue[tuple[Sequence[Received], Task[tuple[Receipt, ...]]]] = Queue(_AHEAD)
+        self._ahead: deque[_Ahead] = deque()
+        self._places, self._grown = asyncio.Semaphore(_AHEAD), asyncio.Event()
 
     async def run(self) -> None:
         """Take messages; go on after the broker was away."""
@@ -68,26 +90,38 @@ class Intake:
 
     async def _take(self, received: Sequence[Received], tasks: asyncio.TaskGroup) -> None:
         facts: list[Fact] = []
+        rejected: list[tuple[Received, EventError]] = []
+        now = self._clock.now()
         for message in received:
             try:
-                decoded = self._decode(message, self._clock.now())
+                decoded = self._decode(message, now)
             except EventError as error:
-                await self._reject(message, error)
+                rejected.append((message, error))
                 continue
             facts += decoded.facts
             for note in decoded.notes:
                 _log.info("event_note", topic=message.topic, offset=message.offset, text=note)
-        stored = tasks.create_task(self._inbox.put(facts, wait=True), name="intake-put")
+        stored: list[Task[Any]] = [tasks.create_task(self._inbox.put(facts, wait=True), name="intake-put")]
+        if rejected:
+            stored.append(tasks.create_task(self._reject(rejected), name="dead-letters"))
         await asyncio.sleep(0)  # the put begins, so that batches enter the inbox in their order
-        await self._ahead.put((received, stored))
+        self._ahead.append(_Ahead(received, stored))
+        self._grown.set()
+        await self._places.acquire()
 
     async def _finish(self) -> None:
+        """Tell the source what is done: at once all that has become durable meanwhile."""
         while True:
-            received, stored = await self._ahead.get()
-            await asyncio.wait({stored})
-            if stored.cancelled() or stored.exception() is not None:
-                continue  # the daemon is stopping: these messages come again
-            await self._until_done(received)
+            while not self._ahead:
+                self._grown.clear()
+                await self._grown.wait()
+            await asyncio.wait(self._ahead[0].stored)
+            done: list[Received] = []
+            while self._ahead and self._ahead[0].over:
+                done += self._ahead.popleft().durable
+                self._places.release()
+            if done:
+                await self._until_done(done)
 
     async def _until_done(self, received: Sequence[Received]) -> None:
         try:
@@ -96,15 +130,19 @@ class Intake:
             # The offsets are committed with the next batch; until then the messages are repeats, without effect.
             self._health.report("events", f"offsets are not committed: {error}")
 
-    async def _reject(self, message: Received, error: EventError) -> None:
-        """Put the message aside, whatever it takes: it must be there before its offset is committed."""
-        self._telemetry.dead_letters.labels(error.reason).inc()
-        place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
-        _log.warning("event_rejected", reason=error.reason, text=str(error), **place)
+    async def _reject(self, rejected: Sequence[tuple[Received, EventError]]) -> None:
+        """Put messages aside, whatever it takes: they must be there before their offsets are committed."""
+        for message, error in rejected:
+            self._telemetry.dead_letters.labels(error.reason).inc()
+            place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
+            _log.warning("event_rejected", reason=error.reason, text=str(error), **place)
+            await self._put_aside(message, error.reason)
+
+    async def _put_aside(self, message: Received, reason: str) -> None:
         attempt = 0
         while True:
             try:
-                await self._source.dead_letter(message, error.reason)
+                await self._source.dead_letter(message, reason)
             except AdapterError as problem:
                 self._health.report("dead-letter", f"a rejected message cannot be put aside: {problem}")
                 await asyncio.sleep(_BACKOFF[min(attempt, len(_BACKOFF) - 1)])

@@ -107,9 +107,9 @@ class Telemetry:
         if after.started_at is not None:
             _child(self.durations, *labels).observe(record.at - after.started_at)
 
-    def took(self, kind: str, *, new: bool) -> None:
-        """Count one fact from outside."""
-        _child(self.taken, kind, "yes" if new else "no").inc()
+    def took(self, kind: str, *, new: bool, times: int = 1) -> None:
+        """Count facts from outside."""
+        _child(self.taken, kind, "yes" if new else "no").inc(times)
 
     def performed(self, kind: str, *, done: bool, seconds: float) -> None:
         """Count one attempt of an effect."""

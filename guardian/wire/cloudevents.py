@@ -20,7 +20,7 @@ from guardian.core.facts import Fact
 from guardian.core.model import EventRef, Instant
 from guardian.errors import EventError
 from guardian.wire.cdevents import cdevent_facts, is_cdevent
-from guardian.wire.deploy import REQUESTED, deploy_fact
+from guardian.wire.deploy import DRIVERS, REQUESTED, KnownData, deploy_fact, requested
 from guardian.wire.reading import MOST_BYTES, Decoded, Headers, Name, Time, convert, instant, read_json
 
 STRUCTURED: Final = "application/cloudevents+json"
@@ -38,6 +38,15 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
     time: Time | None = None
 
 
+class _Usual(_Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A structured deploy event without anything unknown in it, as nearly all are: read in one pass."""
+
+    subject: Any = None
+    datacontenttype: Any = None
+    dataschema: Any = None
+    data: KnownData
+
+
 class _Plain(msgspec.Struct, frozen=True, kw_only=True):
     """What plain JSON may say about itself."""
 
@@ -51,6 +60,7 @@ _ATTRIBUTES: Final = frozenset(
     {"specversion", "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data", "data_base64"}
 )
 _PLAIN: Final = frozenset({"id", "source", "type", "time"})
+_USUAL: Final = msgspec.json.Decoder(_Usual)
 
 
 def read_headers(pairs: Iterable[tuple[str, bytes | str]]) -> Headers:
@@ -83,6 +93,8 @@ def decode_event(
     values = headers.values
     if "ce-id" in values or "ce-specversion" in values or "ce-type" in values:
         return Decoded(facts=_binary(body, values, received, limit))
+    if (usual := _usual(body, headers, received, limit)) is not None:
+        return Decoded(facts=(usual,))
     content = read_json(body, limit=limit)
     if headers.content_type == BATCH:
         return Decoded(facts=_batch(content, received, limit))
@@ -94,6 +106,20 @@ def decode_event(
     if "context" in content and "subject" in content:
         return Decoded(facts=cdevent_facts(content, received=received))
     return Decoded(facts=(_plain(content, received, fallback),))
+
+
+def _usual(body: bytes, headers: Headers, received: Instant, limit: int) -> Fact | None:
+    """Return the fact of a usual event; None for anything else, errors included, which is then read step by step."""
+    if len(body) > limit or (headers.values and headers.content_type == BATCH):
+        return None
+    try:
+        read = _USUAL.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if read.specversion != "1.0" or read.type not in DRIVERS:
+        return None
+    time = received if read.time is None else instant(read.time, field="time")
+    return requested(read.type, read.data, event=EventRef(source=read.source, id=read.id), time=time)
 
 
 def _batch(content: Any, received: Instant, limit: int) -> tuple[Fact, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from guardian.core.events import DecisionEvent
 SOURCE: Final = "slo-guardian"
 _ENVELOPE: Final = frozenset({"type", "id"})
 _FIELDS: Final = tuple(name for name in DecisionEvent.__struct_fields__ if name not in _ENVELOPE)
+_VALUES: Final = attrgetter(*_FIELDS)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -27,13 +29,18 @@ def rfc3339(instant: float) -> str:
 
 def decision_data(event: DecisionEvent) -> dict[str, Any]:
     """Return the `data` of a decision event, fields in the order of the contract."""
-    data = {name: getattr(event, name) for name in _FIELDS}
-    data["decided_at"] = rfc3339(event.decided_at)
+    return _data(event, rfc3339(event.decided_at))
+
+
+def _data(event: DecisionEvent, decided_at: str) -> dict[str, Any]:
+    data = dict(zip(_FIELDS, _VALUES(event), strict=True))
+    data["decided_at"] = decided_at
     return data
 
 
 def encode_decision(event: DecisionEvent, *, source: str = SOURCE) -> bytes:
     """Return the event as structured CloudEvents JSON; its Kafka key is `event.service`."""
+    decided_at = rfc3339(event.decided_at)
     return _ENCODER.encode(
         {
             "specversion": "1.0",
@@ -41,8 +48,8 @@ def encode_decision(event: DecisionEvent, *, source: str = SOURCE) -> bytes:
             "source": source,
             "type": event.type,
             "subject": event.service,
-            "time": rfc3339(event.decided_at),
+            "time": decided_at,
             "datacontenttype": "application/json",
-            "data": decision_data(event),
+            "data": _data(event, decided_at),
         }
     )

@@ -42,6 +42,10 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     url: Text | None = None
 
 
+class KnownData(_Data, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`data` of requested and started that says nothing further."""
+
+
 class _End(msgspec.Struct, frozen=True, kw_only=True):
     """`data` of finished, cancelled and approved; without revision: whatever is under way there."""
 
@@ -66,6 +70,13 @@ def deploy_fact(
         raise EventError(f"type '{kind}' is not known", reason="unknown-type", where=where, remedy=remedy)
     known = convert(data, _Data, where=where)
     further = {**(extra or {}), **{name: value for name, value in data.items() if name not in _KNOWN}}
+    return requested(kind, known, event=event, time=time, extra=kept(further, where=where))
+
+
+def requested(
+    kind: str, known: _Data, *, event: EventRef, time: Instant, extra: dict[str, Any] | None = None
+) -> DeployRequested:
+    """Return the fact of requested or started, whose `data` was read already."""
     return DeployRequested(
         event=event,
         time=time,
@@ -81,7 +92,7 @@ def deploy_fact(
         commit=known.commit or "",
         author=known.author or "",
         url=known.url or "",
-        extra=kept(further, where=where),
+        extra=extra or {},
     )
 
 

@@ -102,7 +102,7 @@ class KafkaSource:
                     while True:
                         found = await consumer.getmany(timeout_ms=int(POLL * 1000), max_records=AT_ONCE)
                         await self._look_after(consumer, heard=bool(found))
-                        received = [message for batch in found.values() for message in self._taken(batch)]
+                        received = [message for each in found.items() for message in self._taken(*each)]
                         if received:
                             yield received
                 except (KafkaError, OSError) as error:
@@ -167,9 +167,12 @@ class KafkaSource:
             else:
                 _log.info("kafka_connected", topic=self._topics.events, group=self._topics.group)
 
-    def _taken(self, batch: Iterable[Any]) -> Iterable[Received]:
+    def _taken(self, partition: TopicPartition, batch: Iterable[Any]) -> Iterable[Received]:
+        progress = self._progress.get(partition)
+        if progress is None:
+            progress = self._progress[partition] = Progress()
         for record in batch:
-            self._of(record.topic, record.partition).deliver(record.offset)
+            progress.deliver(record.offset)
             yield Received(
                 body=record.value or b"",
                 headers=tuple((name, value or b"") for name, value in record.headers),
@@ -177,9 +180,6 @@ class KafkaSource:
                 partition=record.partition,
                 offset=record.offset,
             )
-
-    def _of(self, topic: str, partition: int) -> Progress:
-        return self._progress.setdefault(TopicPartition(topic, partition), Progress())
 
     async def _look_after(self, consumer: Any, *, heard: bool) -> None:
         """Commit what could not be committed before; in silence, ask the broker whether it is there."""
@@ -199,13 +199,13 @@ class KafkaSource:
 
     async def done(self, received: Sequence[Received]) -> None:
         """Let the offsets move past these. A commit that fails now is made up for later; nothing is raised."""
-        touched = set()
+        touched: dict[TopicPartition, list[int]] = {}
         for message in received:
-            partition = TopicPartition(message.topic, message.partition)
-            progress = self._progress.get(partition)
-            if progress is not None:
-                progress.finish(message.offset)
-                touched.add(partition)
+            touched.setdefault(TopicPartition(message.topic, message.partition), []).append(message.offset)
+        for partition, offsets in touched.items():
+            if (progress := self._progress.get(partition)) is not None:
+                for offset in offsets:
+                    progress.finish(offset)
         await self._commit(touched)
 
     async def _commit(self, partitions: Iterable[TopicPartition], deadline: Seconds = DEADLINE) -> None:
