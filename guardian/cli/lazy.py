@@ -92,7 +92,7 @@ def first_line(source: str) -> str:
     """Return the first line of a command's docstring, read from its source without running it."""
     text, attribute = _source(source), source.partition(":")[2]
     found = re.search(rf'^def {attribute}\(.*?"""(.*?)(?:\n|""")', text, re.DOTALL | re.MULTILINE)
-    found = found or re.search(rf'^{attribute} = typer\.Typer\(.*?help="(.*?)"', text, re.DOTALL | re.MULTILINE)
+    found = found or re.search(rf'^{attribute} = [\w.]+\(.*?help="(.*?)"', text, re.DOTALL | re.MULTILINE)
     return found[1] if found else ""
 
 

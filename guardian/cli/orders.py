@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -25,64 +26,42 @@ from guardian.cli.views import line
 from guardian.config.policy import load_policy
 from guardian.core.facts import Order
 
-ASKED: Final = frozenset({Order.PROMOTE, Order.ABORT, Order.ROLLBACK})
-"""Orders that move traffic: at a terminal they are asked once more."""
+
+def _asked(order: Order, *, help: str) -> Callable[..., None]:  # noqa: A002  read by guardian.cli.lazy
+    """Return the command of an order that moves traffic: at a terminal it is asked once more."""
+
+    def give(
+        rollout: RolloutArgument, reason: ReasonOption, *, yes: YesOption = False, dry_run: DryRunOption = False,
+        output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
+    ) -> None:  # fmt: skip
+        _give(order, rollout, reason, asks=not yes, dry_run=dry_run, output=output, server=server, config=config)
+
+    give.__doc__ = help
+    return give
 
 
-def promote(
-    rollout: RolloutArgument, reason: ReasonOption, *, yes: YesOption = False, dry_run: DryRunOption = False,
-    output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
-) -> None:  # fmt: skip
-    """Pass the present step without bake time, sample and verdict; never over a failing guardrail."""
-    _give(Order.PROMOTE, rollout, reason, yes=yes, dry_run=dry_run, output=output, server=server, config=config)
+def _unasked(order: Order, *, help: str) -> Callable[..., None]:  # noqa: A002
+    """Return the command of an order that leaves the traffic where it is."""
+
+    def give(
+        rollout: RolloutArgument, reason: ReasonOption, *, dry_run: DryRunOption = False,
+        output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
+    ) -> None:  # fmt: skip
+        _give(order, rollout, reason, dry_run=dry_run, output=output, server=server, config=config)
+
+    give.__doc__ = help
+    return give
 
 
-def pause(
-    rollout: RolloutArgument, reason: ReasonOption, *, dry_run: DryRunOption = False,
-    output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
-) -> None:  # fmt: skip
-    """Stop the plan where it is; guardrails go on watching."""
-    _give(Order.PAUSE, rollout, reason, dry_run=dry_run, output=output, server=server, config=config)
-
-
-def resume(
-    rollout: RolloutArgument, reason: ReasonOption, *, dry_run: DryRunOption = False,
-    output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
-) -> None:  # fmt: skip
-    """Let a paused plan go on."""
-    _give(Order.RESUME, rollout, reason, dry_run=dry_run, output=output, server=server, config=config)
-
-
-def approve(
-    rollout: RolloutArgument, reason: ReasonOption, *, dry_run: DryRunOption = False,
-    output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
-) -> None:  # fmt: skip
-    """Agree to what waits for approval."""
-    _give(Order.APPROVE, rollout, reason, dry_run=dry_run, output=output, server=server, config=config)
-
-
-def reject(
-    rollout: RolloutArgument, reason: ReasonOption, *, dry_run: DryRunOption = False,
-    output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
-) -> None:  # fmt: skip
-    """Refuse what waits for approval."""
-    _give(Order.REJECT, rollout, reason, dry_run=dry_run, output=output, server=server, config=config)
-
-
-def abort(
-    rollout: RolloutArgument, reason: ReasonOption, *, yes: YesOption = False, dry_run: DryRunOption = False,
-    output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
-) -> None:  # fmt: skip
-    """Give a rollout up before its promotion: all traffic to the last verified revision."""
-    _give(Order.ABORT, rollout, reason, yes=yes, dry_run=dry_run, output=output, server=server, config=config)
-
-
-def rollback(
-    rollout: RolloutArgument, reason: ReasonOption, *, yes: YesOption = False, dry_run: DryRunOption = False,
-    output: OutputOption = Output.TABLE, server: ServerOption = None, config: ConfigOption = None,
-) -> None:  # fmt: skip
-    """Send all traffic to the last verified revision, in any phase."""
-    _give(Order.ROLLBACK, rollout, reason, yes=yes, dry_run=dry_run, output=output, server=server, config=config)
+promote = _asked(
+    Order.PROMOTE, help="Pass the present step without bake time, sample and verdict; never over a failing guardrail."
+)
+pause = _unasked(Order.PAUSE, help="Stop the plan where it is; guardrails go on watching.")
+resume = _unasked(Order.RESUME, help="Let a paused plan go on.")
+approve = _unasked(Order.APPROVE, help="Agree to what waits for approval.")
+reject = _unasked(Order.REJECT, help="Refuse what waits for approval.")
+abort = _asked(Order.ABORT, help="Give a rollout up before its promotion: all traffic to the last verified revision.")
+rollback = _asked(Order.ROLLBACK, help="Send all traffic to the last verified revision, in any phase.")
 
 
 def amend(
@@ -94,14 +73,12 @@ def amend(
     """Judge a running rollout by a policy that is nowhere looser."""
     load_policy(policy)
     text = policy.read_text(encoding="utf-8")
-    _give(
-        Order.AMEND, rollout, reason, policy=text, dry_run=dry_run, output=output, server=server, config=config
-    )  # fmt: skip
+    _give(Order.AMEND, rollout, reason, policy=text, dry_run=dry_run, output=output, server=server, config=config)
 
 
 def _give(
     order: Order, rollout: str, reason: str, *, output: Output, server: str | None, config: Path | None,
-    policy: str = "", yes: bool = True, dry_run: bool = False,
+    policy: str = "", asks: bool = False, dry_run: bool = False,
 ) -> None:  # fmt: skip
     if not reason.strip():
         raise typer.BadParameter("an order needs a reason: it is what others will read", param_hint="--reason")
@@ -109,9 +86,7 @@ def _give(
         view = client.find(rollout)
         if dry_run:
             say(f"dry run: would {order} {line(view)}")
-        elif (
-            order in ASKED and not yes and sys.stdin.isatty() and not typer.confirm(f"{order} {line(view)}?", err=True)
-        ):
+        elif asks and not _agreed(order, view):
             raise typer.Exit(ExitCode.UNKNOWN)
         else:
             obeyed = client.order(view["id"], order, reason=reason, who=who(), policy=policy)
