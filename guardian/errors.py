@@ -14,6 +14,7 @@ GuardianError
 ├── AdapterError         something outside refused or did not answer
 │   ├── Unavailable      it may work later: try again
 │   ├── Refused          it said no, and will again
+│   │   └── Absent       what was asked for is not there
 │   └── Conflict         it changed under us: read again
 ├── JournalError         the journal cannot be read or written
 ├── IllegalTransition    a record does not fit the rollout's phase
@@ -89,6 +90,10 @@ class Unavailable(AdapterError):
 
 class Refused(AdapterError):
     """The other side understood and said no; the same call would be refused again."""
+
+
+class Absent(Refused):
+    """What the call is about is not there."""
 
 
 class Conflict(AdapterError):

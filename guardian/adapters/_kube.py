@@ -22,7 +22,7 @@ from kubernetes.client.exceptions import ApiException, OpenApiException
 from kubernetes.config.config_exception import ConfigException
 
 from guardian.core.model import Seconds
-from guardian.errors import AdapterError, Conflict, Refused, Unavailable
+from guardian.errors import Absent, AdapterError, Conflict, Refused, Unavailable
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -86,7 +86,7 @@ class KubeClient:
         return cls(configuration, where=f"{where} ({configuration.host})")
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json:
-        """Return an object. Raises Refused when it is not there."""
+        """Return an object. Raises Absent when it is not there."""
         call = partial(
             self._objects.get_namespaced_custom_object,
             group=kind.group, version=kind.version, namespace=namespace, plural=kind.plural, name=name,
@@ -184,7 +184,7 @@ def refusal(error: ApiException, *, what: str, where: str) -> AdapterError:
         case 403:
             return Refused(text, where=where, remedy="give the guardian's Role this right")
         case 404:
-            return Refused(text, where=where, remedy="create it, or mend its name in the policy or guardian.yaml")
+            return Absent(text, where=where, remedy="create it, or mend its name in the policy or guardian.yaml")
         case 408 | 429 | 500 | 502 | 503 | 504:
             return Unavailable(text, where=where, remedy="it will be repeated; see the API server's log")
         case _:

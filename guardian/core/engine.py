@@ -243,7 +243,9 @@ class Engine:
     def _judge(self, rollout: Rollout, now: Instant) -> Draft:
         look, reading = self._looks.get(rollout.id), self._readings.get(rollout.id)
         try:
-            return drained(rollout, look, now) if rollout.phase.terminal else decide(rollout, look, reading, now)
+            if not rollout.phase.terminal:
+                return decide(rollout, look, reading, now)
+            return drained(rollout, look, reading, now) if self._is_last(rollout) else Draft(rollout, now)
         except Exception as error:  # noqa: BLE001  one rollout's fault may not stop the others
             self._faults.append(error)
             draft = Draft(rollout, now)
@@ -373,10 +375,14 @@ class Engine:
         for table in (self._looks, self._readings, self._weight_set):
             table.pop(rollout, None)
 
+    def _is_last(self, rollout: Rollout) -> bool:
+        """Whether nothing started at its place after it: the canary there is still this rollout's."""
+        return self.world.place(rollout.place).last == rollout.id
+
     def _follow(self, rollout: Rollout, now: Instant) -> None:
         """Put the rollout's next deadline on the agenda, and stop looking at one that is over."""
         watched = watch_until(rollout)
-        if rollout.phase.terminal and (watched is None or watched <= now):
+        if rollout.phase.terminal and (watched is None or watched <= now or not self._is_last(rollout)):
             self._look_no_more(rollout.id)
         times = [pending.next_at for pending in rollout.effects if pending.effect.id not in self._handed_out]
         if rollout.awaiting is not None and rollout.awaiting.expires is not None:

@@ -53,6 +53,11 @@ def queued_behind(world: World, rollout: Rollout) -> tuple[str, ...]:
     earlier = world.rollouts[running]
     if earlier.phase.terminal:
         drain = duration(earlier.policy.drain)
+        if any(pending.attempts for pending in earlier.effects):
+            text = (
+                f"{earlier.revision} ({earlier.id}) is over, but what is left to be done there fails and is tried again"
+            )
+            return (f"{text}; guardian abort {earlier.id} --reason TEXT ends that",)
         return (f"{earlier.revision} ({earlier.id}) is leaving: its canary is stopped once it has drained ({drain})",)
     return (f"{earlier.revision} ({earlier.id}) is {earlier.phase} and goes first",)
 

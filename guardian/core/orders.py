@@ -30,6 +30,9 @@ def obey(rollout: Rollout, fact: Ordered, look: Look | None, now: Instant) -> Dr
     """
     draft = Draft(rollout, now)
     if rollout.phase.terminal:
+        if fact.order is Order.ABORT and rollout.effects:
+            _leave(draft, fact)
+            return draft
         raise CommandError(f"{rollout.id} is over: {rollout.phase}", remedy="start a new rollout with a deploy event")
     _ORDERS[fact.order](draft, fact, look)
     return draft
@@ -127,8 +130,28 @@ def _abort(draft: Draft, fact: Ordered, look: Look | None) -> None:
         draft.end(Phase.ABORTED, _by(fact, "aborted"), why=r.Why.PERSON)
     elif rollout.phase in BEFORE_PROMOTION:
         take_back(draft, why=r.Why.PERSON, outcome=Phase.ABORTED, reason=_by(fact, "aborted"), who=fact.who)
+    elif rollout.phase is Phase.ROLLING_BACK:
+        _give_up_rollback(draft, fact)
     else:
         raise _cannot(draft, fact.order, "after promotion use rollback")
+
+
+def _leave(draft: Draft, fact: Ordered) -> None:
+    """What is left to be done after the end is not wanted any more: the place is free."""
+    text = _by(fact, "ended what was left to be done")
+    for pending in draft.rollout.effects:
+        draft.add(r.EffectEnded(rollout=draft.id, at=draft.now, effect=pending.effect.id, done=False, reason=text))
+    draft.note(f"{text}; the canary is left as it is, and the place is free")
+
+
+def _give_up_rollback(draft: Draft, fact: Ordered) -> None:
+    """A rollback whose router cannot be told: a person may end it once it is overdue, not before."""
+    rollout = draft.rollout
+    if any(pending.deadline is None or draft.now < pending.deadline for pending in rollout.effects):
+        raise _cannot(draft, fact.order, "it is going back already; only one that is overdue can be given up")
+    draft.drop_effects()
+    text = f"{_by(fact, 'gave the rollback up')}; the router may still send users to the canary, set its weight by hand"
+    draft.end(Phase.FAILED, text, why=r.Why.PERSON)
 
 
 def _rollback(draft: Draft, fact: Ordered, look: Look | None) -> None:

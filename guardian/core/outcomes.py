@@ -9,7 +9,7 @@ from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, Star
 from guardian.core.facts import EffectDone, EffectFailed
 from guardian.core.gates import WEIGHT_TOLERANCE
 from guardian.core.model import Driver, Instant, Mode, Phase, Weight
-from guardian.core.rollback import take_back, went_back
+from guardian.core.rollback import stop_canary, take_back, went_back
 from guardian.core.rollout import PendingEffect, Rollout
 from guardian.core.sentences import duration, share
 
@@ -129,6 +129,8 @@ def _weight_done(draft: Draft) -> None:
         went_back(draft)
     elif rollout.phase is Phase.VERIFIED:
         draft.order(StopCanary(id=draft.effect_id("stop-canary"), place=rollout.place))
+    elif rollout.phase.terminal:
+        stop_canary(draft)  # its weight had come back after the rollback; it drains once more
     else:
         promote_if_full(draft)
 
@@ -157,9 +159,33 @@ def failed(rollout: Rollout, fact: EffectFailed, now: Instant) -> Draft:
         reason = f"the canary could not be brought up: {fact.reason}"
         draft.drop_effects()
         take_back(draft, why=r.Why.PREFLIGHT, outcome=Phase.FAILED, reason=reason)
+    elif overdue and not fact.again and _may_be_left(rollout, pending.effect):
+        _give_up(draft, pending, fact.reason)
     else:
         _again(draft, pending, fact.reason)
     return draft
+
+
+def _may_be_left(rollout: Rollout, effect: Effect) -> bool:
+    """Whether nobody is hurt when this is never done. A canary that went back never keeps a weight for that reason."""
+    return rollout.phase.terminal and (rollout.phase is Phase.VERIFIED or not isinstance(effect, SetWeight))
+
+
+def _give_up(draft: Draft, pending: PendingEffect, reason: str) -> None:
+    """What is left after the end is refused for good: say how things stand, and free the place."""
+    rollout, effect = draft.rollout, pending.effect
+    stands = {
+        StopCanary: "the canary may still have pods, without traffic; stop them by hand",
+        MakeStable: (
+            f"all traffic stays on the canary, which runs {rollout.revision}; have stable run it, then set the "
+            "canary's weight to 0, before the next rollout"
+        ),
+        SetWeight: f"stable runs {rollout.revision} and the canary keeps the traffic; set its weight to 0 by hand",
+    }[type(effect)]
+    since = duration(draft.now - pending.since)
+    text = f"{_name(effect)} was refused for {since} and is given up: {reason}; {stands}. The place is free"
+    draft.page(f"given-up-{effect.id}", text)
+    draft.add(r.EffectEnded(rollout=rollout.id, at=draft.now, effect=effect.id, done=False, reason=text))
 
 
 def _again(draft: Draft, pending: PendingEffect, reason: str) -> None:
@@ -183,7 +209,10 @@ def _again(draft: Draft, pending: PendingEffect, reason: str) -> None:
         draft.hold(r.Hold.WEIGHT, text)
     if pending.deadline is not None and draft.now >= pending.deadline:
         since = duration(draft.now - pending.since)
-        draft.page(f"overdue-{pending.effect.id}", f"{text}; it has been tried for {since} and goes on being tried")
+        left = rollout.phase.terminal or rollout.phase is Phase.ROLLING_BACK
+        end = f"; guardian abort {rollout.id} --reason TEXT ends that" if left else ""
+        tried = f"{text}; it has been tried for {since} and goes on being tried{end}"
+        draft.page(f"overdue-{pending.effect.id}", tried)
 
 
 def _name(effect: Effect) -> str:

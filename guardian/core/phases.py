@@ -238,6 +238,8 @@ def _effect_ordered(rollout: Rollout, record: r.EffectOrdered) -> _Changes:
     changes: _Changes = {"effects": (*rollout.effects, pending), "ordered": rollout.ordered + 1}
     if isinstance(record.effect, SetWeight):
         changes["desired"] = record.effect.weight
+        if rollout.phase.terminal and rollout.phase is not Phase.VERIFIED:
+            changes |= {"corrected": rollout.corrected + 1, "corrected_at": record.at}
     elif isinstance(record.effect, StartCanary):
         changes["canary_ordered"] = True
     return changes

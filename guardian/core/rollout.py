@@ -54,6 +54,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     goal: revision a rollback leads to. before_pause: phase to return to. paged: keys of pages already sent.
     alerts: firing alerts that touch the rollout, by key. ordered: how many effects were ordered so far.
     checked: preflight passed. canary_ordered, canary_ready: bringing the canary up was ordered, and was done.
+    corrected, corrected_at: how often, and when last, its weight was set to 0 again after it had gone back.
     cause: what ordered the rollback. steps: the plan in force.
     """
 
@@ -95,6 +96,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     checked: bool = False
     canary_ordered: bool = False
     canary_ready: bool = False
+    corrected: int = 0
+    corrected_at: Instant | None = None
     verdict: Verdict | None = None
     evidence: r.Evidence | None = None
     cause: r.RollbackOrdered | None = None

@@ -26,6 +26,7 @@ class PlaceState(msgspec.Struct, frozen=True, kw_only=True):
 
     running: the rollout that moves it. queue: rollouts that wait, oldest first. verified: the last revision that
     passed its bake, or the one found running at installation (`assumed`). refused: rolled-back revision -> until when.
+    last: the rollout that started here last, whether or not it still runs.
     """
 
     running: RolloutId | None = None
@@ -33,6 +34,7 @@ class PlaceState(msgspec.Struct, frozen=True, kw_only=True):
     verified: Revision | None = None
     assumed: bool = False
     refused: tuple[tuple[Revision, Instant], ...] = ()
+    last: RolloutId | None = None
 
     def refuses(self, revision: Revision, now: Instant) -> Instant | None:
         """Return until when this revision is refused, or None."""
@@ -107,13 +109,15 @@ class World:
         state = self.place(rollout.place)
         if isinstance(record, r.Started):
             queue = tuple(waiting for waiting in state.queue if waiting != rollout.id)
-            state = msgspec.structs.replace(state, running=rollout.id, queue=queue)
+            state = msgspec.structs.replace(state, running=rollout.id, queue=queue, last=rollout.id)
         elif isinstance(record, r.PreflightPassed) and record.stable and state.verified is None:
             state = msgspec.structs.replace(state, verified=record.stable, assumed=True)
         elif isinstance(record, r.Ended):
             state = _after_end(state, rollout, record)
             self._ended[rollout.id] = None
             self._forget_oldest()
+        elif isinstance(record, r.EffectOrdered) and rollout.phase.terminal and state.running is None:
+            state = msgspec.structs.replace(state, running=rollout.id)  # something is left to be done here after all
         if rollout.settled and state.running == rollout.id:
             state = msgspec.structs.replace(state, running=None)
         if state is not self.place(rollout.place):

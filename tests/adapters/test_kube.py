@@ -10,9 +10,9 @@ import pytest
 from kubernetes.client import Configuration
 
 from guardian.adapters._kube import DEPLOYMENT, MANAGER, KubeClient
-from guardian.adapters.workloads.deployment import Pair, image_of, pair_of, revision_of, settled
+from guardian.adapters.workloads.deployment import DeploymentWorkload, Pair, image_of, pair_of, revision_of, settled
 from guardian.core.model import Place, Revision, Seconds
-from guardian.errors import AdapterError, Conflict, Refused, Unavailable
+from guardian.errors import Absent, AdapterError, Conflict, Refused, Unavailable
 from guardian.ports import Target
 from tests.adapters.http_server import Asked, Reply, Web, answering
 
@@ -41,7 +41,7 @@ async def cluster(answer: Callable[[Asked], Reply]) -> AsyncIterator[tuple[KubeC
         (said(409, "the object has been modified"), Conflict, "409 the object has been modified; somebody else"),
         (said(401, "Unauthorized"), Refused, "401 Unauthorized; renew the credentials"),
         (said(403, "cannot get"), Refused, "403 cannot get; give the guardian's Role this right"),
-        (said(404, "not found"), Refused, "404 not found; create it, or mend its name"),
+        (said(404, "not found"), Absent, "404 not found; create it, or mend its name"),
         (said(422, "Invalid value"), Refused, "422 Invalid value; the API server does not accept"),
         (said(429, "slow down"), Unavailable, "429 slow down; it will be repeated"),
         (said(500, "etcdserver: timed out"), Unavailable, "500 etcdserver: timed out"),
@@ -81,6 +81,18 @@ async def test_what_is_as_it_should_be_is_not_written() -> None:
     async with cluster(lambda _: Reply(body=json.dumps(OBJECT).encode())) as (client, web):
         await client.change(DEPLOYMENT, "shop", "web", lambda _: None)
     assert [asked.method for asked in web.asked] == ["GET"]
+
+
+async def test_a_canary_whose_deployment_is_gone_is_stopped() -> None:
+    """Somebody deleted it by hand: there is nothing left to stop. Any other refusal is one."""
+    options: dict[str, object] = {"deployment": "web", "image": "registry/web:{revision}"}
+    target = Target(place=Place(service="web", environment="production"), options=options)
+    async with cluster(lambda _: said(404, "not found")) as (client, web):
+        await DeploymentWorkload(client, namespace="shop").stop_canary(target)
+    assert len(web.asked) == 1
+    async with cluster(lambda _: said(403, "cannot get")) as (client, _):
+        with pytest.raises(Refused):
+            await DeploymentWorkload(client, namespace="shop").stop_canary(target)
 
 
 def pair(image: str) -> Pair:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guardian.core import records as r
+from guardian.core.drain import watch_until
 from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, StartCanary, StopCanary
 from guardian.core.events import decision_event
 from guardian.core.facts import Fact, Journaled, Order
 from guardian.core.looks import Allocation, Breach, Look
-from guardian.core.model import Instant, Mode, Phase, RolloutId
+from guardian.core.model import Instant, Mode, Phase, RolloutId, Weight
 from guardian.core.policy import Adapter, Concurrency
 from guardian.core.world import World, fold
 from tests.builders import T0, alert, ordered, policy, requested, seen
@@ -149,6 +150,26 @@ def test_a_rollout_that_went_back_left_no_traffic_on_the_canary(
     bad = {Phase.ROLLED_BACK, Phase.ABORTED, Phase.SUPERSEDED}
     if not running and story.phase() in bad and story.rollout.step >= 0:
         assert story.router == 0.0
+
+
+@settings(max_examples=100, deadline=None)
+@given(POLICIES, ACTIONS, st.lists(SHOWN, min_size=1, max_size=5), st.floats(0.01, 1.0))
+def test_a_weight_that_comes_back_after_a_rollback_is_taken_away_again(
+    base: object, actions: list[Action], shows: list[dict[str, object]], weight: float
+) -> None:
+    """However the rollout came to its end: within two looks the canary has no traffic, where the guardian may write."""
+    story = play_out(base, actions, shows)
+    story.breaks = {}
+    last = story.rollout
+    watched = watch_until(last)
+    alone = story.engine.world.place(last.place).last == last.id
+    if watched is None or watched <= story.now + 2.0 * last.policy.interval or not alone:
+        return
+    if last.policy.mode is not Mode.ENFORCE or last.corrected or any(p.attempts for p in last.effects):
+        return
+    story.router = Weight(weight)
+    story.until(story.now - T0 + 3.0 * last.policy.interval)
+    assert story.router == 0.0
 
 
 @settings(max_examples=100, deadline=None)

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from guardian.adapters import _options
 from guardian.adapters._kube import DEPLOYMENT, Json, KubeClient
 from guardian.core.model import Revision, Seconds
-from guardian.errors import Refused
+from guardian.errors import Absent, Refused
 from guardian.ports import Target
 
 OPTIONS: Final = ("image", "namespace", "deployment", "canary", "container", "replicas")
@@ -168,10 +169,11 @@ class DeploymentWorkload:
         await self._run(pair, pair.stable, image_of(pair, revision), None)
 
     async def stop_canary(self, target: Target) -> None:
-        """Leave the canary no pods. See Workload."""
+        """Leave the canary no pods: a Deployment that is gone has none. See Workload."""
         pair = pair_of(target, namespace=self._namespace)
-        await self._cluster.change(DEPLOYMENT, pair.namespace, pair.canary, lambda found: scaled(found, 0))
-        await self._settle(pair, pair.canary)
+        with suppress(Absent):
+            await self._cluster.change(DEPLOYMENT, pair.namespace, pair.canary, lambda found: scaled(found, 0))
+            await self._settle(pair, pair.canary)
 
     async def stable_revision(self, target: Target) -> Revision | None:
         """Return what stable runs; None when it has no replicas. See Inspection."""
