@@ -136,9 +136,9 @@ def play(world: World, killer: Killer) -> Story:
     killer.lie_in_wait("first weight", carried_out=True)
     world.deploy("checkout")
     killer.wait_for("first weight")
+    killer.lie_in_wait("second weight", carried_out=False)
     for service in SERVICES[1:]:
         world.deploy(service)
-    killer.lie_in_wait("second weight", carried_out=False)
     injected = trouble(world, killer)
     daemon.wait_phase("profile", "rolled-back")
     daemon.wait_phase("search", "rolled-back")

@@ -34,7 +34,7 @@ SITES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What was recorded. while_away: basket's rollout with the broker down. shares: payment's weights at the end."""
+    """What was recorded. while_away: basket's rollout with the broker down. shares: payment's weights until 50 %."""
 
     dead_letters: list[Message]
     messages: dict[str, list[Message]]
@@ -97,13 +97,14 @@ def stage(world: World, broker: KafkaBroker) -> Faults:
     until(lambda: paged(world, "payment"), what="payment is paged about")
     payment.proxy.start()
     until(lambda: payment.tape.when(0.5), what="payment's weight, after all")
+    payment_shares = payment.tape.shares
     messages = until(lambda: told(world, basket), what="the topic has every event")
     return Faults(
         dead_letters=topic.read(world.bootstrap, world.topics.dead_letter),
         messages=messages,
         while_away=while_away,
         basket=basket,
-        payment_shares=payment.tape.shares,
+        payment_shares=payment_shares,
         metrics=daemon.metrics(),
     )
 
