@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from simulator.testing.run import RUN_VARIABLE
+
+pytestmark = pytest.mark.timeout(600)
 
 
 def run_pytest(folder: Path, test: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -22,7 +26,7 @@ def run_pytest(folder: Path, test: str, **environment: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=500,
     )
 
 
@@ -96,3 +100,23 @@ def test_pod(request, http_app):
         GUARDIAN_TEST_HAPROXY_BINARY=sys.executable,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_tests_of_one_group_run_on_one_worker(tmp_path: Path) -> None:
+    """A lab of one's own, or a story that a module's tests share, is there once; pytest 9.2 undoes it."""
+    done = run_pytest(
+        tmp_path,
+        """
+import os
+import pytest
+
+@pytest.mark.xdist_group("one")
+@pytest.mark.parametrize("number", range(12))
+def test_grouped(number):
+    print(f"worker {os.environ['PYTEST_XDIST_WORKER']}")
+""",
+        PYTEST_ADDOPTS="-n 2 --dist loadgroup -rP",
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("worker ")]
+    assert len(lines) == 12, done.stdout + done.stderr
+    assert len(set(lines)) == 1
