@@ -74,8 +74,8 @@ def _today(policy: Policy, config: Path | None, environment: str | None, region:
 
 def _table(steps: tuple[StepForesight, ...], notes: list[str]) -> Table:
     rows = [row for number, step in enumerate(steps, start=1) for row in _rows(number, step)]
-    seen = [f"sees x{worse:g} in" for worse in WORSE]
-    columns = ("step", "weight", "bake", "limit", "lasts", "guardrail", "sample in", *seen, "promote in")
+    seen = [f"sees x{worse:g}" for worse in WORSE]
+    columns = ("step", "weight", "bake", "limit", "lasts", "guardrail", "sample", *seen, "promote")
     return Table(columns=columns, rows=rows, notes=notes, styles={"weight": "bold", "guardrail": "cyan"})
 
 
@@ -99,6 +99,7 @@ def _time(seconds: float) -> str:
 def _notes(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, origin: str) -> Iterator[str]:
     total = sum(step.lasts for step in steps)
     yield f"A healthy rollout takes {_time(total)}. Traffic: {origin}."
+    yield "sample, sees, promote: time until the sample is there, a release so much worse is seen, a good one is shown."
     yield "Times hold for independent requests and equal pods; pods that differ need more."
     for number, step in enumerate(steps, start=1):
         if step.extends:

@@ -81,7 +81,12 @@ def findings_of(error: ValidationError, document: Document, model: type[BaseMode
     """Return one finding for each complaint of pydantic, in the order of the file."""
     schema = _schema(model)
     said = error.errors(include_url=False)
-    found = [_finding(details, document, schema) for details in said if not _other_member(details, said)]
+    strange = [details["loc"] for details in said if details["type"] == "extra_forbidden"]
+    found = [
+        _finding(details, document, schema)
+        for details in said
+        if not _other_member(details, said) and not _misspelt(details, strange)
+    ]
     return sorted(found, key=lambda finding: _line_of(finding.where))
 
 
@@ -98,6 +103,14 @@ def _other_member(details: ErrorDetails, said: Iterable[ErrorDetails]) -> bool:
     if details["type"] != "string_type" or not isinstance(details["input"], dict) or loc[-1:] != ("str",):
         return False
     return any(one["loc"][: len(loc) - 1] == loc[:-1] and len(one["loc"]) > len(loc) for one in said)
+
+
+def _misspelt(details: ErrorDetails, strange: Sequence[tuple[str | int, ...]]) -> bool:
+    """Say whether a key is missing because it is spelt otherwise beside it; the unknown key is told with its name."""
+    if details["type"] != "missing":
+        return False
+    beside = [loc for loc in strange if loc[:-1] == details["loc"][:-1]]
+    return any(nearest(str(loc[-1]), [str(details["loc"][-1])]) is not None for loc in beside)
 
 
 def _line_of(where: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ Does not know what the keys mean.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from guardian.errors import ConfigError
 
 YamlPath = tuple[str | int, ...]
 _Place = tuple[int, int]
+_SELECTOR: Final = re.compile(r"""[\s{,]\w+\s*:\s*[A-Za-z_:][\w:]*\{""")
+"""A metric selector without quotes: YAML reads its brace as a mapping."""
 MOST_NODES: Final = 100_000
 """A policy folder has some hundred; a file of nested aliases would grow without end."""
 
@@ -74,20 +77,30 @@ def parse_documents(text: str, *, file: str) -> list[Document]:
     try:
         return [_document(tree, file) for tree in YAML(typ="rt", pure=True).load_all(text) if tree is not None]
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         problem = " ".join(str(error.problem or error.context or "not YAML").split())
-        raise ConfigError(f"is not valid YAML: {problem}", where=where, remedy=_remedy(problem)) from None
+        quote = error.context_mark if "quoted scalar" in str(error.context) else None  # where it begins, not the end
+        mark = quote or error.problem_mark or error.context_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        remedy = "close the quote that begins here" if quote else _remedy(problem, _line(text, mark))
+        raise ConfigError(f"is not valid YAML: {problem}", where=where, remedy=remedy) from None
     except (YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200] or "nested too deeply"
         raise ConfigError(f"is not valid YAML: {problem}", where=file, remedy=_remedy(problem)) from None
 
 
-def _remedy(problem: str) -> str:
+def _line(text: str, mark: Any) -> str:
+    """Return the line a mark is on."""
+    lines = text.splitlines()
+    return lines[mark.line] if mark and mark.line < len(lines) else ""
+
+
+def _remedy(problem: str, line: str = "") -> str:
     if "duplicate key" in problem:
         return "keep one of the two"
     if "tab" in problem or "\\t" in problem:
         return "indent with spaces"
+    if _SELECTOR.search(line):
+        return """put the selector in quotes: 'name{label="value"}'"""
     return "check indentation, quotes and brackets at this place"
 
 

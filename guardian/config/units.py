@@ -42,7 +42,7 @@ def parse_duration(value: object) -> Seconds:
         if value == 0:
             return Seconds(0.0)
         raise UnitError(
-            f"duration {value:g} has no unit", f"write {value:g}s or {value:g}ms, whichever is meant; also 5m, 1h30m"
+            f"duration {value:g} has no unit", f"add the one that is meant: {value:g}ms, {value:g}s or {value:g}m"
         )
     if not isinstance(value, str):
         raise UnitError(f"{value!r} is not a duration", remedy)

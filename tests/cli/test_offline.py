@@ -168,6 +168,13 @@ def test_plan_shows_how_long_each_step_needs(tmp_path: Path) -> None:
     assert slow[2]["guardrails"] == []
 
 
+def test_plan_fits_an_ordinary_terminal(tmp_path: Path) -> None:
+    """80 columns: a heading on three lines is read wrongly."""
+    lines = guardian("plan", str(EXAMPLE), "--rps", "200", folder=tmp_path).out.splitlines()
+    assert lines[0].split()[-3:] == ["sees", "x2", "promote"]
+    assert max(len(line.rstrip()) for line in lines[:5]) <= 80
+
+
 def test_plan_warns_when_traffic_cannot_reach_the_verdict(tmp_path: Path) -> None:
     """Within the limit of the step; without traffic never."""
     answer = guardian("plan", str(EXAMPLE), "--rps", "1", folder=tmp_path)

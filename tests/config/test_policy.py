@@ -227,6 +227,30 @@ def test_a_misspelt_margin_is_the_only_thing_said() -> None:
     assert found.what == "unknown key 'absolut' in spec.guardrails[0].compare.rollback"
 
 
+def test_a_misspelt_key_is_not_missing_as_well() -> None:
+    """Two complaints about one mistake send the reader looking for a second one."""
+    found = finding(ERRORS.replace("guardrails:", "gardrails:"))
+    assert found.what == "unknown key 'gardrails' in spec"
+    assert found.remedy.startswith("did you mean 'guardrails'?")
+
+
+@pytest.mark.parametrize(
+    ("selector", "where", "remedy"),
+    [
+        ('errors_total{status="500"}', ":3:", "put the selector in quotes"),
+        ("'errors_total", ":3:12", "close the quote that begins here"),
+        ('"errors_total', ":3:12", "close the quote that begins here"),
+        ("[errors_total", ":", "check indentation, quotes and brackets"),
+    ],
+)
+def test_a_selector_that_breaks_the_yaml_is_told_how_to_be_written(selector: str, where: str, remedy: str) -> None:
+    """Braces without quotes are the most usual mistake of all; an open quote is told where it opens."""
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(f"kind: Policy\nspec:\n  sli: {{b: {selector}, total: requests_total}}\n", file="p.yaml")
+    assert f"p.yaml{where}" in caught.value.where + ":"
+    assert remedy in caught.value.remedy
+
+
 def test_an_inverted_tail_is_refused() -> None:
     """The tail has margins of its own."""
     assert "inverted" in finding(f"{LATENCY}      compare: {{tail: {{rollback: 1%, promote: 0.1%}}}}\n").what
