@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from guardian.app.serve import JOURNAL
 from simulator.testing.kafka.broker import Kafka
 from simulator.testing.run import ServiceRun
 from tests.e2e.daemon import Daemon
@@ -56,6 +57,11 @@ def topics_of(daemon: Daemon) -> dict[str, str]:
     """Names of the topics that the daemon was configured with."""
     text = daemon.config.read_text()
     return {use: str(re.search(rf'"{use}": "([^"]+)"', text)[1]) for use in ("events", "dead_letter", "decisions")}  # type: ignore[index]
+
+
+def journal_of(daemon: Daemon) -> Path:
+    """The file of the daemon's journal."""
+    return daemon.folder / "data" / JOURNAL
 
 
 def cpu_of(pid: int) -> float:

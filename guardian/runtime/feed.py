@@ -55,12 +55,12 @@ class Decided:
 
 
 class Feed:
-    """What the journal holds, in order. `push` is called once per durable row."""
+    """What the journal holds, in order. `push` is called once per durable row. remembered: rows kept in memory."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, remembered: int = _REMEMBERED) -> None:
         self.head = 0
         self._journal = journal
-        self._newest: deque[Decided] = deque(maxlen=_REMEMBERED)
+        self._newest: deque[Decided] = deque(maxlen=remembered)
         self._grown = asyncio.Event()
 
     def push(self, decided: Decided) -> None:

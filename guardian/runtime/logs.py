@@ -45,7 +45,7 @@ class DecisionLog:
     def __init__(self, out: BinaryIO, *, level: str) -> None:
         self._out, self._threshold = out, _LEVELS[level]
         self._encode = msgspec.json.Encoder().encode
-        self._names: dict[type, bytes] = {}
+        self._heads: dict[type, bytes | None] = {}
 
     def write(self, records: Iterable[r.Record]) -> None:
         """Log each record once."""
@@ -57,14 +57,19 @@ class DecisionLog:
 
     def _line(self, record: r.Record, stamp: str) -> bytes | None:
         kind = type(record)
-        level = "warning" if isinstance(record, _WARNINGS) else "debug" if isinstance(record, _ROUTINE) else "info"
+        if kind not in self._heads:
+            self._heads[kind] = self._head(kind)
+        head = self._heads[kind]
+        if head is None:
+            return None
+        return head + b'"timestamp":"%s","record":%s}\n' % (stamp.encode(), self._encode(record))
+
+    def _head(self, kind: type) -> bytes | None:
+        """Return how each line about such a record begins; None when it is below the level that is logged."""
+        level = "warning" if issubclass(kind, _WARNINGS) else "debug" if issubclass(kind, _ROUTINE) else "info"
         if _LEVELS[level] < self._threshold:
             return None
-        name = self._names.get(kind)
-        if name is None:
-            name = self._names[kind] = _snake(kind.__name__).encode()
-        head = b'{"event":"%s","level":"%s","timestamp":"%s","record":' % (name, level.encode(), stamp.encode())
-        return head + self._encode(record) + b"}\n"
+        return b'{"event":"%s","level":"%s",' % (_snake(kind.__name__).encode(), level.encode())
 
 
 class _Forward(logging.Handler):

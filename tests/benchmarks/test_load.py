@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from benchmarks import load
-from benchmarks.load.intake import SHARES, mixed
+from benchmarks.load.intake import SHARES, due_times, mixed
+from benchmarks.load.journal import watching
 from benchmarks.load.report import Figure, Load, quantile, write
 from benchmarks.load.webhooks import bodies
 from benchmarks.rounds import Better
 from guardian.wire import DECODERS
+from tests.e2e import topic
+from tests.e2e.waiting import until
 
 
 def test_every_file_is_a_benchmark_that_can_be_named() -> None:
@@ -73,3 +79,27 @@ def test_a_result_is_a_file_of_json(tmp_path: Path) -> None:
     """Readable by whoever compares."""
     file = write({"name": "some", "ok": True}, folder=tmp_path)
     assert (file.name, json.loads(file.read_text())["ok"]) == ("load-some.json", True)
+
+
+def test_the_watched_journal_shows_each_event_once_it_is_committed(tmp_path: Path) -> None:
+    """Rows of a transaction that is still open are not durable, and are not seen."""
+    file = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(file, isolation_level=None)) as journal:
+        journal.execute("PRAGMA journal_mode = WAL")
+        journal.execute("CREATE TABLE journal (seq INTEGER PRIMARY KEY, event TEXT)")
+        with watching(file) as shown:
+            journal.execute("BEGIN")
+            journal.execute("INSERT INTO journal VALUES (1, 'first'), (2, NULL)")
+            assert not shown
+            began = time.time()
+            journal.execute("COMMIT")
+            until(lambda: shown, what="the row is seen", deadline=10.0)
+    assert shown.keys() == {"first"}
+    assert shown["first"] >= began
+
+
+def test_an_event_is_due_when_it_was_to_be_sent_first() -> None:
+    """Repeats of it do not count, and what cannot be read was no event."""
+    sent = [topic.Message(key="", value=body, headers={}, partition=0, offset=number, at=float(number))
+            for number, body in enumerate([b"{\"id\": \"7\"}", b"not an event", b"{\"id\": \"7\"}"])]  # fmt: skip
+    assert due_times(sent) == {"7": 0.0}

@@ -264,3 +264,18 @@ def test_a_number_for_a_text_is_answered_with_quotes() -> None:
     assert "field 'revision'" in error.what
     assert error.remedy == "write a text, in quotes"
     assert refused(with_data(service="a/b")).remedy != error.remedy
+
+
+@pytest.mark.parametrize("kind", ["requested", "started"])
+@pytest.mark.parametrize("left_out", [None, "time", "policy", "previous", "depends_on", "commit", "subject"])
+def test_an_event_with_nothing_unknown_reads_like_one_with_something(kind: str, left_out: str | None) -> None:
+    """The usual event is read in one pass, others step by step: but for what is unknown, the fact is the same."""
+    event = {**EVENT, "type": f"slo-guardian.deploy.{kind}.v1"}
+    usual = {name: value for name, value in event.items() if name != left_out}
+    usual["data"] = {name: value for name, value in DATA.items() if name != left_out}
+    odd = {**usual, "data": {**usual["data"], "team": "shop"}}
+    (fact,), (other,) = decode(usual), decode(odd)
+    assert isinstance(fact, DeployRequested)
+    assert isinstance(other, DeployRequested)
+    assert other.extra == {"team": "shop"}
+    assert msgspec.structs.replace(other, extra={}) == fact
