@@ -43,8 +43,8 @@ class Mesh:
                     version = self._follow(self._api.get(self._object))
                 for event in self._api.watch(self._watched, version, seconds=WATCH):
                     version = self._event(event, version)
-            except (OSError, http.client.HTTPException):
-                continue  # busy: the watch goes on from the version it had
+            except (OSError, http.client.HTTPException, ValueError):
+                continue  # busy, or cut off in a line: the watch goes on from the version it had
             except ApiError:
                 version = ""
 

@@ -62,8 +62,8 @@ class WeightTape:
         while not self._stopped.wait(EVERY):
             try:
                 weights = self._proxy.weights()
-            except OSError:
-                continue
+            except (OSError, ValueError):
+                continue  # it is away, or was stopped in the middle of its answer
             if weights and (not self._seen or self._seen[-1].weights != weights):
                 self._seen.append(Seen(at=time.time(), weights=weights))
 
