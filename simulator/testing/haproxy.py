@@ -89,7 +89,7 @@ class HaProxy:
         }
 
     def weights(self) -> dict[str, int]:
-        """Weight of each server, as accepted by HAProxy, all of one moment. Raises ValueError: the answer is cut off."""
+        """Weight of each server, as accepted by HAProxy, all of one moment. Raises ValueError when cut off."""
         lines = self.ask(f"show servers state {self.backend}").splitlines()
         names = next((line[1:].split() for line in lines if line.startswith("#")), [])
         rows = [dict(zip(names, line.split(), strict=True)) for line in lines[2:]]
