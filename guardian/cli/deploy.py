@@ -58,7 +58,7 @@ class WaitCommand(TyperCommand):
         following = [*args[1:], ""]
         full = [
             f"--wait={WaitFor.PROMOTED}" if arg == "--wait" and after not in goals else arg
-            for arg, after in zip(args, following, strict=True)
+            for arg, after in zip(args, following, strict=False)  # the last one is followed by nothing
         ]
         return super().parse_args(ctx, full)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from guardian.config.settings import load_settings
-from guardian.errors import GuardianError
+from guardian.errors import ConfigError, GuardianError
 
 
 def run(
@@ -22,6 +22,9 @@ def run(
     from guardian.app import serve  # noqa: PLC0415  the whole daemon
     from guardian.runtime.logs import configure_logs  # noqa: PLC0415
 
+    if not config.exists():
+        remedy = "write one (`guardian schema settings -o markdown` lists its keys), or name yours with --config"
+        raise ConfigError("there is no such file", where=str(config), remedy=remedy)
     settings = load_settings(config)
     configure_logs(settings.log)
     gc.freeze()  # what was imported lives as long as the process: not walked again

@@ -53,6 +53,15 @@ def test_a_listed_command_can_be_loaded_and_says_what_it_does(name: str, tmp_pat
     assert "--no-color" in answer.out
 
 
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_typed_alone_is_answered_with_words(name: str, tmp_path: Path) -> None:
+    """In an empty folder and without a daemon: what is missing, and never a traceback."""
+    answer = guardian(name, folder=tmp_path)
+    assert answer.code in set(ExitCode)
+    assert "Traceback" not in answer.err
+    assert answer.out or "remedy: " in answer.err or "Usage: " in answer.err
+
+
 def test_a_misspelt_command_is_answered_with_the_nearest(tmp_path: Path) -> None:
     """Exit 2: wrong usage."""
     answer = guardian("statsu", folder=tmp_path)
