@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from guardian.config.findings import Finding, Severity
 from guardian.config.policy import PolicyFile
@@ -13,6 +15,8 @@ from guardian.core.policy import Guardrail, HistogramSli, Policy, RatioSli, full
 
 HISTORY: float = 1800.0
 """Seconds of stable history it takes to learn how much equal pods differ."""
+_SECRET: Final = re.compile(r"(?i)auth|token|secret|cookie|api-?key")
+_LOGIN: Final = re.compile(r"\w+://[^/@]+@")
 _Said = tuple[YamlPath, str, str]
 
 
@@ -25,6 +29,7 @@ def advice(file: PolicyFile) -> list[Finding]:
         *_steps(file.policy, file.document.file),
         *_approvals(file.policy),
         *_reach(file.policy),
+        *_secrets(file.policy),
     ]
     for number, guardrail in enumerate(file.policy.guardrails):
         path: YamlPath = ("spec", "guardrails", number)
@@ -82,6 +87,21 @@ def _reach(policy: Policy) -> Iterator[_Said]:
     if policy.history < HISTORY and policy.participating:
         what = f"{format_duration(policy.history)} of stable history is too short to learn how much equal pods differ"
         yield ("spec", "history"), what, "write 30m or more"
+
+
+def _secrets(policy: Policy) -> Iterator[_Said]:
+    """Policies are journaled in full, and shown to whoever may ask: they are no place for a secret."""
+    for number, probe in enumerate(policy.probes):
+        path: YamlPath = ("spec", "probes", number, probe.kind)
+        headers = probe.options.get("headers")
+        found: list[YamlPath] = [
+            (*path, "headers", name) for name in (headers if isinstance(headers, dict) else ()) if _SECRET.search(name)
+        ]
+        if _LOGIN.match(str(probe.options.get("url", ""))):
+            found.append((*path, "url"))
+        for at in found:
+            what = "this looks like a secret, and a policy is journaled in full"
+            yield at, what, "probe an address that needs none, such as a health endpoint inside the cluster"
 
 
 def _guardrail(guardrail: Guardrail) -> Iterator[_Said]:

@@ -95,7 +95,7 @@ def explain(
 def _summary(rollout: Rollout, now: Instant) -> str:
     what = f"{rollout.place.service} {rollout.revision} in {rollout.place.environment}"
     if rollout.phase.terminal:
-        return f"{what} is {rollout.phase}: {rollout.end_reason}"
+        return f"{what} is {rollout.phase}: {rollout.end_reason.removesuffix(f': {rollout.phase}')}"
     if rollout.held is not None:
         return f"{what} is held at {share(rollout.desired)}: {rollout.held.reason}"
     if rollout.awaiting is not None:

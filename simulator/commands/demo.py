@@ -108,7 +108,7 @@ class _Lines:
     def __call__(self, frame: Frame) -> None:
         for service, item in frame.rollouts.items():
             held = item["held"]["reason"] if item["held"] else ""
-            now = (item["phase"], item["weight"]["desired"], held)
+            now = (item["phase"], _weight(item), held)
             if self._last.get(service) == now:
                 continue
             before = self._last.get(service)

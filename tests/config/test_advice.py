@@ -56,6 +56,16 @@ def test_the_step_that_extends_itself_is_always_named() -> None:
             "requests_total}}\n      compare: none\n      objective: {target: 1%}",
             "the target 1 % is a share of GOOD events; write 99 %",
         ),
+        (
+            "router: memory",
+            "router: memory\n  probes: [{http: {url: 'http://h/', headers: {Authorization: Bearer x}}}]",
+            "p.yaml:8:63: this looks like a secret, and a policy is journaled in full",
+        ),
+        (
+            "router: memory",
+            "router: memory\n  probes: [{http: {url: 'http://me:secret@h/'}}]",
+            "p.yaml:8:25: this looks like a secret",
+        ),
         ("ratio: {bad: errors_total, total: requests_total}", "histogram: {buckets: seconds}", "does not look like"),
     ],
 )
