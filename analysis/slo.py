@@ -22,6 +22,21 @@ LEAST_BAD: Final = 2.0
 """Bad events that a window needs at least: one is never a breach, however few the requests."""
 
 
+def chance(bad: Floats, total: Floats, allowed: Floats) -> Floats:
+    """Chance of so many bad of total, or more, when each is bad with chance `allowed`; 1 for fewer than LEAST_BAD.
+
+    bad, total: any shape, events in the window. allowed: share of bad events, broadcast. No events: 1.
+
+    >>> chance(np.array([1.0, 2.0]), np.array([2.0, 2.0]), np.array(0.5)).tolist()
+    [1.0, 0.25]
+    """
+    sure = np.maximum(np.minimum(bad, total), 0.0)
+    enough = (sure >= LEAST_BAD) & (total > 0)
+    share = np.minimum(np.maximum(allowed, 0.0), 1.0)
+    found = betainc(np.maximum(sure, 1.0), np.maximum(total - sure + 1.0, 1.0), share)
+    return np.where(enough, found, 1.0)
+
+
 def excludes(bad: Floats, total: Floats, allowed: Floats) -> npt.NDArray[np.bool_]:
     """Whether bad of total exclude that the true share is at most `allowed`, at one-sided 99 %.
 
@@ -30,11 +45,7 @@ def excludes(bad: Floats, total: Floats, allowed: Floats) -> npt.NDArray[np.bool
     >>> excludes(np.array([1.0, 9.0]), np.array([24.0, 600.0]), np.array(0.002)).tolist()
     [False, True]
     """
-    sure = np.maximum(np.minimum(bad, total), 0.0)
-    enough = (sure >= LEAST_BAD) & (total > 0)
-    share = np.minimum(np.maximum(allowed, 0.0), 1.0)
-    chance = betainc(np.maximum(sure, 1.0), np.maximum(total - sure + 1.0, 1.0), share)
-    return np.asarray(enough & (chance <= LEVEL))
+    return np.asarray(chance(bad, total, allowed) <= LEVEL)
 
 
 def burn_rate(bad: Floats, total: Floats, objective: float) -> Floats:

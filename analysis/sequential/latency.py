@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.sequential.base import Floats, Ints, PodReading, Reading
+from analysis.sequential.rows import both_usable, usable
 
 SCALES: Final = (1.05, 1.1, 1.18, 1.3, 1.5, 1.9, 2.6)
 TAILS: Final = ((0.003, 4.0), (0.01, 4.0), (0.03, 4.0), (0.003, 10.0), (0.01, 10.0), (0.03, 10.0))
@@ -188,7 +189,8 @@ class LatencyTest:
         return known, tilt
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
-        """Read one tick; see base.Test."""
+        """Read one tick; see base.Test. A cell with a count that is not finite, or below 0, gains nothing."""
+        canary, stable = both_usable(canary, stable)
         known, tilt = self.densities(memory)
         ours, theirs = canary.sum(axis=1), stable.sum(axis=1)
         used = ((ours > 0) & (theirs > 0) & (memory.sum(axis=1) > 0)).astype(np.float64)[:, None]
@@ -244,7 +246,7 @@ class LatencyTest:
     def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:  # noqa: ARG002
         """Add stable's requests by bucket; see base.Test."""
         memory *= np.exp(-np.minimum(seconds, 10.0 * RECENT) / RECENT)[:, None]
-        memory += stable
+        memory += np.where(usable(stable)[:, None], stable, 0.0)
 
     def requests(self, counts: Floats) -> Floats:
         """Requests in each row of counts."""

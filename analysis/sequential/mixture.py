@@ -123,8 +123,10 @@ def safe_evidence(sums: Sums, *, posterior: Floats, spreads: Floats, direction: 
     phi, posterior = inflation(sums, spreads, posterior)
     phi = phi[:, 0]
     smallest = np.full(len(phi), np.inf)
-    for d in np.unique(direction):
+    for d in range(len(spreads)):
         chosen = direction == d
+        if not chosen.any():
+            continue
         gain, log_weights = sums.gain[:, 0, chosen], np.log(weights[chosen])
         bare = logsumexp(gain + log_weights, axis=1)
         corrected = logsumexp(tempered(gain, phi[:, d], posterior[:, d]) + log_weights, axis=1)

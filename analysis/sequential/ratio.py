@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints, PodReading, Reading
+from analysis.sequential.rows import both_usable, usable
 
 MULTIPLES: Final = np.array([1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 5.0, 10.0])
 """Alternatives, in multiples of the rollback margin."""
@@ -128,7 +129,8 @@ class RatioTest:
         return harm, np.asarray(self.promote_relative + more)
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:
-        """Read one tick; see base.Test."""
+        """Read one tick; see base.Test. A cell with a count that is not finite, or below 0, gains nothing."""
+        canary, stable = both_usable(canary, stable)
         harm_theta, safe_theta = self.margins(memory)
         known = np.isfinite(harm_theta)
         used = np.where(known & (canary[:, 0] > 0) & (stable[:, 0] > 0), 1.0, 0.0)
@@ -164,7 +166,8 @@ class RatioTest:
         )
 
     def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:
-        """Add stable's errors and requests; see base.Test."""
+        """Add stable's errors and requests; see base.Test. What is not usable is left out."""
+        stable = np.where(usable(stable)[:, None], stable, 0.0)
         keep = np.exp(-np.minimum(seconds, 10.0 * RECENT) / RECENT)
         memory[:, 2:] *= keep[:, None]
         memory[:, 2] += stable[:, 1]
