@@ -14,6 +14,7 @@ from guardian.core.rollout import Rollout
 from guardian.errors import ConfigError
 from guardian.ports import Clock, MetricSource, Target
 from guardian.runtime.equipment import Equipment
+from guardian.runtime.steady import SteadyClock
 
 _PROBE_TIMEOUT: Final = 10.0
 _Spot = tuple[str, str]
@@ -134,6 +135,7 @@ class Connections:
             everywhere=metrics.labels,
             dropped=metrics.drop_labels,
             room=room(series=limits.series, body=limits.write_body),
+            ahead=self._clock.ahead if isinstance(self._clock, SteadyClock) else lambda: 0.0,
         )
 
     def _polled(self, metrics: Metrics) -> Any:

@@ -29,12 +29,12 @@ from guardian.config.settings import Settings
 from guardian.core.model import Seconds
 from guardian.core.policies import Policies
 from guardian.ports import Clock, Journal
-from guardian.runtime.clock import SystemClock
 from guardian.runtime.daemon import Daemon, Limits, Outside
 from guardian.runtime.equipment import Equip, Sources
 from guardian.runtime.lock import folder_lock
 from guardian.runtime.logs import DecisionLog
 from guardian.runtime.outbox import Outlet
+from guardian.runtime.steady import SteadyClock
 from guardian.runtime.story import Told
 from guardian.runtime.telemetry import Telemetry
 from guardian.web.api import build_api
@@ -76,7 +76,7 @@ async def serve(
     with folder_lock(settings.data):
         policies = Policies(load_policies(settings.policies))
         async with _journal(settings.data / JOURNAL) as journal, AsyncExitStack() as stack:
-            clock = platform.clock if platform is not None else SystemClock()
+            clock = platform.clock if platform is not None else SteadyClock()
             connections = Connections(settings, clock=clock)
             stack.push_async_callback(connections.close)
             connections.watch(policies)

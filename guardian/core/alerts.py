@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from guardian.core import records as r
 from guardian.core.draft import Draft
 from guardian.core.facts import AlertSeen
 from guardian.core.looks import Look
-from guardian.core.model import Instant, Phase, Track
+from guardian.core.model import Instant, Phase, Seconds, Track
 from guardian.core.outcomes import begin
 from guardian.core.policy import AlertRule, OnAlert
 from guardian.core.rollback import propose
@@ -15,6 +17,8 @@ from guardian.core.rollout import Rollout
 TOUCHABLE = frozenset({Phase.PREFLIGHT, Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING})
 DEFAULT = AlertRule(match={}, on_firing=OnAlert.HOLD)
 """Without `alerts` in the policy: critical on the canary rolls back, any other match holds."""
+_CLOCKS_DIFFER = 5.0
+"""Seconds by which clocks that are kept right may still differ."""
 
 
 def service_of(alert: AlertSeen, rule: AlertRule) -> str:
@@ -33,6 +37,17 @@ def touches(rollout: Rollout, alert: AlertSeen) -> AlertRule | None:
         if (environment, region) == (rollout.place.environment, rollout.place.region):
             return rule
     return None
+
+
+def dated(alert: AlertSeen, *, ahead: Seconds, now: Instant) -> AlertSeen:
+    """Return the alert with its start by our time, which may be ahead of its sender's.
+
+    Whether the sender's clock is one that we are ahead of is not known: the later of both readings that is not in the
+    future counts, as an alert is mostly told soon after it began.
+    """
+    read = (alert.starts_at, Instant(alert.starts_at + ahead))
+    past = [at for at in read if at <= now + _CLOCKS_DIFFER]
+    return replace(alert, starts_at=max(past) if past else min(read)) if ahead else alert
 
 
 def weigh(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None, now: Instant) -> Draft:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from guardian.core import records as r
 from guardian.core.agenda import Agenda, next_tick
-from guardian.core.alerts import TOUCHABLE, key_of, touches, weigh
+from guardian.core.alerts import TOUCHABLE, dated, key_of, touches, weigh
 from guardian.core.decide import decide
 from guardian.core.deploys import older, start_next, take_in
 from guardian.core.draft import Draft
@@ -34,7 +34,7 @@ from guardian.core.facts import (
 )
 from guardian.core.looks import Look, Observed, SeriesKey
 from guardian.core.measures import MeasureRequest, requests
-from guardian.core.model import EffectId, Instant, Place, RolloutId
+from guardian.core.model import EffectId, Instant, Place, RolloutId, Seconds
 from guardian.core.orders import obey, reported
 from guardian.core.outcomes import done, failed
 from guardian.core.policies import Policies
@@ -70,12 +70,16 @@ class Decision:
 
 
 class Engine:
-    """Decides for all rollouts of one process; see the module's text for what is durable."""
+    """Decides for all rollouts of one process; see the module's text for what is durable.
+
+    ahead: by how much `now` is ahead of other machines' clocks, where the driver knows that it is.
+    """
 
     def __init__(self, *, policies: Policies, fleet: Fleet, world: World | None = None) -> None:
         self.policies = policies
         self.fleet = fleet
         self.world = world if world is not None else World()
+        self.ahead = Seconds(0.0)
         self._agenda: Agenda[RolloutId] = Agenda()
         self._looks: dict[RolloutId, Look] = {}
         self._readings: dict[RolloutId, WeightRead] = {}
@@ -160,10 +164,11 @@ class Engine:
 
     def _alert(self, fact: AlertSeen, now: Instant) -> list[r.Record]:
         records: list[r.Record] = []
+        seen = dated(fact, ahead=self.ahead, now=now)
         for rollout in self._touchable(fact):
             rule = touches(rollout, fact)
             if rule is not None:
-                records += weigh(rollout, fact, rule, self._looks.get(rollout.id), now).records
+                records += weigh(rollout, seen, rule, self._looks.get(rollout.id), now).records
         name = fact.labels.get("alertname", "")
         status = "firing" if fact.firing else "resolved"
         records = records or [r.Noted(at=now, reason=f"alert {name} ({status}) touches no running rollout")]

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 
 from guardian.core.engine import Engine
 from guardian.core.fleet import Fleet
-from guardian.core.model import RolloutId, Seconds
+from guardian.core.model import Instant, RolloutId, Seconds
 from guardian.core.policies import Policies
 from guardian.core.records import Record
 from guardian.core.rollout import Rollout
@@ -34,6 +35,7 @@ from guardian.runtime.intake import Decode, Intake
 from guardian.runtime.logs import DecisionLog
 from guardian.runtime.outbox import Outbox, Outlet
 from guardian.runtime.recover import Recovered, recover
+from guardian.runtime.steady import ClockWatch, SteadyClock
 from guardian.runtime.story import Story, remembered, told
 from guardian.runtime.telemetry import Telemetry
 from guardian.runtime.witness import WitnessedWorld
@@ -102,6 +104,8 @@ class Daemon:
         """Recover, then serve until cancelled. Raises JournalError, in a group, when the journal gives up."""
         journal, clock = self._outside.journal, self._outside.clock
         recovered = await recover(journal)
+        if isinstance(clock, SteadyClock):
+            clock.not_before(_last_instant(journal, recovered.head))
         world = WitnessedWorld(recovered.world.copy())
         engine = self.engine = Engine(policies=self.engine.policies, fleet=Fleet(), world=world)
         checkpoints = Checkpoints(engine=engine, every=self._limits.checkpoint)
@@ -146,6 +150,10 @@ class Daemon:
             checkpoints=checkpoints,
         )
         self._dispatcher, self._driver = dispatcher, driver
+        if isinstance(outside.clock, SteadyClock):
+            show = partial(setattr, engine, "ahead")
+            watch = ClockWatch(outside.clock, health=self.health, registry=telemetry.registry, show=show)
+            tasks.create_task(watch.run(), name="clock")
         outbox = Outbox(
             journal=outside.journal,
             feed=self.feed,
@@ -234,3 +242,10 @@ class Daemon:
                     await self._driver.settle()
             except TimeoutError:
                 _log.error("journal_not_settled", seconds=_SETTLE)
+
+
+def _last_instant(journal: Journal, head: int) -> Instant:
+    """Return when the newest row was written; the beginning of time where there is none."""
+    return (
+        max((row.at for row in journal.read(after=head - 1, limit=1)), default=Instant(0.0)) if head else Instant(0.0)
+    )

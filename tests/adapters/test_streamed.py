@@ -189,6 +189,18 @@ async def test_samples_far_in_the_future_are_refused_and_counted() -> None:
     )
 
 
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+async def test_after_the_wall_clock_was_set_senders_are_measured_by_our_time(ahead: float) -> None:
+    """Ours goes on: a sender that follows the wall clock is neither silent for an hour nor from the future."""
+    stream, clock = source(ahead=lambda: ahead)
+    await stream.receive(written((labels(), T0 + 5.0 - ahead, 1.0)))
+    clock.at = Instant(T0 + 10.0)
+    await stream.receive(written((labels(), T0 + 10.0, 2.0)))
+    samples = await stream.measure([request()])
+    assert rows(samples) == [("c1", 5.0, 1.0), ("c1", 10.0, 2.0)], "the second sender's clock was not set"
+    assert stream.received().future == 0
+
+
 async def test_memory_is_bounded_in_series() -> None:
     """Beyond the limit series are refused and counted; those that are kept stay exact."""
     streamed, _ = source(room=Room(series=1))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from guardian.core import records as r
 from guardian.core.effects import StartCanary
 from guardian.core.facts import Order
-from guardian.core.model import Driver, Instant, Mode, Phase
+from guardian.core.model import Driver, Instant, Mode, Phase, Seconds
 from guardian.core.policy import Adapter, AlertRule, OnAlert
 from tests.builders import T0, alert, ordered, policy, requested
 from tests.core.play import Play
@@ -189,3 +191,26 @@ def test_an_alert_of_a_service_without_policy_is_not_remembered() -> None:
     play = Play()
     play.tell(alert(starts_at=T0, service="payment"))
     assert play.engine.world.alerts == {}
+
+
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("ahead", [-HOUR, HOUR])
+@pytest.mark.parametrize("theirs", [0.0, 1.0])
+def test_an_alert_rolls_back_although_our_clock_is_not_its_senders(ahead: float, theirs: float) -> None:
+    """After the wall clock was set ours goes on; the sender may follow the wall clock (1) or have gone on, too (0)."""
+    play = running()
+    play.engine.ahead = Seconds(ahead)
+    play.tell(alert(starts_at=Instant(play.now - theirs * ahead), severity="critical", track="canary"))
+    assert play.phase() is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize("ahead", [-HOUR, HOUR])
+def test_an_alert_from_before_the_canary_holds_at_most_by_either_clock(ahead: float) -> None:
+    """By the sender's clock or by ours: it is older than the canary's traffic."""
+    play = running()
+    play.engine.ahead = Seconds(ahead)
+    since = Instant(T0 - 60.0 - max(ahead, 0.0))
+    play.tell(alert(starts_at=since, severity="critical", track="canary"))
+    assert (play.phase(), play.held()) == (Phase.PROGRESSING, True)

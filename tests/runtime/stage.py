@@ -20,13 +20,14 @@ from guardian.core.model import Instant, Phase, Place, Revision, RolloutId, Seco
 from guardian.core.policies import Policies
 from guardian.core.policy import Adapter, Compare, Guardrail, Margin, Match, Policy, RatioSli, Risk
 from guardian.core.rollout import Rollout
-from guardian.ports import Journal, MetricSource, Received, Router, Target
+from guardian.ports import Clock, Journal, MetricSource, Received, Router, Target
 from guardian.runtime.clock import FastClock
 from guardian.runtime.daemon import Daemon, Limits, Outside
 from guardian.runtime.equipment import Equipment
 from guardian.runtime.intake import fallback_of
 from guardian.runtime.logs import DecisionLog
 from guardian.runtime.outbox import Outlet, outlet_of
+from guardian.runtime.steady import SteadyClock
 from guardian.runtime.telemetry import Telemetry
 from guardian.wire import Decoded, decode_event, read_headers
 from tests.builders import PLACE, T0, policy, steps
@@ -76,7 +77,7 @@ class LoggedRouter(MemoryRouter):
 class Service:
     """A service under traffic: counters of three stable pods and one canary pod, split by the router's weight."""
 
-    def __init__(self, *, clock: FastClock, router: MemoryRouter, place: Place = PLACE, bad: float = 0.005) -> None:
+    def __init__(self, *, clock: Clock, router: MemoryRouter, place: Place = PLACE, bad: float = 0.005) -> None:
         self.metrics = MemoryMetrics()
         self.bad = bad
         """Error share of the canary; stable's is always 0.5 %."""
@@ -118,7 +119,7 @@ class Stage:
 
     journal: Journal
     policies: Sequence[Policy] = field(default_factory=lambda: (quick(),))
-    clock: FastClock = field(default_factory=lambda: FastClock(speed=SPEED, start=T0))
+    clock: FastClock | SteadyClock = field(default_factory=lambda: FastClock(speed=SPEED, start=T0))
     router: LoggedRouter = field(default_factory=LoggedRouter)
     workload: MemoryWorkload = field(default_factory=lambda: MemoryWorkload({PLACE: STABLE}))
     events: MemorySource = field(default_factory=MemorySource)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,7 +87,8 @@ class StreamedSource:
 
     dropped: labels that tell a pair's replicas apart, and the sender's external labels. cluster: label that
     tells pairs apart. everywhere: labels added to every selector. past: asked for what came before the
-    memory began.
+    memory began. ahead: by how much `clock` is ahead of the machine's wall clock, after that was set: a sender
+    whose times fit the wall clock, but not `clock`, is measured by `clock`.
     """
 
     def __init__(
@@ -100,8 +101,9 @@ class StreamedSource:
         cluster: str = "cluster",
         history: Seconds = HISTORY,
         room: Room | None = None,
+        ahead: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._room = room or Room()
+        self._room, self._ahead = room or Room(), ahead
         self._clock, self._past, self._everywhere = clock, past, dict(everywhere or {})
         self._history = history
         self._dropped = frozenset(dropped)
@@ -162,7 +164,8 @@ class StreamedSource:
     def _keep(self, batch: Batch, now: float) -> int:
         series, replica = np.divmod(batch.slot, REPLICAS)
         counts = self._pairs.counts(replica, self._watched.replicas, now)
-        timely = batch.time <= now + AHEAD
+        time = batch.time + self._shift(batch.time, now)
+        timely = time <= now + AHEAD
         self._doubles += int((~counts).sum())
         self._future += int((counts & ~timely).sum())
         chosen = counts & timely
@@ -172,9 +175,17 @@ class StreamedSource:
             grown[: self._heard.size] = self._heard
             self._heard = grown
         self._heard[series] = now
-        self._log.append(series, batch.time[chosen], batch.value[chosen])
+        self._log.append(series, time[chosen], batch.value[chosen])
         self._samples += series.size
         return int(series.size)
+
+    def _shift(self, times: Floats, now: float) -> float:
+        """Return what to add to a sender's times: how far we are ahead, if that brings its newest one nearer to now."""
+        ahead = self._ahead()
+        if abs(ahead) <= QUIET or not times.size:
+            return 0.0
+        late = now - float(times.max())
+        return ahead if abs(late - ahead) < abs(late) else 0.0
 
     def _sweep(self, now: float) -> None:
         """Drop what is older than the history, and let go of series that nobody wants or that have ended."""
