@@ -259,6 +259,8 @@ def _bake(draft: Draft) -> None:
     since, step = rollout.promoted_at, rollout.steps[-1]
     if since is None or draft.now - since < step.bake or rollout.held is not None or rollout.effects:
         return
+    if rollout.awaiting is not None and rollout.awaiting.proposal is r.Proposal.ROLLBACK:
+        return  # not verified before a person said that it need not go back
     text = f"{rollout.revision} baked for {duration(draft.now - since)} with all traffic: verified"
     hands_over = rollout.policy.workload is not None and rollout.moves_traffic
     if hands_over and rollout.policy.mode is Mode.ADVISE and (r.Proposal.ADVANCE, rollout.step) not in rollout.approved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from guardian.core.model import Driver, EventRef, Mode, Phase, RolloutId, Weight
 from guardian.core.policy import Adapter, Concurrency, Policy
 from guardian.core.rollout import Rollout
 from guardian.core.world import World
-from tests.builders import PLACE, ordered, policy, requested, seen
+from tests.builders import PLACE, T0, ordered, policy, requested, seen
 from tests.core.play import Play
 from tests.core.test_laws import ACTIONS, SHOWN, Action, Story
 
@@ -200,6 +201,25 @@ def test_in_advise_a_no_to_setting_the_weight_again_is_asked_once() -> None:
     assert play.rollout.awaiting is not None
     say(play, Order.APPROVE)
     assert (play.phase(), play.router) == (Phase.ROLLED_BACK, 0.0)
+
+
+# ---- the bake ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("order", "phase"), [(Order.APPROVE, Phase.ROLLED_BACK), (Order.REJECT, Phase.VERIFIED)])
+def test_in_advise_nothing_is_verified_while_its_rollback_is_proposed(order: Order, phase: Phase) -> None:
+    """The bake is over, and harm was seen in it: what becomes of it is what the person says."""
+    play = advised()
+    while play.phase() is not Phase.BAKING:
+        play.until(play.now - T0 + 10.0)
+        if play.rollout.awaiting is not None:
+            say(play, Order.APPROVE)
+    play.show = lambda rollout, now: seen(rollout, at=now, harm=HARM)
+    play.until(play.now - T0 + 2000.0)
+    assert play.phase() is Phase.BAKING
+    say(play, order)
+    play.until(play.now - T0 + 100.0)
+    assert play.phase() is phase
 
 
 # ---- laws -------------------------------------------------------------------------------------------------------
