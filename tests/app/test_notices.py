@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from guardian.adapters.journal.memory import MemoryJournal
 from guardian.app.notices import Notices
@@ -139,12 +139,15 @@ async def test_a_notifier_that_is_new_is_not_told_of_the_past(tmp_path: Path) ->
     assert summaries(web)[1:] == ["rolled-back: checkout 2.3.0 in production"]
 
 
-async def test_the_log_may_be_told_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_log_may_be_told_as_well() -> None:
     """Where lines go that others collect."""
     stage = slow()
-    async with running(stage, Settings.model_validate({"notify": {"lines": {"log": True}}})) as daemon:
-        await rolled_back(stage, daemon)
-        await until(lambda: "rolled-back: checkout 2.1.0" in capsys.readouterr().out)
+    with capture_logs() as lines:
+        async with running(stage, Settings.model_validate({"notify": {"lines": {"log": True}}})) as daemon:
+            await rolled_back(stage, daemon)
+            await until(lambda: any(line["event"] == "notice" for line in lines))
+    (told, *_) = [line["summary"] for line in lines if line["event"] == "notice"]
+    assert told == "rolled-back: checkout 2.1.0 in production"
 
 
 def test_every_decision_event_can_be_asked_for() -> None:
