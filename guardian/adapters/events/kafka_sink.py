@@ -1,17 +1,19 @@
 """Decision events to Kafka: in order per service, acknowledged by all in-sync replicas, idempotent.
 
-A send that was not answered in time stays under way; publishing the same event again joins it instead of
+Events go out in batches, one for each partition: a future for each event would cost as much as making it.
+A batch that was not answered in time stays under way; publishing the same event again joins it instead of
 sending it twice. The outbox repeats what was not acknowledged; nothing is kept here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
 
 from guardian.adapters._kafka import KafkaAccess, calmed, limit_logs, stopped, within
 from guardian.core.model import Seconds
@@ -20,6 +22,9 @@ from guardian.errors import AdapterError
 DEADLINE: Final = Seconds(10.0)
 """Longest wait for an acknowledgement; aiokafka itself says nothing while the brokers are away."""
 HEADERS: Final = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+LARGEST_BATCH: Final = 128 * 1024
+"""Bytes of a batch; the next one to a partition waits until this one is on its way."""
+_PARTITIONER: Final = DefaultPartitioner()
 
 _Event = tuple[str, bytes]
 
@@ -32,6 +37,8 @@ class KafkaSink:
         self._producer: Any = None
         self._starting = asyncio.Lock()
         self._under_way: dict[_Event, asyncio.Future[Any]] = {}
+        self._partitions: list[int] = []
+        self._places: dict[str, int] = {}
 
     async def publish(self, events: Sequence[_Event]) -> None:
         """Send (key, CloudEvents JSON) pairs; returns when all in-sync replicas have them.
@@ -48,28 +55,66 @@ class KafkaSink:
 
     async def _publish(self, events: Sequence[_Event]) -> None:
         producer = await self._started()
-        sent = [await self._send(producer, event) for event in events]
-        # Shielded: a deadline that passes must not make us forget what is about to be delivered.
-        await asyncio.gather(*map(asyncio.shield, sent))
+        partitions = list(await producer.partitions_for(self._topic))
+        fresh: dict[int, list[_Event]] = {}
+        sent: set[asyncio.Future[Any]] = set()
+        for event in dict.fromkeys(events):
+            if (under_way := self._under_way.get(event)) is not None:
+                sent.add(under_way)
+            else:
+                fresh.setdefault(self._partition(event[0], partitions), []).append(event)
+        for partition, wanted in fresh.items():
+            sent.update([one async for one in self._send(producer, partition, wanted)])
+        # Only waited for: a deadline that passes must not make us forget what is about to be delivered.
+        if sent:
+            await asyncio.wait(sent)
+        for one in sent:
+            one.result()
 
-    async def _send(self, producer: Any, event: _Event) -> asyncio.Future[Any]:
-        sent = self._under_way.get(event)
-        if sent is None:
+    def _partition(self, key: str, partitions: list[int]) -> int:
+        """Return where a key belongs: with the same partitions always the same, as every Kafka client has it."""
+        if partitions != self._partitions:
+            self._partitions = partitions
+            self._places.clear()
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = _PARTITIONER(key.encode(), partitions, partitions)
+        return place
+
+    async def _send(
+        self, producer: Any, partition: int, events: Sequence[_Event]
+    ) -> AsyncIterator[asyncio.Future[Any]]:
+        """Hand events of one partition over, in as many batches as they need; yield what ends with each."""
+        batch, members = producer.create_batch(), list[_Event]()
+        for event in events:
             key, value = event
-            sent = await producer.send(self._topic, value, key=key.encode(), headers=HEADERS)
-            self._under_way[event] = sent
-            sent.add_done_callback(partial(self._ended, event))
+            while batch.append(key=key.encode(), value=value, timestamp=None, headers=HEADERS) is None:
+                yield await self._hand_over(producer, partition, batch, members)
+                batch, members = producer.create_batch(), []
+            members.append(event)
+        yield await self._hand_over(producer, partition, batch, members)
+
+    async def _hand_over(
+        self, producer: Any, partition: int, batch: Any, events: Sequence[_Event]
+    ) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await producer.send_batch(batch, self._topic, partition=partition)
+        self._under_way.update(dict.fromkeys(events, sent))
+        sent.add_done_callback(partial(self._ended, events))
         return sent
 
-    def _ended(self, event: _Event, ended: asyncio.Future[Any]) -> None:
-        self._under_way.pop(event, None)
+    def _ended(self, events: Sequence[_Event], ended: asyncio.Future[Any]) -> None:
+        for event in events:
+            if self._under_way.get(event) is ended:
+                del self._under_way[event]
         if not ended.cancelled():
             ended.exception()  # looked at, whether or not anybody still waits
 
     async def _started(self) -> Any:
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(**self._access.options(), acks="all", enable_idempotence=True)
+                producer = AIOKafkaProducer(
+                    **self._access.options(), acks="all", enable_idempotence=True, max_batch_size=LARGEST_BATCH
+                )
                 calmed(producer.client)
                 limit_logs()
                 try:
