@@ -136,7 +136,8 @@ class _Life:
         return self._daemon.replay(after)
 
     def _outlets(self) -> Sequence[Outlet]:
-        stream = Outlet(name="stream", publish=self._hub.publish, durable=False)
+        hub = self._hub
+        stream = Outlet(name="stream", publish=hub.publish, durable=False, listening=lambda: hub.listening)
         return [stream] if self.kafka is None else [stream, self.kafka.outlet]
 
     def _reload(self, policies: Policies) -> None:

@@ -44,6 +44,11 @@ class Hub:
         self._listeners: set[Queue[Told | None]] = set()
         self._closed = False
 
+    @property
+    def listening(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     async def publish(self, events: Sequence[Told]) -> None:
         """Hand events to all who listen; never waits."""
         for queue in tuple(self._listeners):
