@@ -10,6 +10,7 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 from guardian.errors import PolicyError
@@ -83,7 +84,12 @@ def find(port: Port, kind: str) -> Any:
 
 def kinds(port: Port) -> dict[str, str]:
     """Return every kind that is installed, with the place of its class."""
+    return {**_installed(port), **POLICY_PORTS[port]}
+
+
+@cache
+def _installed(port: Port) -> dict[str, str]:
+    """Return what other distributions bring along; looked for once, since it takes some 20 ms of reading files."""
     from importlib.metadata import entry_points  # noqa: PLC0415  reads the disk
 
-    found = {point.name: point.value for point in entry_points(group=f"guardian.{port}s")}
-    return {**found, **POLICY_PORTS[port]}
+    return {point.name: point.value for point in entry_points(group=f"guardian.{port}s")}
