@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from enum import StrEnum
 from typing import Final
 
@@ -71,6 +72,8 @@ def _healthy() -> Iterator[Case]:
         for name, (situation, policy) in families.items():
             yield Case(name=f"{signal}: {name}", kind=Kind.HEALTHY, situation=situation, policy=policy)
     allowed = Situation(effect=always(1.05), rps=2000.0, length=3600.0)
+    gone = Situation(vanish=600.0)
+    yield Case(name="errors: canary's metrics vanish", kind=Kind.HEALTHY, situation=gone, policy=ERRORS_ONLY)
     yield Case(name="errors: +5 %, allowed, 2000 rps, 60 min", kind=Kind.HEALTHY, situation=allowed, policy=HOUR)
 
 
@@ -85,10 +88,14 @@ def _worse() -> Iterator[Case]:
         yield _errors(f"errors x{times:g}, {rps:g} rps", situation, promoted=0.1 if times < 1.6 else 0.05)
     small = Situation(effect=always(1.2), rps=2000.0, length=3600.0)
     yield _errors("errors x1.2, 2000 rps, 60 min", small, HOUR, promoted=0.5)
-    noisy = Situation(effect=always(2.0), rps=2000.0, noise_sd=0.4, noise_rho=0.9)
-    yield _errors("errors x2, correlation 0.9, 2000 rps", noisy)
+    yield _errors("errors x1.2, 2000 rps", replaced(small, length=1800.0), promoted=0.6)
+    for rho in (0.9, 0.95):
+        noisy = Situation(effect=always(2.0), rps=2000.0, noise_sd=0.4, noise_rho=rho)
+        yield _errors(f"errors x2, correlation {rho:g}, 2000 rps", noisy)
     for sd in (0.1, 0.15, 0.3):
         yield _errors(f"errors x2, pods differ {sd:.0%}", Situation(effect=always(2.0), rps=2000.0, pod_sd=sd))
+    wide = Situation(effect=always(2.0), rps=2000.0, pod_sd=0.3, canary_pods=3)
+    yield _errors("errors x2, pods differ 30%, 3 against 6", wide)
     for rps in (200.0, 2000.0):
         leak = Situation(effect=ramp(0.0, 1800.0, 1.0, 3.0), rps=rps)
         yield _errors(f"leak to x3 in 30 min, {rps:g} rps", leak, HALF_HOUR)

@@ -56,16 +56,18 @@ def hurt(watch: Watch, calls: Calls) -> Floats:
     """Requests of the canary that failed, or took more than 0.5 s, beyond stable's share at the time.
 
     Returns shape (runs,). Until the rollback or the end of the streams. A canary that was promoted serves all traffic
-    from then on, at its own share: a rule that promotes a bad release is not cheap. Small negative values are chance.
+    from then on, at its own share: a rule that promotes a bad release is not cheap. Where two signals count, fewer slow
+    requests are not set off against more broken ones.
     """
     tracks = watch.tracks
-    excess, times = np.zeros(tracks.requests.shape[:2]), tracks.times[None, :]
-    for signal in watch.signals:
-        excess += _beyond(tracks, signal)
+    times, total = tracks.times[None, :], np.zeros(tracks.runs)
     canary, stable = tracks.requests[:, :, CANARY], tracks.requests[:, :, STABLE]
-    alone = times > calls.promoted[:, None]
-    excess = np.where(alone, excess * (1.0 + stable / np.maximum(canary, 1.0)), excess)
-    return np.asarray(np.where((times > 0) & (times <= calls.rolled_back[:, None]), excess, 0.0).sum(axis=1))
+    served = np.where(times > calls.promoted[:, None], 1.0 + stable / np.maximum(canary, 1.0), 1.0)
+    served *= (times > 0) & (times <= calls.rolled_back[:, None])
+    for signal in watch.signals:
+        beyond = (_beyond(tracks, signal) * served).sum(axis=1)
+        total += np.maximum(beyond, 0.0) if len(watch.signals) > 1 else beyond
+    return total
 
 
 def _beyond(tracks: Tracks, signal: Signal) -> Floats:

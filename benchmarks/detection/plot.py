@@ -61,6 +61,7 @@ def _delays(axes: Axes, cells: Json) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(SIZES, [f"x{size:g}" for size in SIZES])
+    axes.set_yticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1000"])
     axes.minorticks_off()
     axes.set_ylabel("median delay, s")
     axes.set_title("Errors 0.5 % and 200 rps: how late", fontsize=10)
