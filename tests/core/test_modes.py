@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from guardian.core import records as r
 from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, StartCanary, StopCanary
+from guardian.core.engine import Decision
 from guardian.core.facts import DeployEnd, DeployReported, Fact, Order, Ordered
 from guardian.core.model import Driver, EventRef, Mode, Phase, RolloutId, Weight
 from guardian.core.policy import Adapter, Concurrency, Policy
@@ -18,7 +19,7 @@ from guardian.core.rollout import Rollout
 from guardian.core.world import World
 from tests.builders import PLACE, T0, ordered, policy, requested, seen
 from tests.core.play import Play
-from tests.core.test_laws import ACTIONS, SHOWN, Action, Story
+from tests.core.test_laws import ACTION, SHOWN, Action, Story
 
 WORKLOAD = Adapter(kind="memory")
 HARM = 1e4
@@ -227,7 +228,7 @@ def test_in_advise_nothing_is_verified_while_its_rollback_is_proposed(order: Ord
 WRITES = (SetWeight, StartCanary, StopCanary, MakeStable)
 MORE = st.lists(
     st.one_of(
-        ACTIONS.map(lambda actions: actions[0]),
+        ACTION,
         st.tuples(
             st.sampled_from(["approve", "approve", "wait", "drift", "mend drift", "cancel", "other"]),
             st.floats(0.0, 1.0),
@@ -247,7 +248,7 @@ MODES = st.builds(
 class Recorded(Story):
     """A story that remembers at which record each fact came."""
 
-    def tell(self, fact: Fact) -> object:  # type: ignore[override]
+    def tell(self, fact: Fact) -> Decision:
         """Give the engine a fact."""
         self.__dict__.setdefault("facts", []).append((len(self.records), fact))
         return super().tell(fact)
