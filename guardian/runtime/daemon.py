@@ -150,10 +150,6 @@ class Daemon:
             checkpoints=checkpoints,
         )
         self._dispatcher, self._driver = dispatcher, driver
-        if isinstance(outside.clock, SteadyClock):
-            show = partial(setattr, engine, "ahead")
-            watch = ClockWatch(outside.clock, health=self.health, registry=telemetry.registry, show=show)
-            tasks.create_task(watch.run(), name="clock")
         outbox = Outbox(
             journal=outside.journal,
             feed=self.feed,
@@ -165,7 +161,15 @@ class Daemon:
         tasks.create_task(collector.run(), name="collector")
         tasks.create_task(outbox.run(self._stories(recovered)), name="outbox")
         tasks.create_task(driver.run(), name="driver")
+        self._watch_clock(tasks, engine)
         self._listen(tasks)
+
+    def _watch_clock(self, tasks: asyncio.TaskGroup, engine: Engine) -> None:
+        clock = self._outside.clock
+        if isinstance(clock, SteadyClock):
+            show = partial(setattr, engine, "ahead")
+            watch = ClockWatch(clock, health=self.health, registry=self.telemetry.registry, show=show)
+            tasks.create_task(watch.run(), name="clock")
 
     def _listen(self, tasks: asyncio.TaskGroup) -> None:
         outside = self._outside
