@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from typing import Final
 
 from guardian.core.effects import Effect
@@ -137,7 +136,7 @@ class Committer:
             self.failure = future.exception() if not future.cancelled() else self.failure
             return
         batch.first = future.result() - len(batch.rows) + 1
-        for seq, records, after in zip(count(batch.first), batch.records, batch.after, strict=False):
+        for seq, (records, after) in enumerate(zip(batch.records, batch.after, strict=True), start=batch.first):
             self._feed.push(Decided(seq, records, after))
         self._durable([record for records in batch.records for record in records])
         for seq, row in enumerate(batch.rows, start=batch.first):

@@ -1,6 +1,6 @@
 """The asyncio driver of the engine: waits, delivers, persists, hands out. Every conclusion is the engine's.
 
-Facts from outside come in batches; repeats are found in the journal before the engine sees them. While one
+Facts from outside come in batches; repeats are found before the engine sees them. While one
 batch becomes durable the next is concluded, so that the disk and the engine work at the same time.
 """
 

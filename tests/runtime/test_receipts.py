@@ -55,6 +55,7 @@ async def test_a_refused_batch_does_not_pass_for_the_stored_one_before_it() -> N
         batch = Batch(
             rows=[Row(at=T0, rollout="", event=None, body=b"{}")],
             records=[(note,)],
+            after=[(None,)],
             effects=[(RolloutId("x"), effect)],
         )
         batch.then.append(partial(told.append, name))
