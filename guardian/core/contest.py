@@ -18,6 +18,7 @@ from analysis.sequential.latency import LatencyTest
 from guardian.core.columns import Columns
 from guardian.core.evidence import Panel
 from guardian.core.intake import Intake, Stretch
+from guardian.core.verdicts import UNREST
 
 WARMING_WEIGHT: Final = 0.15
 """Part of a guardrail's risk that goes to its pods that are still warming."""
@@ -32,7 +33,7 @@ class Evidence:
 
     harm: the canary is beyond the rollback margin, warm and warming pods together. safe: warm canary pods are within
     the promote margin. unrest: the largest of a single start and alternative, whether something began lately; 0 where
-    nothing is close to a promotion.
+    nothing is close to a promotion, or it cannot be so large that it matters.
     """
 
     harm: Floats
@@ -214,7 +215,8 @@ class Contest:
             each = np.stack((harm, warming.harm(cells, warming.sums(cells))), axis=1)
             harm = average(each, np.array([1.0 - WARMING_WEIGHT, WARMING_WEIGHT]))
         unrest = np.zeros(len(cells))
-        near = np.flatnonzero(safe > 0.0)  # unrest only ever delays a promotion
+        largest = sums.gain.max(axis=(1, 2))  # no correction for dependence makes more of a gain
+        near = np.flatnonzero((safe > 0.0) & (largest > UNREST))  # unrest only ever delays a promotion
         if len(near):
             unrest[near] = self.panel.unrest(cells[near], sums.rows(near))
         return Evidence(harm=harm, safe=safe, unrest=unrest)

@@ -24,6 +24,7 @@ ENOUGH_HISTORY: Final = 1740.0
 REFRESH: Final = 4
 """Ticks between two fits of the noise between pods."""
 STARTS: Final = start_times()
+START_WEIGHTS: Final = start_weights()
 _SINCE: Final = ("gain", "information", "lean", "square")
 
 
@@ -50,6 +51,7 @@ class Panel:
             }
         )  # fmt: skip
         self.noise = Noise(test)
+        self._asked: tuple[Ints, Ints, Ints] | None = None
         self._directions = np.zeros(alternatives, dtype=np.int64)
         self._directions[: len(test.partner)] = test.harm_direction
         self._directions[test.partner] = test.harm_direction
@@ -64,12 +66,14 @@ class Panel:
     def add_pod(self, cell: int, *, canary: bool) -> int:
         """Make room for one pod of a cell and return its number."""
         pod = self.pods.add()
+        self._asked = None
         self.noise.add_pod(pod)
         self.pods["cell"][pod], self.pods["canary"][pod] = cell, float(canary)
         return pod
 
     def drop(self, cell: int) -> None:
         """Forget a cell with its pods; their numbers are used again."""
+        self._asked = None
         for pod in np.flatnonzero(self.pods["cell"][: self.pods.size] == cell):
             self.pods.give_back(int(pod))
             self.noise.pods.clear(int(pod))
@@ -135,13 +139,15 @@ class Panel:
         return places
 
     def members(self, cells: Ints) -> tuple[Ints, Ints]:
-        """Pods of cells, sorted by cell, and the place of each one's cell."""
+        """Pods of cells, sorted by cell, and the place of each one's cell; asked again for the same, it remembers."""
         if not len(cells):
             return cells, cells
-        owner = self._places(cells)[self.pods["cell"][: self.pods.size].astype(np.int64)]
-        mine = np.flatnonzero(owner >= 0)
-        mine = mine[np.argsort(owner[mine], kind="stable")]
-        return mine, owner[mine]
+        if self._asked is None or not np.array_equal(cells, self._asked[0]):
+            owner = self._places(cells)[self.pods["cell"][: self.pods.size].astype(np.int64)]
+            mine = np.flatnonzero(owner >= 0)
+            mine = mine[np.argsort(owner[mine], kind="stable")]
+            self._asked = (cells, mine, owner[mine])
+        return self._asked[1:]
 
     def _compare(
         self, pods: Ints, counts: Floats, local: Ints, track: Floats, sides: tuple[Floats, ...], *,
@@ -191,7 +197,7 @@ class Panel:
         self.cells["safe_information"][cells] += reading.safe_information
         pods = np.divide(squared, reading.lean**2, out=np.zeros_like(squared), where=reading.lean > 0)
         seen = known.any(axis=1)
-        terms = np.stack((reading.score, reading.lean, reading.harm_information), axis=-1)
+        terms = _beside(reading.score, reading.lean, reading.harm_information)
         self.noise.contrast(cells[seen], terms[seen], pods[seen])
 
     def _watch_pods(
@@ -217,7 +223,7 @@ class Panel:
         seen = self.test.pods(
             np.concatenate((counts, stable)), np.concatenate((track, stable)), memory, np.concatenate((local, past))
         )
-        return np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
+        return _beside(seen.drift, seen.exposure, seen.noise)
 
     def _finish(self, cells: Ints, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats) -> None:
         memory = self.cells["memory"][cells]
@@ -230,7 +236,8 @@ class Panel:
         self.cells["memory"][cells] = memory
         self.cells["ticks"][cells] += 1
         self.cells["history"][cells] += np.where(live, 0.0, seconds)
-        self.cells["totals"][cells] += np.stack(sides, axis=1) * live[:, None, None]
+        for track, side in enumerate(sides):
+            self.cells["totals"][cells, track] += side * live[:, None]
         self._fit_noise(cells[self.cells["ticks"][cells] % REFRESH == 0])
 
     def _fit_noise(self, cells: Ints) -> None:
@@ -243,7 +250,7 @@ class Panel:
         parts = sums.gain.shape[1] - 1
         if parts == 0:
             return np.zeros(len(cells))
-        weights = start_weights()[:parts]
+        weights = START_WEIGHTS[:parts]
         return harm_evidence(
             sums, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
             direction=self.test.harm_direction, starts=np.append(weights, max(1.0 - weights.sum(), 1e-300)),
@@ -300,9 +307,19 @@ class Panel:
         both = sum_by(np.concatenate((lean**2, lean**2 * noise), axis=2), group, len(cells))
         reach, passing = both[..., : lean.shape[2]], both[..., lean.shape[2] :]
         thin = UNCALIBRATED * (self.cells["history"][cells] < ENOUGH_HISTORY)
-        whole, squares = self._since("lean", cells, parts), self._since("square", cells, parts)
-        common = 2.0 * whole**2 * _noise(self.noise.cells["tracks"][cells], whole, squares)
+        common, tracks = np.zeros_like(reach), self.noise.cells["tracks"][cells]
+        if tracks.any():
+            whole, squares = self._since("lean", cells, parts), self._since("square", cells, parts)
+            common = 2.0 * whole**2 * _noise(tracks, whole, squares)
         return reach, passing + thin[:, None, None] * information, common
+
+
+def _beside(*parts: Floats) -> Floats:
+    """Parts of one shape, along a new last axis."""
+    out = np.empty((*parts[0].shape, len(parts)))
+    for place, part in enumerate(parts):
+        out[..., place] = part
+    return out
 
 
 def _padded(parts: Floats) -> Floats:

@@ -66,7 +66,8 @@ class Feeder:
 
     def _bind_new(self, sheets: Ints) -> None:
         """Fix the buckets of histograms that have none yet: those whose series are known by now."""
-        for number in np.unique(sheets[self._fleet.links["layout"][sheets] < 0]):
+        unbound = self._fleet.links["layout"][sheets] < 0
+        for number in np.unique(sheets[unbound]) if unbound.any() else ():
             sheet = self._fleet.sheet_of[int(number)]
             if isinstance(sheet.guardrail.sli, HistogramSli):
                 found = {key.le for pod in sheet.pods.values() for key in pod.series if not np.isnan(key.le)}
@@ -83,9 +84,10 @@ class Feeder:
         seconds = np.maximum(end - start, 0.0)
         owner = fleet.links["layout"][fleet.pods["sheet"][pods].astype(np.int64)]
         batches = []
-        for number in np.flatnonzero(np.bincount(owner[owner >= 0].astype(np.int64))):
-            chosen = np.flatnonzero(owner == number)
-            layout = fleet.layouts[number]
+        for number, layout in enumerate(fleet.layouts):
+            chosen = (owner == number).nonzero()[0]
+            if not len(chosen):
+                continue
             counts = ticks.counts(tick, tick + 1, chosen, layout.width)
             batches.append(self._released(layout, pods[chosen], end[chosen], seconds[chosen], counts))
         batches = [rows for rows in batches if len(rows.pods)]
@@ -148,7 +150,10 @@ class Feeder:
     def _begin_rollouts(self, rollouts: Ints, busy: Flags, start: Floats) -> None:
         """Notice the canary's first traffic of rollouts that had none."""
         fleet = self._fleet
-        first = np.flatnonzero(busy & np.isnan(fleet.rollouts["began"][rollouts]))
+        fresh = busy & np.isnan(fleet.rollouts["began"][rollouts])
+        if not fresh.any():
+            return
+        first = np.flatnonzero(fresh)
         for number in np.unique(rollouts[first]):
             began = float(start[first][rollouts[first] == number].min())
             fleet.rollouts["began"][number] = began

@@ -69,6 +69,7 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     if any(match.stretches is None for match in matches):
         return False
     fleet.pods["end"][pods] = times[-1]
+    _judge_objectives(fleet, past)
     for each in past:
         _note(fleet, each)
     for match in matches:
@@ -106,20 +107,33 @@ def _matches(fleet: Fleet, past: Past) -> Iterator[_Match]:
 
 
 def _note(fleet: Fleet, past: Past) -> None:
-    """Keep the newest rows, and what objectives saw."""
-    asked = past.layout.requests(past.counts)
-    seen = np.where(asked > 0, past.end, -np.inf).max(axis=0)
+    """Keep the newest rows."""
+    seen = np.where(past.layout.requests(past.counts) > 0, past.end, -np.inf).max(axis=0)
     state = fleet.sheets
     np.fmax.at(state["last"][:, 1], past.sheets, past.end[-1])
     np.fmax.at(state["seen"][:, 1], past.sheets, np.where(np.isfinite(seen), seen, np.nan))
+    np.fmax.at(state["front"], past.sheets, past.end[-1])
+
+
+def _judge_objectives(fleet: Fleet, past: list[Past]) -> None:
+    """Hand over what the objectives of all layouts saw, before the newest rows are noted."""
+    parts = [_seen_by_objectives(fleet, each) for each in past]
+    sheets = np.concatenate([sheets for sheets, _, _ in parts])
+    if len(sheets):
+        front, counts = (np.concatenate([part[i] for part in parts], axis=1) for i in (1, 2))
+        fleet.objectives.take_past(fleet.links["objective"][sheets].astype(np.int64), time=front, counts=counts)
+
+
+def _seen_by_objectives(fleet: Fleet, past: Past) -> tuple[Ints, Floats, Floats]:
+    """Sheets (n,) with an objective, their newest rows (T, n) and counts (T, n, 2, 3)."""
     chosen = np.flatnonzero(fleet.links["objective"][past.sheets] >= 0)
     chosen = chosen[np.argsort(past.sheets[chosen], kind="stable")]
     sheets, first = np.unique(past.sheets[chosen], return_index=True)
-    if len(sheets):
-        front = np.fmax(np.maximum.reduceat(past.end[:, chosen], first, axis=1), state["front"][sheets])
-        slow = past.layout.beyond(past.counts, fleet.links["slow"][past.sheets].astype(np.int64))
-        bad = np.concatenate((asked[..., None], slow), axis=2)[:, chosen]
-        counts = np.zeros((len(asked), len(sheets), 2, 3))
-        counts[:, :, 1] = np.add.reduceat(bad, first, axis=1)
-        fleet.objectives.take_past(fleet.links["objective"][sheets].astype(np.int64), time=front, counts=counts)
-    np.fmax.at(state["front"], past.sheets, past.end[-1])
+    counts = np.zeros((len(past.end), len(sheets), 2, 3))
+    if not len(sheets):
+        return sheets, counts[:, :, 0, 0], counts
+    end = np.maximum.reduceat(past.end[:, chosen], first, axis=1)
+    slow = past.layout.beyond(past.counts, fleet.links["slow"][past.sheets].astype(np.int64))
+    events = np.concatenate((past.layout.requests(past.counts)[..., None], slow), axis=2)
+    counts[:, :, 1] = np.add.reduceat(events[:, chosen], first, axis=1)
+    return sheets, np.fmax(end, fleet.sheets["front"][sheets]), counts

@@ -62,48 +62,55 @@ class Objectives:
 
         live: (n,) 1 once the canary has had traffic; before that a breach of stable is remembered as earlier.
         """
-        state = self.rows
-        ring = state["ring"][rows]
-        newest = np.argmax(ring[:, :, 0], axis=1)
-        at = np.arange(len(rows))
-        step = np.min(state["window"][rows], axis=1) / (SLOTS - 2)
-        oldest = np.argmin(ring[:, :, 0], axis=1)
-        latest = ring[at, newest, 0]
-        fresh = (latest == _EMPTY) | (time - latest >= step)
-        place = np.where(fresh, oldest, newest)
-        ring[at[fresh], place[fresh], 1:] = 0.0
-        ring[at, place, 1:] += counts.reshape(len(rows), 6)
-        ring[at, place, 0] = np.where(fresh, time, ring[at, place, 0])
-        state["ring"][rows] = ring
-        state["front"][rows] = np.maximum(state["front"][rows], time)
-        self._judge(rows, ring, live)
+        sums = self._keep(rows, time, counts)
+        self._judge(rows, self.rows["front"][rows][None], sums[None], live)
 
     def take_past(self, rows: Ints, *, time: Floats, counts: Floats) -> None:
         """Take ticks from before the canary's first traffic as `take` would; time: (T, n), counts: (T, n, 2, 3)."""
-        for now, came in zip(time, counts, strict=True):
-            self.take(rows, time=now, counts=came, live=np.zeros(len(rows)))
+        front = np.maximum(np.maximum.accumulate(time), self.rows["front"][rows])
+        sums = np.array([self._keep(rows, now, came) for now, came in zip(time, counts, strict=True)])
+        self._judge(rows, front, sums, np.zeros(len(rows)))
 
-    def _judge(self, rows: Ints, ring: Floats, live: Floats) -> None:
-        """Judge every level (the last axis of what follows) on the objective's scope and on stable (the one before)."""
-        state, now = self.rows, self.rows["front"][rows]
-        begins = now[:, None] - state["window"][rows]
-        time = ring[:, :, 0, None]
-        inside = (time > begins[:, None]) & (time > _EMPTY)
-        sums = np.matmul(inside.transpose(0, 2, 1).astype(np.float64), ring[:, :, 1:])
-        sums = sums.reshape(len(rows), LEVELS, 2, 3)
-        service = state["scope"][rows] > 0
-        sums[service, :, 0] += sums[service, :, 1]
-        total = sums[..., 0].transpose(0, 2, 1)
-        bad = np.stack([sums[:, level, :, 1 + level] for level in range(LEVELS)], axis=2)
+    def _keep(self, rows: Ints, time: Floats, counts: Floats) -> Floats:
+        """Add counts to the readings; returns what each level's window holds now: (n, levels, 2, 3)."""
+        state = self.rows
+        ring, window = state["ring"][rows], state["window"][rows]
+        times = ring[:, :, 0]
+        newest = times.argmax(axis=1)
+        at = np.arange(len(rows))
+        latest = times[at, newest]
+        fresh = (latest == _EMPTY) | (time - latest >= window.min(axis=1) / (SLOTS - 2))
+        place = np.where(fresh, times.argmin(axis=1), newest)
+        reading = ring[at, place] * ~fresh[:, None]
+        reading[:, 1:] += counts.reshape(len(rows), 6)
+        reading[:, 0] = np.where(fresh, time, latest)
+        ring[at, place] = state["ring"][rows, place] = reading
+        front = state["front"][rows] = np.maximum(state["front"][rows], time)
+        inside = (times[:, None] > (front[:, None] - window)[:, :, None]) & (times > _EMPTY)[:, None]
+        sums = np.matmul(inside.astype(np.float64), ring[:, :, 1:])
+        return np.asarray(sums.reshape(len(rows), LEVELS, 2, 3))
+
+    def _judge(self, rows: Ints, now: Floats, sums: Floats, live: Floats) -> None:
+        """Judge windows (T, n, levels, 2, 3) at times (T, n) on the objective's scope and on stable (the axis of 2)."""
+        state = self.rows
+        service = np.flatnonzero(state["scope"][rows] > 0)
+        sums[:, service, :, 0] += sums[:, service, :, 1]
+        total = np.swapaxes(sums[..., 0], 2, 3)
+        bad = np.empty(total.shape)
+        for level in range(LEVELS):
+            bad[..., level] = sums[:, :, level, :, 1 + level]
         breached = excludes(bad, total, state["allowed"][rows][:, None])
-        since = state["since"][rows]
-        since = np.where(breached, np.where(np.isnan(since), now[:, None, None], since), np.nan)
-        reached = breached & (now[:, None, None] - since >= state["lasts"][rows][:, None] * 0.999)
+        ticks = np.arange(len(now))[:, None, None, None]
+        begun = np.where(breached, -1, ticks).max(axis=0) + 1  # first tick of the breach that goes on, if one does
+        since = now[np.minimum(begun, len(now) - 1), np.arange(len(rows))[:, None, None]]
+        before = state["since"][rows]
+        since = np.where(breached[-1], np.where((begun == 0) & ~np.isnan(before), before, since), np.nan)
+        reached = breached[-1] & (now[-1][:, None, None] - since >= state["lasts"][rows][:, None] * 0.999)
         state["since"][rows] = since
-        state["state"][rows] = np.where(total > 0, 1.0 + reached, 0.0)
-        state["stable_last"][rows] = np.where(breached[:, 1].any(axis=1), now, state["stable_last"][rows])
-        earlier = breached[:, 1].any(axis=1) & (live == 0)
-        state["earlier"][rows] = np.maximum(state["earlier"][rows], earlier)
+        state["state"][rows] = np.where(total[-1] > 0, 1.0 + reached, 0.0)
+        stable = breached[:, :, 1].any(axis=2)
+        state["stable_last"][rows] = np.maximum(state["stable_last"][rows], np.where(stable, now, _EMPTY).max(axis=0))
+        state["earlier"][rows] = np.maximum(state["earlier"][rows], stable.any(axis=0) & (live == 0))
 
     def breach(self, row: int) -> Breach:
         """How the objective stands on its scope."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from math import isnan
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from analysis.quantiles import bucket_quantile
 from analysis.sequential.base import Floats
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from analysis.sequential.ratio import RatioTest
+from guardian.core.contest import Contest
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
-from guardian.core.model import Instant, Ratio, Share
+from guardian.core.model import Instant, Ratio, Share, Track
 from guardian.core.policy import Compare, Policy
 from guardian.core.roster import combine
 from guardian.core.sheets import Sheet
@@ -34,7 +35,8 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
     """How one rollout stands; reads the fleet, and notes the combined evidence for `rising`."""
     sheets = tuple(opened.sheets.values())
     began = float(fleet.rollouts["began"][opened.number])
-    front = _newest(fleet.sheets["front"][[sheet.number for sheet in sheets]]) if sheets else None
+    numbers = [sheet.number for sheet in sheets]
+    front = _newest(fleet.sheets["front"][numbers])
     looks = tuple(_guardrail(fleet, opened, sheet, began) for sheet in sheets)
     compared = [look for look in looks if look.participates and not np.isnan(began)]
     harm = np.array([[look.log_harm for look in compared]])
@@ -43,7 +45,7 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
     if compared:
         log_harm, log_safe = (float(each[0]) for each in combine(harm, safe, np.ones_like(harm)))
         rising = _rising(fleet, opened, log_harm, float(front if front is not None else now))
-    last = [_newest(np.array([_float(getattr(look, side).last) for look in looks])) for side in ("canary", "stable")]
+    last = [_newest(fleet.sheets["last"][numbers, side]) for side in (0, 1)]
     seen = fleet.rollouts["share"][opened.number]
     return Look(
         rollout=opened.id,
@@ -62,13 +64,9 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
     )
 
 
-def _float(value: float | None) -> float:
-    return np.nan if value is None else float(value)
-
-
 def _newest(times: Floats) -> Instant | None:
-    known = times[~np.isnan(times)]
-    return Instant(float(known.max())) if len(known) else None
+    newest = float(np.fmax.reduce(times, initial=np.nan))
+    return None if isnan(newest) else Instant(newest)
 
 
 def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
@@ -99,59 +97,59 @@ def _allocation(weight: float | None, seen: Floats) -> Allocation:
 
 
 def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
-    sides = [_side(fleet, sheet, side) for side in (0, 1)]
-    breach = fleet.objectives.breach(sheet.objective) if sheet.objective >= 0 else Breach.NONE
-    look = GuardrailLook(
+    breach, stable_breach, log_harm, log_safe = Breach.NONE, False, np.nan, np.nan
+    if sheet.objective >= 0:
+        breach = fleet.objectives.breach(sheet.objective)
+        stable_breach = fleet.objectives.stable_breach(sheet.objective)
+    participates = comparable = calibrated = False
+    needed, moved = 0.0, None
+    if sheet.arm >= 0:
+        contest = fleet.roster.contests[sheet.contest]
+        participates = bool(contest.cells["history"][sheet.cell] > 0)
+        calibrated = bool(contest.panel.calibrated(np.array([sheet.cell]))[0])
+        needed, moved = _needed(fleet, opened, sheet), _moved(sheet)
+        if not np.isnan(began):
+            arms = fleet.roster.arms
+            log_harm, log_safe = float(arms["harm"][sheet.arm]), float(arms["safe"][sheet.arm])
+            comparable = _comparable(contest, sheet.cell)
+    return GuardrailLook(
         name=sheet.guardrail.name,
-        participates=False,
-        canary=sides[0],
-        stable=sides[1],
-        breach=breach,
-        stable_breach=sheet.objective >= 0 and fleet.objectives.stable_breach(sheet.objective),
-        anomalies=dict(sheet.anomalies),
+        participates=participates,
+        log_harm=log_harm,
+        log_safe=log_safe,
+        comparable=comparable,
+        canary=_side(fleet, sheet, 0),
+        stable=_side(fleet, sheet, 1),
         step_requests=float(fleet.sheets["step"][sheet.number]),
+        needed=needed,
+        breach=breach,
+        stable_breach=stable_breach,
+        calibrated=calibrated,
+        moved=moved,
+        anomalies=dict(sheet.anomalies),
     )
-    if sheet.arm < 0:
-        return look
-    contest, cells = fleet.roster.contests[sheet.contest], np.array([sheet.cell])
-    live = not np.isnan(began)
-    now = np.array([_float(_newest(contest.cells["front"][cells]))])
-    tick = contest.tick(cells)
-    quiet = [bool(silent(contest.cells[name][cells], now, tick)[0]) for name in ("canary_last", "stable_last")]
-    values = {
-        "participates": bool(contest.cells["history"][sheet.cell] > 0),
-        "log_harm": float(fleet.roster.arms["harm"][sheet.arm]) if live else np.nan,
-        "log_safe": float(fleet.roster.arms["safe"][sheet.arm]) if live else np.nan,
-        "comparable": live and not any(quiet),
-        "calibrated": bool(contest.panel.calibrated(cells)[0]),
-        "needed": _needed(fleet, opened, sheet),
-        "moved": _moved(sheet),
-    }
-    return _with(look, values)
 
 
-def _with(look: GuardrailLook, values: Mapping[str, object]) -> GuardrailLook:
-    kept = {name: getattr(look, name) for name in look.__struct_fields__}
-    merged: dict[str, Any] = {**kept, **values}
-    return GuardrailLook(**merged)
+def _comparable(contest: Contest, cell: int) -> bool:
+    """Whether both tracks gave rows lately."""
+    newest = np.array([contest.cells[name][cell] for name in ("canary_last", "stable_last")])
+    return not silent(newest, contest.cells["front"][cell], contest.tick(np.array([cell]))[0]).any()
 
 
 def _side(fleet: Fleet, sheet: Sheet, side: int) -> Side:
     state = fleet.sheets
-    asked = float(state["requests"][sheet.number, side])
-    bad = float(state["bad"][sheet.number, side])
+    asked, bad, last, seen = (float(state[name][sheet.number, side]) for name in ("requests", "bad", "last", "seen"))
     level: float | None = None
     if sheet.layout is not None and asked > 0:
         level = bad / asked if not sheet.layout.bounds else _quantile(sheet, side)
-    times = [state[name][sheet.number, side] for name in ("last", "seen")]
-    track = "canary" if side == 0 else "stable"
+    track = Track.CANARY if side == 0 else Track.STABLE
     return Side(
         requests=asked,
         bad=bad,
         level=level,
-        pods=sum(pod.track == track for pod in sheet.pods.values()),
-        last=None if np.isnan(times[0]) else Instant(float(times[0])),
-        seen=None if np.isnan(times[1]) else Instant(float(times[1])),
+        pods=sum(of == track for of, _ in sheet.pods),
+        last=None if isnan(last) else Instant(last),
+        seen=None if isnan(seen) else Instant(seen),
     )
 
 

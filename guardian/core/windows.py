@@ -21,6 +21,14 @@ def window_columns(directions: int) -> dict[str, tuple[int, ...]]:
     }  # fmt: skip
 
 
+def _products(windows: Floats) -> Floats:
+    """What is kept of closed windows (..., 3) of drift, exposure, noise: their squares and product, and noise."""
+    out = np.empty((*windows.shape[:-1], 4))
+    drift, exposure = windows[..., 0], windows[..., 1]
+    out[..., 0], out[..., 1], out[..., 2], out[..., 3] = drift**2, drift * exposure, exposure**2, windows[..., 2]
+    return out
+
+
 def take_tick(state: Columns, rows: Ints, terms: Floats) -> None:
     """Add one tick to rows (S,), each at most once; terms: (S, D, 3) drift, exposure, noise."""
     state["drift"][rows] += terms[..., :2]
@@ -31,11 +39,7 @@ def take_tick(state: Columns, rows: Ints, terms: Floats) -> None:
     lengths = int(closes.sum(axis=1).max(initial=0))
     if lengths:
         closing = still_open[:, :, :lengths] * closes[:, None, :lengths, None]
-        drift, exposure, noise = (closing[..., i] for i in range(3))
-        closed = np.empty((*closing.shape[:3], 4))
-        for i, each in enumerate((drift**2, drift * exposure, exposure**2, noise)):
-            closed[..., i] = each
-        state["sums"][rows, :, :lengths] += closed
+        state["sums"][rows, :, :lengths] += _products(closing)
         state["closed"][rows] += closes
         still_open *= ~closes[:, None, :, None]
     state["open"][rows] = still_open
@@ -60,10 +64,8 @@ def take_ticks(state: Columns, rows: Ints, terms: Floats) -> None:
         sums = np.add.reduceat(terms, window)
         sums[first[window]] += state["open"][mine, :, i]
         closed = (number[ends] + 1) % length == 0
-        drift, exposure, noise = (sums[closed][..., part] for part in range(3))
-        products = np.stack((drift**2, drift * exposure, exposure**2, noise), axis=-1)
         owner = rows[window]
-        np.add.at(state["sums"][:, :, i], owner[closed], products)
+        np.add.at(state["sums"][:, :, i], owner[closed], _products(sums[closed]))
         np.add.at(state["closed"][:, i], owner[closed], 1.0)
         last = np.append(np.flatnonzero(first[window])[1:], len(window)) - 1
         state["open"][mine, :, i] = sums[last] * ~closed[last, None, None]
