@@ -150,19 +150,21 @@ class Daemon:
             checkpoints=checkpoints,
         )
         self._dispatcher, self._driver = dispatcher, driver
-        outbox = Outbox(
-            journal=outside.journal,
-            feed=self.feed,
-            story_at=self._story_at,
-            telemetry=telemetry,
-            health=self.health,
-        )
         tasks.create_task(dispatcher.run(), name="dispatcher")
         tasks.create_task(collector.run(), name="collector")
-        tasks.create_task(outbox.run(self._stories(recovered)), name="outbox")
+        tasks.create_task(self._outbox().run(self._stories(recovered)), name="outbox")
         tasks.create_task(driver.run(), name="driver")
         self._watch_clock(tasks, engine)
         self._listen(tasks)
+
+    def _outbox(self) -> Outbox:
+        return Outbox(
+            journal=self._outside.journal,
+            feed=self.feed,
+            story_at=self._story_at,
+            telemetry=self.telemetry,
+            health=self.health,
+        )
 
     def _watch_clock(self, tasks: asyncio.TaskGroup, engine: Engine) -> None:
         clock = self._outside.clock
