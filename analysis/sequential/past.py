@@ -35,8 +35,11 @@ RETURN_PRIOR: Final = (0.5, 0.25, 0.25)
 SCATTERS: Final = (0.0, 0.1, 0.3, 0.8)
 """Relative standard deviations of a block around the level, beyond counting noise."""
 SCATTER_PRIOR: Final = (0.32, 0.28, 0.26, 0.14)
-WORSE: Final = (1.25, 1.6, 2.2, 3.5, 7.0, 20.0)
+WORSE: Final = (1.25, 1.6, 2.5, 5.0, 15.0)
 """Alternatives, in multiples of the margin."""
+STARTS: Final = (0.0, 270.0)
+"""Seconds after the change at which they begin."""
+START_WEIGHTS: Final = (0.65, 0.35)
 ODD: Final = 0.01
 """Chance given in advance that a block is a burst: it says nothing of the level, gains little, and is not learnt."""
 ODD_SCATTER: Final = 4.0
@@ -74,6 +77,8 @@ class PastWatch:
     spread: Floats = field(init=False)
     prior: Floats = field(init=False)
     worse: Floats = field(init=False)
+    starts: Floats = field(init=False)
+    weights: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         """Lay out the grid of models."""
@@ -82,7 +87,8 @@ class PastWatch:
         grid = np.meshgrid(np.square(WANDERS) / 60.0, RETURNS, np.square(SCATTERS), indexing="ij")
         wander, returns, scatter = (axis.ravel() for axis in grid)
         prior = np.einsum("i,j,k->ijk", WANDER_PRIOR, RETURN_PRIOR, SCATTER_PRIOR).ravel()
-        multiples = np.array(WORSE)
+        multiples = np.tile(1.0 / np.array(WORSE) if self.few else np.array(WORSE), len(STARTS))
+        weights = np.repeat(START_WEIGHTS, len(WORSE)) / len(WORSE)
         lasting = wander * np.where(np.isfinite(returns), returns, 0.0) / 2.0
         setters = {
             "wander": wander,
@@ -90,7 +96,9 @@ class PastWatch:
             "scatter": scatter,
             "spread": np.where(lasting > 0, lasting, np.inf),
             "prior": np.log(prior),
-            "worse": np.concatenate(([1.0], 1.0 / multiples if self.few else multiples)),
+            "worse": np.concatenate(([1.0], multiples)),
+            "starts": np.concatenate(([0.0], np.repeat(STARTS, len(WORSE)))),
+            "weights": np.log(weights),
         }
         for name, value in setters.items():
             object.__setattr__(self, name, value)
@@ -153,7 +161,8 @@ class PastWatch:
         memory[cells, 3:6] = 0.0
         live = memory[cells, 0] > 0
         models, parts = self._models(memory)[cells], self._alternatives(memory)[cells]
-        margin = np.where(live, memory[cells, 6], 1.0)[:, None] * self.worse
+        begun = memory[cells, 2:3] - seconds[:, None] >= self.starts - 1e-6
+        margin = np.where(live, memory[cells, 6], 1.0)[:, None] * np.where(begun, self.worse, 1.0)
         rates = np.where(live[:, None, None], parts[..., 1], models[:, :, 1:2])
         shape, rate, rates = self._older(models[:, :, 0], models[:, :, 1], rates, memory[cells], seconds)
         seen = (exposure > 0)[:, None] & (rate > 0) & (margin[:, :1] > 0)
@@ -223,12 +232,13 @@ class PastWatch:
         """Log ratio (C,) of the forecasts of all models together; fit (C, G), gain (C, G, K)."""
         weights = self.prior + fit
         weights -= logsumexp(weights, axis=1)[:, None]
-        return logsumexp(weights[:, :, None] + gain, axis=(1, 2)) - np.log(gain.shape[2])
+        return logsumexp(weights[:, :, None] + gain + self.weights, axis=(1, 2))
 
 
 def _log_chance(events: Floats, mean: Floats, size: Floats) -> Floats:
     """Log chance (C, G, K) of events (C, 1) in a negative binomial of mean (C, G, K) and size (C, G)."""
-    common: Floats = gammaln(events + size) - gammaln(size) - gammaln(events + 1.0)
+    common = np.asarray(gammaln(events + size) - gammaln(size) - gammaln(events + 1.0), dtype=np.float64)
     odds = mean / size[..., None]
     rest = events[..., None] * np.log(odds) - (size + events)[..., None] * np.log1p(odds)
-    return np.asarray(common[..., None] + rest, dtype=np.float64)
+    found: Floats = common[..., None] + rest
+    return found
