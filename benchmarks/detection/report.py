@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 from scipy.stats import binomtest
 
+from benchmarks.cells import Standing
 from benchmarks.detection.cases import CASES, Case, Kind
 from benchmarks.detection.rules import OURS, RULES
 
@@ -174,13 +175,17 @@ def as_markdown(sheet: Sheet) -> str:
 
 
 def basis(result: Json) -> str:
-    """What the figures rest on, in a sentence."""
+    """What the figures rest on, in a few sentences."""
     machine, runs = result["machine"], sorted({cell["runs"] for cell in result["cells"]})
+    each = f"{runs[0]:,}" if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,}"
     changed = " with changes that were not committed" if result["dirty"] else ""
+    standings = [cell["standing"] for cell in result["cells"]]
+    told = ", ".join(f"{standings.count(one)} {one}" for one in Standing)
     return (
-        f"{len(result['cells'])} cases, {runs[0]:,} to {runs[-1]:,} runs each, all rules on the same streams; "
+        f"{len(result['cells'])} cases, {each} runs each, all rules on the same streams; "
         f"commit {result['commit'][:12]}{changed}, seed {result['seed']}, {result['wall_seconds'] / 60:.0f} minutes on "
-        f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, numpy {machine['numpy']}."
+        f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, numpy {machine['numpy']}. "
+        f"Claims of ours, by the rule of decisions/0003-campaigns.md: {told}."
     )
 
 
