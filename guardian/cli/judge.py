@@ -34,7 +34,7 @@ def judge(
     with verdict_file(output, inputs=[*samples, policy]) as write:
         reader = Samples(samples)
         names = {"rollouts": reader.rollouts, "metrics": reader.metrics, "pods": reader.pods}
-        rules = load_policy(policy)
+        rules = load_policy(policy, recorded=True)
         court = Offline(rules, **names)
         for batch in shown(reader):
             court.take(batch)

@@ -14,8 +14,11 @@ from guardian.core.policy import Compare, Margin
 
 RATIO: Final = Compare(rollback=Margin(relative=1.05, absolute=5e-5), promote=Margin(relative=1.5, absolute=5e-4))
 HISTOGRAM: Final = Compare(rollback=Margin(relative=1.02), promote=Margin(relative=1.15))
-DEFAULTS: Final = {"ratio": RATIO, "histogram": HISTOGRAM}
+GAUGE: Final = Compare(rollback=Margin(relative=1.2), promote=Margin(relative=1.5))
+COUNT: Final = Compare(rollback=Margin(relative=1.1), promote=Margin(relative=1.5))
+DEFAULTS: Final = {"ratio": RATIO, "histogram": HISTOGRAM, "gauge": GAUGE, "count": COUNT}
 """Margins where a policy names none, by kind of SLI."""
+LEVELS: Final = {"histogram": "latency", "gauge": "level", "count": "events"}
 
 
 class MarginConfig(Section):
@@ -94,11 +97,12 @@ def _fits_kind(config: CompareConfig, kind: str) -> None:
 
 
 def _not_inverted(compare: Compare, kind: str) -> None:
-    """Refuse margins where, for some stable error share or for latencies, promote allows less than rollback."""
+    """Refuse margins where, for some stable error share or for a multiple, promote allows less than rollback."""
     rollback, promote = compare.rollback, compare.promote
-    if kind == "histogram":
+    if kind != "ratio":
         if promote.relative < rollback.relative:
-            what = f"inverted: promote ends at {promote.relative:g} times stable's latency, below rollback at"
+            times = f"{promote.relative:g} times stable's {LEVELS[kind]}"
+            what = f"inverted: promote ends at {times}, below rollback at"
             raise complaint(f"{what} {rollback.relative:g}", "write rollback below promote", at=("promote", "relative"))
     else:
         _no_share_inverted(rollback, promote)

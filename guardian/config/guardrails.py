@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,11 +10,13 @@ from pydantic_core import PydanticCustomError
 from guardian.config.comparison import CompareConfig, CompareField, compare_to_core
 from guardian.config.fields import Duration, Name, Number, Section
 from guardian.config.findings import complaint
-from guardian.config.objectives import ObjectiveConfig, objective_to_core
+from guardian.config.objectives import SIDES, ObjectiveConfig, objective_to_core
 from guardian.config.selectors import Selector
 from guardian.core.model import Seconds
 from guardian.core.policy import (
     Compare,
+    CountSli,
+    GaugeSli,
     Guardrail,
     HistogramSli,
     RatioSli,
@@ -47,11 +49,34 @@ class HistogramConfig(Section):
         return HistogramSli(buckets=self.buckets)
 
 
+class GaugeConfig(Section):
+    """A level of each pod, such as memory or queue length; `guardian judge` only."""
+
+    value: Selector = Field(description="the gauge", examples=["process_resident_memory_bytes"])
+    worse: Literal["above", "below"] = Field("above", description="on which side of stable it hurts")
+
+    def to_core(self) -> Sli:
+        """Return the SLI as the core reads it."""
+        return GaugeSli(value=self.value, worse=self.worse)
+
+
+class CountConfig(Section):
+    """Events that have no denominator, such as logins or orders; `guardian judge` only."""
+
+    events: Selector = Field(description="counter of the events", examples=["orders_total"])
+
+    def to_core(self) -> Sli:
+        """Return the SLI as the core reads it."""
+        return CountSli(events=self.events)
+
+
 class SliConfig(Section):
     """What is measured: exactly one kind."""
 
     ratio: RatioConfig | None = None
     histogram: HistogramConfig | None = None
+    gauge: GaugeConfig | None = None
+    count: CountConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -59,10 +84,6 @@ class SliConfig(Section):
         if not isinstance(value, dict):
             return value
         kinds = cls.model_fields.keys()
-        for name in ("gauge", "count"):
-            if name in value:
-                what = f"this version cannot judge a {name}"
-                raise complaint(what, f"measure it as one of {', '.join(kinds)}", at=(name,))
         if not value.keys() - kinds and (len(value) != 1 or None in value.values()):
             raise complaint("needs exactly one kind", f"write one of {', '.join(kinds)}")
         return value
@@ -112,6 +133,9 @@ class GuardrailConfig(Section):
             self._compare = _below("compare", lambda: compare_to_core(written, kind))
         if self.objective is not None:
             objective = self.objective
+            if kind not in SIDES:
+                what = f"a {kind} has no objective in this version"
+                raise complaint(what, "remove 'objective'", at=("objective",))
             self._objective = _below("objective", lambda: objective_to_core(objective, kind))
         if self._compare is None and self._objective is None:
             what = f"guardrail '{self.name}' neither compares nor has an objective"

@@ -14,9 +14,9 @@ import numpy as np
 
 from analysis.sequential.base import Ints
 from guardian.core.model import Verdict
-from guardian.core.offline_rows import RowReader
+from guardian.core.offline_rows import RowReader, exposing
 from guardian.core.offline_words import Finding, sentence
-from guardian.core.policy import CountSli, GaugeSli, Policy
+from guardian.core.policy import CountSli, Policy
 from guardian.core.roster import Roster
 from guardian.core.rulings import Ruling, Rulings
 from guardian.core.samples import Batch
@@ -40,13 +40,13 @@ class Offline:
 
     def __init__(self, policy: Policy, *, rollouts: Sequence[str], metrics: Sequence[str], pods: Sequence[str]) -> None:
         """rollouts, metrics, pods: the reader's lists of names; they may grow until `finish`."""
-        for guardrail in policy.participating:
-            if isinstance(guardrail.sli, GaugeSli | CountSli):
-                raise PolicyError(
-                    f"guardrail '{guardrail.name}': gauges and counts are not compared by `judge`",
-                    where=f"policy {policy.name}",
-                    remedy="write `compare: none` for it, or judge ratios and histograms",
-                )
+        counted = [each for each in policy.participating if isinstance(each.sli, CountSli)]
+        if counted and exposing(policy) is None:
+            raise PolicyError(
+                f"guardrail '{counted[0].name}': nothing says how much each track served",
+                where=f"policy {policy.name}",
+                remedy="add a ratio or a histogram that is compared: events are judged by its requests",
+            )
         self._policy, self._names = policy, rollouts
         self._roster = Roster()
         self._rows = RowReader(policy, self._roster, metrics, pods)

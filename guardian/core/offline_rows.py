@@ -17,7 +17,8 @@ from analysis.sequential.base import Floats, Ints
 from guardian.core.columns import Columns
 from guardian.core.contest import Contest
 from guardian.core.keys import KeyIndex
-from guardian.core.policy import HistogramSli, Policy
+from guardian.core.offline_levels import Exposure, Readings
+from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy, RatioSli
 from guardian.core.roster import Roster
 from guardian.core.samples import Batch
 
@@ -38,6 +39,9 @@ class RowReader:
         self._arms: dict[tuple[int, int], int] = {}
         self._names: dict[int, str] = {}
         self._counters: dict[int, Columns] = {}
+        self._readings: dict[int, Readings] = {}
+        self._exposure, self._exposing = Exposure(), exposing(policy)
+        self._events: set[int] = set()
 
     def wanted(self, batch: Batch, still_open: npt.NDArray[np.bool_]) -> Batch:
         """The rows of guardrails that compare, of rollouts that are still open."""
@@ -92,6 +96,10 @@ class RowReader:
             counters = self._counters.get(contest)
             if counters is not None:
                 self._start_counter(counters, int(self._member[number]))
+            if contest in self._readings:
+                self._readings[contest].forget(int(self._member[number]))
+            if contest in self._events:
+                self._exposure.join(np.array([_track(rows)[row]]))
 
     def _start_counter(self, counters: Columns, member: int) -> None:
         while counters.size <= member:
@@ -112,6 +120,10 @@ class RowReader:
         contest = self._roster.contest(guardrail, bounds)
         if bounds and contest not in self._counters:
             self._counters[contest] = Columns({"value": (len(bounds),), "time": ()})
+        if isinstance(guardrail.sli, GaugeSli):
+            self._readings.setdefault(contest, Readings())
+        if isinstance(guardrail.sli, CountSli):
+            self._events.add(contest)
         arm = self._roster.add_arm(rollout, contest)
         self._arms[rollout, metric], self._names[arm] = arm, guardrail.name
         self._roster.begin(np.array([arm]), 0.0)
@@ -119,32 +131,63 @@ class RowReader:
     def feed(self, rows: Batch, numbers: Ints) -> None:
         """Hand one tick to the contests: every rollout in it at one time of its own."""
         owner = self._contest[numbers]
-        for contest in np.unique(owner):
-            if contest == NOBODY:
-                continue
+        kinds = np.unique(owner[owner != NOBODY])
+        for contest in sorted(kinds.tolist(), key=self._events.__contains__):  # events need this tick's requests
             chosen = np.flatnonzero(owner == contest)
-            part, members = rows.rows(chosen), self._member[numbers[chosen]]
+            part, members, series = rows.rows(chosen), self._member[numbers[chosen]], numbers[chosen]
             if contest in self._counters:
-                self._feed_buckets(int(contest), part, members)
+                self._feed_buckets(contest, part, members, series)
+            elif contest in self._readings:
+                self._feed_gauge(contest, part, members)
+            elif contest in self._events:
+                self._feed_events(contest, part, members, series)
             else:
-                self._feed_ratio(int(contest), part, members)
+                self._feed_ratio(contest, part, members, series)
 
-    def _feed_ratio(self, contest: int, rows: Batch, members: Ints) -> None:
+    def _feed_gauge(self, contest: int, rows: Batch, members: Ints) -> None:
+        members, first = np.unique(members, return_index=True)
+        rows = rows.rows(first)
+        counts = self._readings[contest].rows(members, value=rows.value, time=rows.time)
+        kept = np.flatnonzero(counts[:, 0] > 0)
+        self._roster.contests[contest].rows(
+            members[kept], end=rows.time[kept], seconds=rows.seconds[kept], counts=counts[kept]
+        )
+
+    def _feed_events(self, contest: int, rows: Batch, members: Ints, series: Ints) -> None:
+        members, first = np.unique(members, return_index=True)
+        rows, series = rows.rows(first), series[first]
+        kept = np.flatnonzero(np.isfinite(rows.value) & (rows.value >= 0))
+        rows, members, series = rows.rows(kept), members[kept], series[kept]
+        metric = self._metrics.index(self._exposing) if self._exposing in self._metrics else 63
+        own = self._keys.find(((rows.rollout * 64 + metric) * 2 + rows.canary) * _PODS + rows.pod)
+        events = np.where(rows.seconds > 0, rows.value, 0.0)
+        counts = self._exposure.rows(series, own, _track(rows), events)
+        self._roster.contests[contest].rows(members, end=rows.time, seconds=rows.seconds, counts=counts)
+
+    def _expose(self, rows: Batch, series: Ints, requests: Floats) -> None:
+        """Note requests (n,) of the guardrail by which events are judged; rows: one of each series."""
+        named = np.array([name == self._exposing for name in self._metrics], dtype=np.bool_)
+        kept = np.flatnonzero(named[rows.metric])
+        if self._events and len(kept):
+            self._exposure.add(series[kept], _track(rows)[kept], requests[kept])
+
+    def _feed_ratio(self, contest: int, rows: Batch, members: Ints, series: Ints) -> None:
         members, first = np.unique(members, return_index=True)
         counts = np.stack((rows.requests[first], rows.bad[first]), axis=1)
         usable = np.isfinite(counts).all(axis=1)
         counts = np.where((rows.seconds[first] > 0)[:, None], counts, 0.0)
         kept = np.flatnonzero(usable)
+        self._expose(rows.rows(first[kept]), series[first[kept]], counts[kept, 0])
         self._roster.contests[contest].rows(
             members[kept], end=rows.time[first][kept], seconds=rows.seconds[first][kept], counts=counts[kept]
         )
 
-    def _feed_buckets(self, contest: int, rows: Batch, members: Ints) -> None:
+    def _feed_buckets(self, contest: int, rows: Batch, members: Ints, series: Ints) -> None:
         target, counters = self._roster.contests[contest], self._counters[contest]
         bounds = np.array(target.bounds)
         bucket = np.minimum(np.searchsorted(bounds, rows.bound), len(bounds) - 1)
         fits = bounds[bucket] == rows.bound
-        present, place = np.unique(members, return_inverse=True)
+        present, first, place = np.unique(members, return_index=True, return_inverse=True)
         shown = np.full((len(present), len(bounds)), np.nan)
         backwards = np.arange(len(place))[fits][::-1]
         shown[place[backwards], bucket[backwards]] = rows.count[backwards]
@@ -152,9 +195,11 @@ class RowReader:
         time[place] = rows.time
         sound = bucket_counts(shown)[1] & (shown >= 0).all(axis=1)
         kept = np.flatnonzero(sound)
-        self._difference(target, counters, present[kept], shown[kept], time[kept])
+        each = self._difference(target, counters, present[kept], shown[kept], time[kept])
+        self._expose(rows.rows(first[kept]), series[first[kept]], each.sum(axis=1))
 
-    def _difference(self, contest: Contest, counters: Columns, members: Ints, shown: Floats, time: Floats) -> None:
+    def _difference(self, contest: Contest, counters: Columns, members: Ints, shown: Floats, time: Floats) -> Floats:
+        """Hand on what came since the last row, and return it: requests (n, B) per bucket."""
         last, before = counters["time"][members], counters["value"][members]
         first = np.isnan(last)
         reset = (shown < before).any(axis=1)
@@ -163,3 +208,18 @@ class RowReader:
         each = np.where((first | ~sound)[:, None], 0.0, each)
         counters["time"][members], counters["value"][members] = time, shown
         contest.rows(members, end=time, seconds=np.where(first, 0.0, time - last), counts=each)
+        return each
+
+
+def exposing(policy: Policy) -> str | None:
+    """Name of the guardrail by whose requests events are judged: the first compared ratio, else histogram."""
+    for kind in (RatioSli, HistogramSli):
+        for guardrail in policy.participating:
+            if isinstance(guardrail.sli, kind):
+                return guardrail.name
+    return None
+
+
+def _track(rows: Batch) -> Ints:
+    """Number of each row's track: twice the rollout's, and 1 more for the canary's."""
+    return np.asarray(rows.rollout * 2 + rows.canary)

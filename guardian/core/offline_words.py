@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -11,14 +12,20 @@ from analysis.sequential.base import Floats
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from guardian.core.contest import Contest
 from guardian.core.model import Verdict
-from guardian.core.policy import Guardrail
+from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli, Sli
 
 QUANTILE = 0.95
+UNITS: Final[Mapping[type[Sli], str]] = {
+    RatioSli: "share", HistogramSli: "seconds", GaugeSli: "level", CountSli: "events"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is known of one guardrail when a verdict is put into words; levels are error shares or seconds."""
+    """What is known of one guardrail when a verdict is put into words.
+
+    Levels are error shares, seconds, means of readings or events per request.
+    """
 
     name: str
     unit: str
@@ -49,10 +56,10 @@ class Finding:
         if isinstance(contest.test, LatencyTest):
             moved = float(moved_quantile(totals[:1], totals[1:], contest.bounds)[0])
             levels = [_bucket_bound(side, contest.bounds, QUANTILE if np.isnan(moved) else moved) for side in totals]
-        else:
+        else:  # a share of requests, a mean of readings, events per request
             levels = [float(side[1] / side[0]) if side[0] > 0 else np.nan for side in totals]
         return cls(
-            name=guardrail.name, unit="seconds" if contest.bounds else "share", canary_level=levels[0],
+            name=guardrail.name, unit=UNITS[type(guardrail.sli)], canary_level=levels[0],
             stable_level=levels[1], canary_requests=float(canary), stable_requests=float(stable), elapsed=elapsed,
             evidence=evidence, calibrated=bool(contest.panel.calibrated(np.array([cell]))[0]),
             pods=int(contest.panel.noise.cells["pods"][cell]), moved=moved,
@@ -91,6 +98,11 @@ def sentence(verdict: Verdict, finding: Finding) -> str:
 def _levels(finding: Finding) -> str:
     if finding.unit == "share":
         seen = f"{finding.canary_level:.3%} against {finding.stable_level:.3%}"
+    elif finding.unit == "level":
+        seen = f"{finding.canary_level:.4g} on average against {finding.stable_level:.4g}"
+    elif finding.unit == "events":
+        expected = finding.stable_level * finding.canary_requests
+        seen = f"{finding.canary_level * finding.canary_requests:,.0f} events where stable makes {expected:,.0f}"
     else:
         level = QUANTILE if np.isnan(finding.moved) else finding.moved
         seen = f"{level:.4g}-quantile up to {finding.canary_level:g} s against {finding.stable_level:g} s"
@@ -99,12 +111,14 @@ def _levels(finding: Finding) -> str:
 
 
 def _requests(finding: Finding) -> str:
-    return f"{finding.canary_requests:,.0f} canary and {finding.stable_requests:,.0f} stable requests"
+    what = "readings" if finding.unit == "level" else "requests"
+    return f"{finding.canary_requests:,.0f} canary and {finding.stable_requests:,.0f} stable {what}"
 
 
 def _promise(finding: Finding) -> str:
     chance = f"Evidence {finding.evidence:.0f}: a healthy release reaches this in at most 1 of {finding.evidence:.0f}"
-    return f"{chance} if requests are independent{_caveat(finding)}."
+    what = "readings" if finding.unit == "level" else "requests"
+    return f"{chance} if {what} are independent{_caveat(finding)}."
 
 
 def _caveat(finding: Finding) -> str:

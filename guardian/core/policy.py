@@ -42,9 +42,10 @@ class HistogramSli(_Part, frozen=True, tag="histogram", kw_only=True):
 
 
 class GaugeSli(_Part, frozen=True, tag="gauge", kw_only=True):
-    """A level, for example memory or queue length."""
+    """A level, for example memory or queue length; worse: on which side of stable it hurts."""
 
     value: str
+    worse: Literal["above", "below"] = "above"
 
 
 class CountSli(_Part, frozen=True, tag="count", kw_only=True):

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from analysis.baseline import sum_by
 from analysis.multiplicity import average
 from analysis.sequential.base import Floats, Ints, Test
+from analysis.sequential.count import CountTest
+from analysis.sequential.gauge import GaugeTest, Worse
 from analysis.sequential.latency import LatencyTest
 from analysis.sequential.ratio import RatioTest
 from guardian.core.columns import Columns
 from guardian.core.contest import Contest
-from guardian.core.policy import Compare, Guardrail, HistogramSli, RatioSli
+from guardian.core.policy import Compare, GaugeSli, Guardrail, HistogramSli, RatioSli
 
 TRACE: Final = 16
 """Readings of the combined evidence kept per rollout, over `hold_back` each."""
@@ -40,7 +42,13 @@ def comparison(guardrail: Guardrail, bounds: tuple[float, ...], *, factor: float
             bounds=bounds, relative=compare.rollback.relative, tail=compare.tail_rollback,
             promote_relative=compare.promote.relative, promote_tail=compare.tail_promote, factor=factor,
         )  # fmt: skip
-    raise ValueError(f"guardrail {guardrail.name!r}: kind {type(guardrail.sli).__name__} is not compared")
+    if isinstance(guardrail.sli, GaugeSli):
+        return GaugeTest(
+            relative=compare.rollback.relative, absolute=compare.rollback.absolute,
+            promote_relative=compare.promote.relative, promote_absolute=compare.promote.absolute,
+            worse=Worse(guardrail.sli.worse), factor=factor,
+        )  # fmt: skip
+    return CountTest(relative=compare.rollback.relative, promote_relative=compare.promote.relative, factor=factor)
 
 
 class Roster:
@@ -61,7 +69,8 @@ class Roster:
         """Number of the contest that judges guardrails like this one."""
         warm = guardrail.warm_up
         compare: Compare | None = guardrail.compare
-        key = (type(guardrail.sli), compare, warm, bounds)
+        worse = guardrail.sli.worse if isinstance(guardrail.sli, GaugeSli) else ""
+        key = (type(guardrail.sli), worse, compare, warm, bounds)
         if key not in self._keys:
             self._keys[key] = len(self.contests)
             self._owner.append({})

@@ -139,3 +139,34 @@ def test_rows_of_a_name_that_no_guardrail_has_are_told(tmp_path: Path, policy: P
     done = guardian(samples, "--policy", policy)
     assert done.returncode == 0
     assert "erors; it has errors" in done.stderr
+
+
+def test_gauges_are_judged_by_the_column_value(tmp_path: Path, policy: Path) -> None:
+    """A leak that doubles the canary's memory within an hour; all else is as before."""
+    text = POLICY + "    - name: memory\n      sli: {gauge: {value: memory_bytes}}\n"
+    policy.write_text(text)
+    rows = ["rollout_id,t,dt,track,pod,metric,requests,bad,le,count,value\n"]
+    for t in range(-1800, 901, 15):
+        tracks = ("stable",) if t <= 0 else ("stable", "canary")
+        for track, pod in ((track, pod) for track in tracks for pod in "abc"):
+            grown = 1.0 + (t / 3600.0 if track == "canary" else 0.0) + 0.01 * ((t // 15 * 7 + ord(pod)) % 5 - 2)
+            rows += [f"r,{t},15,{track},{pod},errors,500,2,,,\n", f"r,{t},15,{track},{pod},memory,,,,,{grown}\n"]
+    samples = tmp_path / "samples.csv"
+    samples.write_text("".join(rows))
+    done = guardian(samples, "--policy", policy)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["metric"]) == ("rollback", "memory")
+    assert "readings are independent" in found["reason"]
+
+
+def test_a_count_alone_cannot_be_judged(tmp_path: Path, policy: Path) -> None:
+    """Nothing says how much each track served: wrong input, and the remedy is told."""
+    text = POLICY[: POLICY.index("    - name: errors")] + "    - name: orders\n      sli: {count: {events: orders}}\n"
+    policy.write_text(text)
+    samples = tmp_path / "samples.csv"
+    samples.write_text(HEADER + GOOD)
+    done = guardian(samples, "--policy", policy)
+    assert done.returncode == 2
+    assert "how much each track served" in done.stderr
+    assert "add a ratio or a histogram" in done.stderr

@@ -44,6 +44,14 @@ LATENCY = """  guardrails:
     - name: latency
       sli: {histogram: {buckets: seconds_bucket}}
 """
+GAUGE = """  guardrails:
+    - name: memory
+      sli: {gauge: {value: memory_bytes, worse: below}}
+"""
+COUNT = """  guardrails:
+    - name: orders
+      sli: {count: {events: orders_total}}
+"""
 
 
 def policy(rest: str = ERRORS, head: str = HEAD) -> Policy:
@@ -299,7 +307,11 @@ def test_impossible_steps_are_refused(steps: str, what: str) -> None:
         (ERRORS + "      warm_up: {for: 3m, factor: 0.5}\n", "0.5 is not allowed"),
         (ERRORS.replace("errors_total", "rate(errors_total[5m])"), "is an expression"),
         (ERRORS.replace("errors_total", "errors total"), "is not a metric selector"),
-        (ERRORS.replace("ratio:", "gauge:").replace("bad:", "value:"), "cannot judge a gauge"),
+        (GAUGE, "cannot judge a gauge in a running rollout"),
+        (COUNT, "cannot judge a count in a running rollout"),
+        (GAUGE + "      objective: {target: 500ms}\n", "a gauge has no objective"),
+        (GAUGE + "      compare: {rollback: {relative: 1.2, absolute: 1%}}\n", "'absolute' is a share of requests"),
+        (GAUGE + "      compare: {rollback: {relative: 1.4}, promote: {relative: 1.2}}\n", "1.2 times stable's level"),
         (ERRORS + "  risk: {false_rollback: 0}\n", "0.0 is not allowed"),
         (ERRORS + "  router: {haproxy: {}, istio: {}}\n", "needs exactly one adapter"),
         (ERRORS + "  alerts: [{match: {a: b}, service: svc}]\n", "does not name a label"),
@@ -324,6 +336,18 @@ def test_all_mistakes_are_said_in_the_order_of_the_file() -> None:
     """One run of `guardian check` is enough to mend a file."""
     found = findings(ERRORS + "  mod: enforce\n  drain: 5\n  skew: soon\n")
     assert [int(item.where.split(":")[1]) for item in found] == [10, 11, 12]
+
+
+def test_samples_may_be_judged_by_gauges_and_counts(tmp_path: Path) -> None:
+    """What a running rollout cannot be judged by yet, recorded samples can; margins have their own defaults."""
+    for text, kind, relative in ((GAUGE, "gauge", 1.2), (COUNT, "count", 1.1)):
+        file = tmp_path / f"{kind}.yaml"
+        file.write_text(HEAD + text)
+        guardrail = load_policy(file, recorded=True).guardrails[0]
+        assert guardrail.compare is not None
+        assert guardrail.compare.rollback.relative == relative
+        with pytest.raises(PolicyError, match=f"cannot judge a {kind} in a running rollout"):
+            load_policy(file)
 
 
 def test_load_policy_raises_the_first_mistake_and_counts_the_others(tmp_path: Path) -> None:

@@ -20,8 +20,7 @@ from benchmarks.detection.streams import Situation, always, generate, since
 from guardian.adapters.samples.tables import Samples
 from guardian.core.model import Ratio, Seconds, Verdict
 from guardian.core.offline import Offline, OfflineVerdict
-from guardian.core.policy import GaugeSli, Policy, Risk, WarmUp
-from guardian.errors import PolicyError
+from guardian.core.policy import Policy, Risk, WarmUp
 from tests.builders import ERRORS, LATENCY, policy
 
 RISK = Risk(false_rollback=Ratio(0.01), false_promotion=Ratio(0.05), earliest_promotion=Seconds(300.0))
@@ -171,13 +170,6 @@ def test_warming_pods_may_be_worse_by_the_factor(tmp_path: Path) -> None:
     broken = Situation(rps=400.0, length=600.0, effect=always(20.0))
     found = verdicts(written(sample_table(generate(broken, runs=6, seed=11)), tmp_path / "broken.parquet"), by)
     assert all(v.verdict is Verdict.ROLLBACK and v.decided_at < 120.0 for v in found.values())
-
-
-def test_kinds_that_are_not_compared_are_refused() -> None:
-    """A gauge would otherwise be silently ignored."""
-    gauge = replace(ERRORS, name="cpu", sli=GaugeSli(value="cpu"))
-    with pytest.raises(PolicyError, match="cpu"):
-        Offline(replace(BOTH, guardrails=(gauge,)), rollouts=[], metrics=[], pods=[])
 
 
 def test_three_times_the_errors_with_perfect_latency_is_never_promoted(tmp_path: Path) -> None:
