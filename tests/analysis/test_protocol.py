@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from analysis.sequential import TESTS
 from analysis.sequential.base import Floats, logsumexp
@@ -288,6 +289,18 @@ def test_too_few_events_are_a_finding_as_well_as_too_many() -> None:
     assert found[0] > 10.0
     assert found[1] < 0.0
     assert found[2] > 10.0
+
+
+@pytest.mark.parametrize(("edge", "side"), [(1.1, 0), (1.0 / 1.1, 1)])
+def test_each_half_of_a_count_is_fair_at_its_own_margin(edge: float, side: int) -> None:
+    """Given 12 events the canary's are binomial: the expectation of exp(gain) is exactly 1, and less in between."""
+    test, events = KINDS["count"].test, np.arange(13.0)
+    canary = np.stack((np.full(13, 100.0), events), axis=1)
+    stable = np.stack((np.full(13, 300.0), 12.0 - events), axis=1)
+    gain = test.read(canary, stable, np.zeros((13, 2)), elapsed=np.zeros(13)).harm[:, test.harm_direction == side]
+    share, middle = (theta * 100.0 / (theta * 100.0 + 300.0) for theta in (edge, 1.0))
+    assert binom.pmf(events, 12, share) @ np.exp(gain) == pytest.approx(np.ones(gain.shape[1]), abs=1e-12)
+    assert np.all(binom.pmf(events, 12, middle) @ np.exp(gain) < 1.0)
 
 
 def test_the_bounds_of_the_table_end_in_infinity() -> None:
