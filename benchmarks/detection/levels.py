@@ -177,7 +177,7 @@ WORSE_GAUGES: Final[Mapping[str, tuple[World, float, float]]] = {
     "x1.5, equal pods": (World(pod_sd=0.0, effect=always(1.5)), 120.0, 0.01),
     "x1.3, pods differ 2 %": (World(pod_sd=0.02, effect=always(1.3)), 300.0, 0.10),
     "x2, pods differ 10 %": (World(effect=always(2.0)), 120.0, 0.05),
-    "x2, pods differ 10 %, correlation 0.9": (World(effect=always(2.0), rho=0.9, noise=0.2), 300.0, 0.10),
+    "x2, pods differ 10 %, correlation 0.9": (World(effect=always(2.0), rho=0.9, noise=0.2), 300.0, 0.15),
     "leak, x2 in half an hour": (World(effect=ramp(0.0, 1800.0, 1.0, 2.0)), 600.0, 0.01),
     "leak, x2 in half an hour, pods differ 30 %": (
         World(effect=ramp(0.0, 1800.0, 1.0, 2.0), pod_sd=0.3), 600.0, 0.01,
@@ -189,7 +189,7 @@ WORSE_COUNTS: Final[Mapping[str, tuple[World, float, float]]] = {
     "x2": (World(pod_sd=0.0, noise=0.0, effect=always(2.0)), 40.0, 0.01),
     "half": (World(pod_sd=0.0, noise=0.0, effect=always(0.5)), 60.0, 0.01),
     "none at all": (World(effect=always(1e-9)), 60.0, 0.01),
-    "half, pods differ 10 %": (World(effect=always(0.5)), 240.0, 0.40),
-    "x2, pods differ 10 %": (World(effect=always(2.0)), 150.0, 0.30),
+    "half, pods differ 10 %": (World(effect=always(0.5)), 300.0, 0.45),
+    "x2, pods differ 10 %": (World(effect=always(2.0)), 180.0, 0.35),
     "none of six a minute": (World(rate=0.1, pod_sd=0.0, noise=0.0, effect=always(1e-9)), 900.0, 0.10),
 }

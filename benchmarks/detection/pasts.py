@@ -113,7 +113,7 @@ WORSE_PAST: Final[Mapping[str, tuple[Track, float, float]]] = {
         Track(effect=always(3.0), noise=0.2, rho=0.95, history=2400.0), 120.0, 0.10,
     ),
     "x5, walk 5 %": (Track(effect=always(5.0), walk=0.05), 90.0, 0.05),
-    "x2 after 5 min": (Track(effect=since(300.0, 2.0)), 420.0, 0.05),
+    "x2 after 5 min": (Track(effect=since(300.0, 2.0)), 480.0, 0.05),
     "x10, 2 rps": (Track(effect=always(10.0), rps=2.0, base=0.01), 120.0, 0.01),
 }  # fmt: skip
 """Track, seconds within which half of the runs must be found, and the share that may be missed."""
