@@ -62,8 +62,7 @@ approve = _unasked(Order.APPROVE, help="Agree to what waits for approval.")
 reject = _unasked(Order.REJECT, help="Refuse what waits for approval.")
 abort = _asked(
     Order.ABORT,
-    help="Give a rollout up before its promotion: all traffic to the last verified revision. Of one that is over, or "
-    "whose rollback is overdue: end what is left to be done.",
+    help="Give a rollout up before its promotion; of one that is over or overdue, end what is left to be done.",
 )
 rollback = _asked(Order.ROLLBACK, help="Send all traffic to the last verified revision, in any phase.")
 
