@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "gate": "guardian.cli.gate:gate",
     "list": "guardian.cli.rollouts:list_rollouts",
     "status": "guardian.cli.rollouts:status",
-    "explain": "guardian.cli.rollouts:explain",
+    "explain": "guardian.cli.explain:explain",
     "promote": "guardian.cli.orders:promote",
     "pause": "guardian.cli.orders:pause",
     "resume": "guardian.cli.orders:resume",

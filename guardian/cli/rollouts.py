@@ -1,4 +1,4 @@
-"""`guardian list`, `status`, `explain`: looking at rollouts."""
+"""`guardian list`, `status`: looking at rollouts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from guardian.cli.options import (
     EnvironmentOption,
     OutputOption,
     RegionOption,
-    RolloutArgument,
     ServerOption,
     TimeoutOption,
     WatchOption,
 )
 from guardian.cli.output import Output, say, show, show_error, show_line
-from guardian.cli.views import explanation_tables, line, rollout_table, rollouts_table
+from guardian.cli.views import line, rollout_table, rollouts_table
 from guardian.core.model import Phase
 from guardian.errors import Unavailable
 
@@ -81,19 +80,6 @@ def status(
             return
         outcome = follow(client, view["id"], goal="promoted", watch=Watch(timeout=timeout), seen=teller(output))
         leave(client, outcome)
-
-
-def explain(
-    rollout: RolloutArgument,
-    output: OutputOption = Output.TABLE,
-    *,
-    server: ServerOption = None,
-    config: ConfigOption = None,
-) -> None:
-    """Explain a rollout in sentences: what happened, what it waits for, on which evidence, what you can do."""
-    with connect(server, config) as client:
-        told = client.explanation(client.find(rollout)["id"])
-    show("Explanation", told, output, tables=explanation_tables(told))
 
 
 def teller(output: Output) -> Any:

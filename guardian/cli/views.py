@@ -100,7 +100,12 @@ def _evidence(evidence: Json) -> str:
 def explanation_tables(told: Json) -> list[Table]:
     """Return an explanation as tables: what is missing, the evidence, what happened, what to do."""
     parts = [Table(columns=("",), rows=[], title=told["summary"])]
-    for title, lines in (("waits for", told["waits"]), ("what you can do", told["next"])):
+    parts_told = (
+        ("waits for", told["waits"]),
+        ("what would change the verdict", told.get("what_if", ())),  # a daemon of before does not say it
+        ("what you can do", told["next"]),
+    )
+    for title, lines in parts_told:
         if lines:
             parts.append(Table(columns=(title,), rows=[(text,) for text in lines]))
     if told["guardrails"]:

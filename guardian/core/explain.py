@@ -10,12 +10,14 @@ from collections.abc import Iterator
 import msgspec
 
 from guardian.core import records as r
+from guardian.core.course import Course, course_of
 from guardian.core.gates import first_release, missing
 from guardian.core.looks import Breach, GuardrailLook, Look, evidence
 from guardian.core.model import Instant, Phase
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import comparison, duration, share
+from guardian.core.what_if import of_rollout
 from guardian.core.world import World
 
 
@@ -34,7 +36,10 @@ class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """summary: one sentence. waits: what is still missing. next: what a person can do."""
+    """summary: one sentence. waits: what is still missing. next: what a person can do.
+
+    what_if: what would change the verdict, or would have. course: the evidence over time, as far as it was kept.
+    """
 
     rollout: str
     phase: Phase
@@ -43,6 +48,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardrailStory, ...]
     history: tuple[str, ...]
     next: tuple[str, ...]
+    what_if: tuple[str, ...]
+    course: Course
 
 
 def queued_behind(world: World, rollout: Rollout) -> tuple[str, ...]:
@@ -89,6 +96,8 @@ def explain(
         guardrails=tuple(_story(rollout, look, at) for at in look.guardrails) if look is not None else (),
         history=tuple(_line(record) for record in records if _tells(record)),
         next=tuple(_remedies(rollout, look)),
+        what_if=of_rollout(rollout, look, now),
+        course=course_of(rollout, look, records),
     )
 
 
