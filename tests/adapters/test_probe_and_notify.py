@@ -16,7 +16,7 @@ from guardian.adapters.notify.webhook import WebhookNotifier
 from guardian.adapters.probes.http import HttpProbe
 from guardian.adapters.probes.memory import MemoryProbe
 from guardian.core.model import Place, Revision
-from guardian.errors import Refused, Unavailable
+from guardian.errors import AdapterError, Refused, Unavailable
 from guardian.ports import Target
 from tests.adapters.http_server import Asked, Reply, answering
 
@@ -141,3 +141,16 @@ async def test_the_log_notifier_writes_one_line() -> None:
     with structlog.testing.capture_logs() as lines:
         await LogNotifier().notify(dedup="r1/7", summary="held", body="why")
     assert lines == [{"event": "notice", "log_level": "warning", "dedup": "r1/7", "summary": "held", "body": "why"}]
+
+
+@pytest.mark.parametrize("address", ["{url}/services/T0/SECRET?key=SECRET", "http://127.0.0.1:9/SECRET", "SECRET"])
+async def test_no_error_of_a_webhook_tells_its_address(address: str) -> None:
+    """Such an address is a password, and /readyz shows errors to everybody; an answer may repeat it."""
+    async with (
+        answering(lambda asked: Reply(status=404, body=f"Cannot POST {asked.path}".encode())) as web,
+        client() as http,
+    ):
+        notifier = WebhookNotifier(http, url=lambda: address.format(url=web.url), name="notify.oncall")
+        with pytest.raises(AdapterError, match=r"^notify\.oncall: ") as raised:
+            await notifier.notify(dedup="d", summary="s", body="b")
+    assert "SECRET" not in str(raised.value)

@@ -6,10 +6,12 @@ The receiver is what makes a repeat harmless: the key is the same for all repeat
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import msgspec
 
-from guardian.adapters._http import HttpClient, refusal, told
+from guardian.adapters._http import Answer, HttpClient, refusal, told
+from guardian.errors import AdapterError
 
 
 class WebhookNotifier:
@@ -21,7 +23,21 @@ class WebhookNotifier:
     async def notify(self, *, dedup: str, summary: str, body: str) -> None:
         """Send the notice. Raises Unavailable or Refused. See Notifier."""
         content = msgspec.json.encode({"dedup": dedup, "summary": summary, "body": body})
-        headers = {"Content-Type": "application/json", "Idempotency-Key": dedup}
-        answer = await self._client.ask("POST", told(self._url), content=content, headers=headers, limit=1024 * 1024)
+        url = told(self._url)
+        try:
+            answer = await self._post(url, dedup, content)
+        except AdapterError as error:
+            raise self._without(url, error) from None
         if not 200 <= answer.status < 300:
-            raise refusal(answer, self._name)
+            raise self._without(url, refusal(answer, self._name))
+
+    async def _post(self, url: str, dedup: str, content: bytes) -> Answer:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": dedup}
+        return await self._client.ask("POST", url, content=content, headers=headers, limit=1024 * 1024)
+
+    def _without(self, url: str, error: AdapterError) -> AdapterError:
+        """Return the error without the address: /readyz and the log show it to people who must not know that."""
+        what, parts = error.what, urlsplit(url)
+        for secret in (url, f"{parts.path}?{parts.query}" if parts.query else "", parts.path):
+            what = what.replace(secret, "(address)") if len(secret) > 1 else what
+        return type(error)(what, where=self._name, remedy=error.remedy)
