@@ -40,14 +40,21 @@ def touches(rollout: Rollout, alert: AlertSeen) -> AlertRule | None:
 
 
 def dated(alert: AlertSeen, *, ahead: Seconds, now: Instant) -> AlertSeen:
-    """Return the alert with its start by our time, which may be ahead of its sender's.
+    """Return the alert with its start by our time, which may be ahead of its sender's."""
+    return replace(alert, starts_at=by_our_time(alert.starts_at, ahead=ahead, now=now)) if ahead else alert
+
+
+def by_our_time(at: Instant, *, ahead: Seconds, now: Instant) -> Instant:
+    """Return by our time, which may be ahead of other machines', when something was that is told now.
 
     Whether the sender's clock is one that we are ahead of is not known: the later of both readings that is not in the
-    future counts, as an alert is mostly told soon after it began.
+    future counts, as most things are told soon after they were.
     """
-    read = (alert.starts_at, Instant(alert.starts_at + ahead))
-    past = [at for at in read if at <= now + _CLOCKS_DIFFER]
-    return replace(alert, starts_at=max(past) if past else min(read)) if ahead else alert
+    if not ahead:
+        return at
+    read = (at, Instant(at + ahead))
+    past = [one for one in read if one <= now + _CLOCKS_DIFFER]
+    return max(past) if past else min(read)
 
 
 def weigh(rollout: Rollout, alert: AlertSeen, rule: AlertRule, look: Look | None, now: Instant) -> Draft:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from guardian.core import records as r
 from guardian.core.agenda import Agenda, next_tick
-from guardian.core.alerts import TOUCHABLE, dated, key_of, touches, weigh
+from guardian.core.alerts import TOUCHABLE, by_our_time, dated, key_of, touches, weigh
 from guardian.core.decide import decide
 from guardian.core.deploys import older, start_next, take_in
 from guardian.core.draft import Draft
@@ -127,7 +127,8 @@ class Engine:
 
     def _conclude(self, fact: Fact, now: Instant) -> list[r.Record]:
         if isinstance(fact, DeployRequested):
-            return take_in(self.world, self.policies, fact, now)
+            time = by_our_time(fact.time, ahead=self.ahead, now=now)
+            return take_in(self.world, self.policies, replace(fact, time=time) if self.ahead else fact, now)
         if isinstance(fact, EffectDone):
             return self._of(fact.rollout, lambda rollout: done(rollout, fact, now))
         if isinstance(fact, EffectFailed):
@@ -157,7 +158,7 @@ class Engine:
         if not named:
             text = f"deploy.{fact.end} names no rollout that is open here"
             return [r.Noted(at=now, reason=text, place=fact.place)]
-        if (age := older(fact.time, named[0])) is not None:
+        if (age := older(by_our_time(fact.time, ahead=self.ahead, now=now), named[0])) is not None:
             text = f"deploy.{fact.end} is {age} older than the event that began {named[0].id}: ignored"
             return [r.Noted(at=now, reason=text, place=fact.place, rollout=named[0].id)]
         return reported(named[0], fact, now).records

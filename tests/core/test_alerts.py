@@ -8,8 +8,8 @@ import pytest
 
 from guardian.core import records as r
 from guardian.core.effects import StartCanary
-from guardian.core.facts import Order
-from guardian.core.model import Driver, Instant, Mode, Phase, Seconds
+from guardian.core.facts import DeployEnd, DeployReported, Order
+from guardian.core.model import Driver, EventRef, Instant, Mode, Phase, Seconds
 from guardian.core.policy import Adapter, AlertRule, OnAlert
 from tests.builders import T0, alert, ordered, policy, requested
 from tests.core.play import Play
@@ -204,6 +204,31 @@ def test_an_alert_rolls_back_although_our_clock_is_not_its_senders(ahead: float,
     play.engine.ahead = Seconds(ahead)
     play.tell(alert(starts_at=Instant(play.now - theirs * ahead), severity="critical", track="canary"))
     assert play.phase() is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize("ahead", [-HOUR, HOUR])
+@pytest.mark.parametrize("theirs", [0.0, 1.0])
+def test_a_deploy_counts_although_our_clock_is_not_its_senders(ahead: float, theirs: float) -> None:
+    """The running one's event may have had no time, and got ours; what is sent now is not older than that."""
+    play = running()
+    play.engine.ahead = Seconds(ahead)
+    first, sent = play.rollout.id, Instant(play.now - theirs * ahead)
+    play.tell(requested("2.2.0", at=sent))
+    assert play.engine.world.rollouts[first].phase is Phase.SUPERSEDED
+    ended = DeployReported(
+        event=EventRef(source="ci", id="c"), time=sent, place=play.rollout.place, end=DeployEnd.CANCELLED
+    )
+    play.tell(ended)
+    assert play.phase() is Phase.ABORTED
+
+
+def test_a_deploy_from_before_the_running_one_is_ignored_by_either_clock() -> None:
+    """Half an hour is more than any skew, whichever clock it was told by."""
+    play = running()
+    play.engine.ahead = Seconds(HOUR)
+    first = play.rollout.id
+    play.tell(requested("2.0.9", at=Instant(T0 - HOUR - HOUR / 2)))
+    assert (play.rollout.id, play.phase()) == (first, Phase.PROGRESSING)
 
 
 @pytest.mark.parametrize("ahead", [-HOUR, HOUR])
