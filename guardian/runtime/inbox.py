@@ -37,10 +37,15 @@ class BoundedInbox:
         self._own: deque[Fact] = deque()
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._refusal: Unavailable | None = None
 
     async def put(self, facts: Sequence[Fact], *, wait: bool = False) -> tuple[Receipt, ...]:
-        await self._admit(len(facts), wait=wait)
+        if wait:
+            async with self._turn:  # who waits is admitted in order: a small batch must not overtake a large one
+                await self._admit(len(facts), wait=True)
+        else:
+            await self._admit(len(facts), wait=False)
         receipts = asyncio.get_running_loop().create_future()
         letter = Letter(facts=tuple(facts), receipts=receipts, arrived=perf_counter())
         self._letters.append(letter)

@@ -11,6 +11,8 @@ from guardian.core.model import Phase
 from guardian.errors import Unavailable
 from guardian.ports import Received
 from guardian.runtime.checkpoints import EVIDENCE
+from guardian.runtime.inbox import BoundedInbox
+from tests.builders import requested
 from tests.runtime.stage import Stage, phase, until
 
 
@@ -61,3 +63,20 @@ async def test_evidence_is_kept_once_there_is_some() -> None:
         await until(lambda: stage.journal.notes(EVIDENCE))
         (rollout,) = daemon.engine.world.rollouts
     assert list(stage.journal.notes(EVIDENCE)) == [EVIDENCE + rollout]
+
+
+async def test_no_batch_overtakes_one_that_waits_for_room() -> None:
+    """Of two deploys of one service the later would be superseded by the earlier."""
+    inbox = BoundedInbox(room=10, trouble=lambda: None)
+    puts = []
+    for name, size in (("first", 6), ("large", 6), ("small", 1)):
+        facts = [requested(f"{name}-{number}") for number in range(size)]
+        puts.append(asyncio.create_task(inbox.put(facts, wait=True)))
+        await asyncio.sleep(0)
+    came: list[str] = []
+    while len(came) < len(puts):
+        _, letters = await inbox.take(1)
+        came += [str(getattr(letter.facts[0], "revision", "")) for letter in letters]
+    assert came == ["first-0", "large-0", "small-0"]
+    for put in puts:
+        put.cancel()
