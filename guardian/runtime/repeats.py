@@ -38,6 +38,7 @@ class Repeats:
 
     def recall(self, refs: Sequence[EventRef]) -> None:
         """Look up, all at once, which of these the journal holds, unless it is remembered."""
+        self.trim()  # a topic that is read again from its beginning holds nothing but repeats
         unknown = [ref for ref in refs if ref not in self._rows]
         if unknown:
             self._rows.update(self._journal.known(unknown))

@@ -69,3 +69,19 @@ async def test_what_is_forgotten_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
     assert journal.asked == [facts[0].event, facts[1].event]
     receipts = [repeated.of(fact, fact.event) for fact in facts]
     assert [receipt.seq for receipt in receipts if receipt is not None] == [1, 2, 3, 4]
+
+
+async def test_repeats_alone_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that is read again from its beginning brings nothing new, so that no row ever becomes durable."""
+    monkeypatch.setattr(repeats, "REMEMBERED", 2)
+    journal = CountedJournal()
+    facts = [requested(f"2.{number}.0") for number in range(9)]
+    await journal.append([_row(fact.revision) for fact in facts])
+    repeated = Repeats(journal)
+    for seq, fact in enumerate(facts, start=1):
+        repeated.recall([fact.event])
+        assert (receipt := repeated.of(fact, fact.event)) is not None
+        assert receipt.seq == seq
+    journal.asked.clear()
+    repeated.recall([fact.event for fact in facts])
+    assert journal.asked == [fact.event for fact in facts[:-2]]
