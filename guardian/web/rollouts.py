@@ -135,7 +135,8 @@ async def _policy(desk: Desk, said: OrderBody, order: Order) -> Policy | None:
 
 def _who(desk: Desk, request: Request, said: OrderBody) -> str:
     """Return who orders: as a trusted proxy says it, else as they say themselves, marked as such."""
-    if desk.user_header and (name := request.headers.get(desk.user_header, "").strip()):
+    named = request.headers.getlist(desk.user_header) if desk.user_header else []
+    if len(named) == 1 and (name := named[0].strip()):  # of two, one came from before the proxy
         return name[:200]
     claimed = " ".join(said.who.split())[:200]
     return f"{claimed} (unchecked)" if claimed else "somebody with access to the API"

@@ -192,6 +192,18 @@ async def test_who_orders_is_what_the_proxy_says(header: dict[str, str], who: st
     assert any(who in line for line in history), history
 
 
+async def test_a_name_that_came_twice_is_not_believed() -> None:
+    """A proxy that adds its header to the client's leaves both: the first one is whatever the client wrote."""
+    async with site(settings=Settings(user_header="X-Forwarded-User")) as at:
+        await at.client.post("/v1/events", json=DATA)
+        await until(lambda: phase(at.daemon) is Phase.PROGRESSING)
+        path = f"/v1/rollouts/{only(at.daemon).id}"
+        twice = [("x-forwarded-user", "boss"), ("x-forwarded-user", "eve")]
+        await at.client.post(f"{path}/pause", json={"reason": "lunch"}, headers=twice)
+        history = (await at.client.get(f"{path}/explanation")).json()["history"]
+    assert any("somebody with access to the API paused" in line for line in history), history
+
+
 async def test_without_user_header_nobody_is_taken_at_a_headers_word(progressing: Site) -> None:
     """Any client could send one."""
     path = f"/v1/rollouts/{only(progressing.daemon).id}"
