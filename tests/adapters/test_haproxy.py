@@ -115,6 +115,13 @@ def share_of(servers: Servers, weights: dict[str, int]) -> float:
     return share(*(sum(weights[name] for name in track) for track in (servers.stable, servers.canary)))
 
 
+def test_unequal_canaries_lose_weight_before_others_gain_it() -> None:
+    """Somebody set them by hand, or a line of commands was cut off: making them equal must not overshoot."""
+    servers = Servers(backend="b", stable=("s",), canary=("low", "high"))
+    done = changes(servers, Weight(0.5), {"s": 256, "low": 0, "high": 256})
+    assert done == (("high", 128), ("low", 128))
+
+
 def test_answers_are_read_and_errors_in_them_seen() -> None:
     """By column name; HAProxy says errors in plain text where a table should stand."""
     text = STATE.format(canary=25, stable=75)

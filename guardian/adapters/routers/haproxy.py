@@ -129,12 +129,14 @@ def changes(servers: Servers, weight: Weight, now: Mapping[str, int]) -> tuple[t
 
     now: the weight of every server. HAProxy sets one after the other and serves in between, so on the way the canary
     never has more than before or after, and some server always has a weight: what stable gains comes first, what it
-    loses last.
+    loses last; between them the canary's servers, those that lose weight before those that gain it.
     """
     was = (_common(now, servers.stable), _common(now, servers.canary))
     stable, canary = scaled(weight, stable=len(servers.stable), canary=len(servers.canary), now=was)
     up = [(name, stable) for name in servers.stable if stable > now[name]]
-    across = [(name, canary) for name in servers.canary if canary != now[name]]
+    across = [
+        (name, canary) for name in sorted(servers.canary, key=now.__getitem__, reverse=True) if canary != now[name]
+    ]
     down = [(name, stable) for name in servers.stable if stable < now[name]]
     return (*up, *across, *down)
 
