@@ -72,7 +72,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
 
 def hint(name: str, allowed: Iterable[str]) -> str:
     """Return the remedy for a wrong name: the nearest one, or all there are."""
-    names = sorted(allowed)
+    names = sorted(set(allowed))
     meant = nearest(name, names)
     return f"did you mean '{meant}'? Allowed: {', '.join(names)}" if meant else f"allowed: {', '.join(names)}"
 
@@ -154,7 +154,15 @@ def _text(
         return f"{name}: {shown} is not allowed", f"write {words} {context[sign]:g}"
     wanted = _WANTED.get(kind)
     what = f"{shown} is not {wanted}" if wanted else f"{shown}: {details['msg']}"
-    return f"{name or last}: {what}", _remedy(kind, schema, path)
+    remedy = _remedy(kind, schema, path)
+    if kind == "value_error":
+        what = details["msg"].removeprefix("Value error, ")
+    elif context.get("pattern") == _ADDRESS:
+        what, remedy = f"{shown} is not an address", "begin it with http:// or https://"
+    return f"{name or last}: {what}", remedy
+
+
+_ADDRESS: Final = "^https?://"
 
 
 _BOUNDS: Final[dict[str, tuple[str, str]]] = {

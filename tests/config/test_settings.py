@@ -163,7 +163,7 @@ def test_kafka_is_read_with_its_security(tmp_path: Path) -> None:
         ("kafka: {bootstrap: ['a:1'], security: {certificate: a.pem}}", "belong together"),
         ("kafka: {}", "key 'bootstrap' is missing in kafka"),
         ("environments: {p: {metrics: {}}}", "metrics come from nowhere"),
-        ("environments: {p: {metrics: {url: 'ftp://x'}}}", "environments.p.metrics.url"),
+        ("environments: {p: {metrics: {url: 'p:9090'}}}", "url: 'p:9090' is not an address; begin it with http://"),
         ("environments: {p: {kubeconfig: a, inCluster: true}}", "exclude each other"),
         ("environments: {p: {haproxy: {edge: {}}}}", "exactly one of 'socket' and 'tcp'"),
         ("environments: {p: {regions: {eu: {clustr: 1}}}}", "did you mean 'cluster'?"),

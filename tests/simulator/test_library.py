@@ -86,6 +86,18 @@ def test_an_unknown_fault_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
     assert "did you mean 'error_step'" in error.remedy
 
 
+def test_a_wrong_track_of_a_fault_lists_each_track_once(tmp_path: Path) -> None:
+    """Every kind of fault allows its own tracks; what one may write is named once."""
+    error = _refused(tmp_path, WORLD.replace("share: 5%", "share: 5%, on: canry") + POLICY)
+    assert error.remedy == "did you mean 'canary'? Allowed: both, canary, stable"
+
+
+def test_a_rollback_without_a_deadline_is_refused_in_our_own_words(tmp_path: Path) -> None:
+    """What the checking library puts before a complaint says nothing to who wrote the file."""
+    error = _refused(tmp_path, WORLD.replace(", within: 60s", "") + POLICY)
+    assert error.what.startswith("spec.truth: `within` is the deadline")
+
+
 def test_a_fault_with_a_wrong_key_says_which_line(tmp_path: Path) -> None:
     """Keys of a fault are checked against that fault, not against all."""
     error = _refused(tmp_path, WORLD.replace("share: 5%}", "shar: 5%}") + POLICY)
