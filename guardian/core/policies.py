@@ -54,5 +54,5 @@ class Policies:
                 return self._by_place[key]
         raise PolicyError(
             f"no policy matches service '{place.service}' in environment '{place.environment}'",
-            remedy="write a policy whose spec.match names them, or name one in the event's data.policy",
+            remedy="write a policy whose spec.match names them, or name one: data.policy of an event, --policy",
         )
