@@ -7,6 +7,7 @@ GuardianError
 ├── EventError           a deploy event or webhook cannot be understood
 │   └── EventTooLarge    it is over the size limit
 ├── SamplesError         a file of samples cannot be read
+├── ThinHistory          the past holds too little to say anything
 ├── ScenarioError        a scenario is wrong
 ├── CommandError         an order by a person cannot be carried out now
 │   ├── UnknownRollout   there is no such rollout
@@ -62,6 +63,10 @@ class EventTooLarge(EventError):
 
 class SamplesError(GuardianError):
     """A file of samples cannot be read."""
+
+
+class ThinHistory(GuardianError):
+    """The past that was given holds too little to say anything."""
 
 
 class ScenarioError(GuardianError):

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Final, Literal
 
 from guardian.core.model import Phase, Verdict
-from guardian.errors import ConfigError, GuardianError, PolicyError, SamplesError, ScenarioError
+from guardian.errors import ConfigError, GuardianError, PolicyError, SamplesError, ScenarioError, ThinHistory
 
 Goal = Literal["promoted", "verified"]
 
@@ -50,6 +50,8 @@ _VERDICTS: Final[dict[Verdict, ExitCode]] = {
 
 def of_error(error: GuardianError) -> ExitCode:
     """Return the code of an error that ended a command."""
+    if isinstance(error, ThinHistory):
+        return ExitCode.UNDECIDED
     return ExitCode.USAGE if isinstance(error, _INPUT_ERRORS) else ExitCode.UNKNOWN
 
 

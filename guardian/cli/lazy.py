@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "schema": "guardian.cli.schema:schema",
     "doctor": "guardian.cli.doctor:doctor",
     "judge": "guardian.cli.judge:judge",
+    "backtest": "guardian.cli.backtest:backtest",
     "journal": "guardian.cli.journal:journal",
     "version": "guardian.cli.version:version",
 }

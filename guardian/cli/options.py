@@ -55,3 +55,19 @@ RateOption = Annotated[
 LatencyOption = Annotated[
     float | None, typer.Option("--p95", parser=_duration, metavar="300ms", help="95th percentile of stable's latency")
 ]
+SinceOption = Annotated[
+    float | None, typer.Option("--since", parser=_duration, metavar="14d", help="how far to look back; default: 14d")
+]
+StepOption = Annotated[
+    float | None,
+    typer.Option("--step", parser=_duration, metavar="15s", help="of range queries; default: the scrape interval"),
+]
+LengthOption = Annotated[
+    float | None,
+    typer.Option(
+        "--length",
+        parser=_duration,
+        metavar="30m",
+        help="of a pretended rollout; default: 2 x the earliest promotion, 30m or more",
+    ),
+]

@@ -1,0 +1,101 @@
+"""From counters read on a grid of times to the rows of a samples file: differenced per series, then summed per pod.
+
+A range query of Prometheus answers on such a grid. It asks nothing and judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from analysis.rates import counter_steps
+from guardian.core.looks import Floats, Part, SeriesKey
+from guardian.core.samples import Batch
+
+Readings = Mapping[SeriesKey, tuple[Floats, Floats]]
+"""Series -> times and values, each of shape (n,), times rising; NaN is no sample."""
+Columns = dict[str, Floats]
+
+
+def rows_on_grid(series: Readings, grid: Floats, *, start: float, metric: int, pods: dict[str, int]) -> list[Batch]:
+    """Rows of one guardrail, a batch for each pod, `time` counted from `start`.
+
+    grid: (T,) evenly spaced times, in the readings' seconds. pods: codes by name; new names are added. A pod's first
+    row is its counters' baseline and counts nothing.
+    """
+    buckets = any(key.part is Part.BUCKET for key in series)
+    found = _buckets(series, grid) if buckets else _ratio(series, grid)
+    return [_batch(columns, metric, pods.setdefault(pod, len(pods)), grid - start) for pod, columns in found]
+
+
+def in_order(parts: Sequence[Batch]) -> Batch:
+    """All rows of some batches (one or more), by time."""
+    rows = Batch(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in Batch.__slots__})
+    return rows.rows(np.argsort(rows.time, kind="stable"))
+
+
+def _counts(times: Floats, values: Floats, grid: Floats) -> Floats:
+    """Events of one series up to each time of the grid since the time before; NaN where there is no sample."""
+    out = np.full(len(grid), np.nan)
+    at = np.rint((times - grid[0]) / (grid[1] - grid[0])).astype(np.int64)
+    fits = (at >= 0) & (at < len(grid)) & np.isfinite(values)
+    at, value, time = at[fits], values[fits], times[fits]
+    before, earlier = np.concatenate(([np.nan], value[:-1])), np.concatenate(([np.nan], time[:-1]))
+    none = np.zeros(len(value), dtype=np.bool_)
+    out[at] = counter_steps(value, time, last_value=before, last_time=earlier, restarted=none)[0]
+    return out
+
+
+def _by_pod(series: Readings, part: Part, grid: Floats) -> dict[str, dict[float, Floats]]:
+    """Events (T,) by pod and bound (NaN: none), summed over the series of a pod after each was differenced."""
+    found: dict[str, dict[float, Floats]] = {}
+    for key, (times, values) in series.items():
+        if key.part is part:
+            counts = _counts(times, values, grid)
+            bounds = found.setdefault(key.pod, {})
+            bound = -1.0 if np.isnan(key.le) else key.le
+            known = bounds.get(bound, np.full(len(grid), np.nan))
+            bounds[bound] = np.where(np.isnan(known), counts, known + np.nan_to_num(counts))
+    return found
+
+
+def _ratio(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
+    bad = _by_pod(series, Part.BAD, grid)
+    found = []
+    for pod, by_bound in _by_pod(series, Part.TOTAL, grid).items():
+        total = by_bound[-1.0]
+        failed = np.nan_to_num(bad[pod][-1.0]) if pod in bad else np.zeros(len(grid))
+        at = np.flatnonzero(np.isfinite(total))
+        columns = {"at": at.astype(np.float64), "requests": total[at], "bad": np.minimum(failed[at], total[at])}
+        found.append((pod, columns))
+    return found
+
+
+def _buckets(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
+    found = []
+    for pod, by_bound in _by_pod(series, Part.BUCKET, grid).items():
+        bounds = np.array(sorted(by_bound))
+        counts = np.stack([by_bound[bound] for bound in bounds], axis=1)
+        at = np.flatnonzero(np.isfinite(counts).all(axis=1))
+        shown = np.maximum.accumulate(np.cumsum(counts[at], axis=0), axis=1)  # samples of one scrape may be torn
+        columns = {
+            "at": np.repeat(at, len(bounds)).astype(np.float64), "bound": np.tile(bounds, len(at)),
+            "count": shown.reshape(-1),
+        }  # fmt: skip
+        found.append((pod, columns))
+    return found
+
+
+def _batch(columns: Columns, metric: int, pod: int, times: Floats) -> Batch:
+    """Rows of one pod and guardrail; the first tick is its counters' baseline."""
+    at = columns["at"].astype(np.int64)
+    ticks, place = np.unique(at, return_inverse=True)
+    seconds = np.diff(times[ticks], prepend=times[ticks[:1]])
+    nothing = np.full(len(at), np.nan)
+    zeros = np.zeros(len(at), dtype=np.int64)
+    return Batch(
+        rollout=zeros, canary=zeros, metric=np.full(len(at), metric), pod=np.full(len(at), pod), time=times[at],
+        seconds=seconds[place], requests=columns.get("requests", nothing), bad=columns.get("bad", nothing),
+        bound=columns.get("bound", nothing), count=columns.get("count", nothing), value=nothing,
+    )  # fmt: skip
