@@ -39,10 +39,12 @@ class Tally(Value, frozen=True, kw_only=True):
 class Supposition(Value, frozen=True, kw_only=True):
     """A forecast. requests: bad requests more (< 0: fewer) at which the rollback evidence crosses its threshold.
 
-    None: no number of them does. margin: relative rollback margin at which it does; None: none >= 1 does.
+    None: no number of them does. rolled: the evidence as it stands is enough to roll back. margin: relative rollback
+    margin at which it crosses; None: none >= 1 does.
     """
 
     tally: Tally
+    rolled: bool
     requests: int | None
     margin: float | None
 
@@ -65,6 +67,8 @@ def tallies(rollout: Rollout, look: Look | None) -> tuple[Tally, ...]:
     if cause is not None:
         note = cause.evidence
         if cause.why is not Why.GUARDRAIL or note is None or note.guardrail not in known or note.harm <= 0:
+            return ()
+        if note.canary.requests <= 0 or note.stable.requests <= 0:
             return ()
         return (
             Tally(
@@ -109,6 +113,7 @@ def suppose(policy: Policy, tally: Tally) -> Supposition:
     requests = first(fewer if rolled else more, most)
     return Supposition(
         tally=tally,
+        rolled=rolled,
         requests=None if requests is None else (-requests if rolled else requests),
         margin=_margin(guardrail, tally, reaches, rolled=rolled),
     )

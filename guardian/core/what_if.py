@@ -33,7 +33,7 @@ def _of_rollout(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[s
         yield f"the comparison with stable did not decide: traffic went back because of the {cause.why}"
         return
     for tally in tallies(rollout, look):
-        yield from _supposed(suppose(rollout.policy, tally), rolled=cause is not None)
+        yield from _supposed(suppose(rollout.policy, tally))
     if cause is not None or look is None or rollout.phase is not Phase.PROGRESSING:
         return
     if look.weakest and not math.isnan(look.log_safe):
@@ -45,22 +45,22 @@ def _of_rollout(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[s
         yield from _waited(waiting)
 
 
-def _supposed(found: Supposition, *, rolled: bool) -> Iterator[str]:
-    yield f"'{found.tally.guardrail}': {_requests(found, rolled=rolled)} ({FORECAST})"
+def _supposed(found: Supposition) -> Iterator[str]:
+    yield f"'{found.tally.guardrail}': {_requests(found)} ({FORECAST})"
     if found.margin is not None:
-        end = "it would not have been rolled back yet" if rolled else "it would have been rolled back"
+        end = "the evidence is not enough to roll it back" if found.rolled else "it would have been rolled back"
         yield f"'{found.tally.guardrail}': with a rollback margin of about x{found.margin:g} {end} ({FORECAST})"
 
 
-def _requests(found: Supposition, *, rolled: bool) -> str:
+def _requests(found: Supposition) -> str:
     tally = found.tally
     if found.requests is None:
-        end = "leaves the evidence below the threshold" if rolled else "is evidence enough to roll it back"
+        end = "leaves the evidence below the threshold" if found.rolled else "is evidence enough to roll it back"
         return f"no number of bad requests among the {tally.requests:,.0f} of the canary {end}"
     seen = f"{tally.bad:,.0f} of {tally.requests:,.0f} ({share(tally.bad / tally.requests)})"
     all_in_all = share((tally.bad + found.requests) / tally.requests)
-    if rolled:
-        rest = f"{all_in_all} in all, and it would not have been rolled back yet"
+    if found.rolled:
+        rest = f"{all_in_all} in all, and the evidence would not have been enough to roll it back"
         return f"about {_bad(-found.requests)} fewer than {seen}, {rest}"
     return f"about {_bad(found.requests)} more than {seen}, {all_in_all} in all, would have rolled it back"
 

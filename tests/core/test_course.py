@@ -9,7 +9,7 @@ from guardian.core.course import TOGETHER, Against, Course
 from guardian.core.explain import Explanation, explain
 from guardian.core.facts import Order
 from guardian.core.looks import Look
-from guardian.core.model import Instant, Phase, RolloutId
+from guardian.core.model import Instant, Mode, Phase, RolloutId
 from guardian.core.supposing import suppose, tallies, waits
 from tests.builders import LATENCY, T0, ordered, policy, requested, seen
 from tests.core.play import Play
@@ -86,6 +86,24 @@ def test_a_rolled_back_rollout_is_told_how_many_requests_fewer_would_have_spared
     assert f"about {-found.requests} bad canary request" in text
     assert "fewer than 78 of 4,120 (1.89%)" in text
     assert "forecast for independent requests; pods that differ need more" in text
+
+
+def test_a_rollback_that_waits_for_a_person_is_told_in_the_same_direction() -> None:
+    """Mode advise: the evidence is there and nothing was rolled back yet; fewer failures, not more, change that."""
+
+    def show(rollout: RolloutId, now: Instant) -> Look:
+        return seen(rollout, at=now, harm=226.0, safe=0.1)
+
+    play = Play(policies=(policy(mode=Mode.ADVISE),), show=show)
+    play.tell(requested())
+    play.until(30.0)
+    play.tell(ordered(play.rollout.id, Order.APPROVE))
+    play.until(100.0)
+    assert play.rollout.cause is None
+    assert play.rollout.awaiting is not None
+    line = told(play).what_if[0]
+    assert "fewer than 78 of 4,120" in line
+    assert "-" not in line.split("(forecast")[0].replace("'errors'", "")
 
 
 def test_a_running_rollout_is_told_what_bounds_it_and_how_long() -> None:
