@@ -6,12 +6,15 @@ The rules are those of docs/scenarios/README.md. Does not run anything.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from scipy.special import betaincinv
 
+from guardian.core import records as r
+from guardian.core.events import NAMES
 from guardian.core.model import Seconds, Verdict
 from simulator.scenario import LATE, Scenario
 from simulator.truth import Happening, Milestone
@@ -20,6 +23,8 @@ from simulator.world import Harm
 CONFIDENCE: Final = 0.95
 IN_TIME: Final = 0.95
 """Share of seeds that must be within 4 x the deadline."""
+_WAITING: Final = frozenset(NAMES[record] for record in (r.Held, r.Paged, r.Awaiting))
+"""Events that say why nothing moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +127,7 @@ def summarise(scenario: Scenario, outcomes: Sequence[Outcome], *, bound: Seconds
     lateness = sorted(math.inf if one.wrong else one.lateness for one in outcomes)
     wrong, late = sum(one.wrong for one in outcomes), sum(one.late for one in outcomes)
     median, p95 = _quantile(lateness, 0.5), _quantile(lateness, IN_TIME)
-    failures = []
+    failures, waited = [], _waited(outcomes)
     least = lower_limit(wrong, len(outcomes))
     if least > scenario.risk:
         share = f"{wrong} of {len(outcomes)} wrong, at least {least:.1%}"
@@ -130,9 +135,10 @@ def summarise(scenario: Scenario, outcomes: Sequence[Outcome], *, bound: Seconds
     reachable = bound is None or bound <= deadline
     if median > 1.0 and reachable:
         took = f"takes {median:.2f} of its deadline" if math.isfinite(median) else "never comes to it"
-        failures.append(f"the median run {took}")
+        failures.append(f"the median run {took}{waited}")
     if p95 > LATE and (bound is None or bound <= LATE * deadline):
         failures.append(f"{late + wrong} of {len(outcomes)} seeds are not right within {LATE:g} x the deadline")
+        failures[-1] += waited if len(failures) == 1 else ""
     return Summary(
         scenario=scenario,
         runs=len(outcomes),
@@ -145,6 +151,27 @@ def summarise(scenario: Scenario, outcomes: Sequence[Outcome], *, bound: Seconds
         hurt=sum(one.run.harm.bad for one in outcomes) / max(len(outcomes), 1),
         failures=tuple(failures),
     )
+
+
+def _waited(outcomes: Sequence[Outcome]) -> str:
+    """Return what late runs were told to wait for last, where most failing runs are late; "" where none was told.
+
+    Reasons hold numbers of their run, so runs are counted by event and guardrail, and the first of them speaks.
+    """
+    late = [one.run for one in outcomes if one.late]
+    if 2 * len(late) < sum(not one.ok for one in outcomes):
+        return ""
+    told = [(run.seed, seen) for run in late if (seen := _last_wait(run)) is not None]
+    if not told:
+        return ""
+    (event, guardrail), _ = Counter((seen.event, seen.guardrail) for _, seen in told).most_common(1)[0]
+    seed, seen = next(pair for pair in told if (pair[1].event, pair[1].guardrail) == (event, guardrail))
+    alone = " (nobody answers in a simulation)" if event == NAMES[r.Awaiting] else ""
+    return f"; seed {seed}: {event}: {seen.reason}{alone}"
+
+
+def _last_wait(run: Run) -> Seen | None:
+    return next((one for one in reversed(run.seen) if one.event in _WAITING and one.reason), None)
 
 
 def _quantile(rising: Sequence[float], share: float) -> float:

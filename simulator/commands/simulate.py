@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from guardian.cli.exits import ExitCode
-from guardian.cli.output import Output, Table, console, say, show, show_line
+from guardian.cli.output import SCREEN, Output, Table, console, say, show, show_line
 from guardian.config.units import format_duration
 from guardian.errors import ScenarioError
 from simulator.bound import bound
@@ -51,7 +52,7 @@ def simulate(
         load(file)  # a mistake in the last file is told before an hour of runs
     began = time.monotonic()
     outcomes: dict[Path, list[Played]] = {file: [] for file in files}
-    with _progress(len(files) * seeds) as done:
+    with _progress(len(files) * seeds, output) as done:
         wanted = range(FIRST_SEED, FIRST_SEED + seeds)
         for played in sweep(files, seeds=wanted, jobs=jobs, naive=output is not Output.JSON, progress=done):
             outcomes[played.file].append(played)
@@ -116,15 +117,16 @@ def _wanted(names: list[str], *, every: bool) -> tuple[Path, ...]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on a terminal, nothing in a pipe."""
+def _progress(total: int, output: Output) -> Iterator[Any]:
+    """A bar on a terminal, nothing in a pipe; nor where lines of JSON come out on that terminal while it is drawn."""
     screen = console(stderr=True)
-    if not screen.is_terminal:
+    if not screen.is_terminal or SCREEN.quiet or (output is Output.JSON and sys.stdout.isatty()):
         yield lambda _: None
         return
     from rich.progress import Progress  # noqa: PLC0415  only where somebody looks
 
-    with Progress(console=screen, transient=True) as bar:
+    # rich would else take what is printed on stdout, fold it to the terminal's width and put it on stderr
+    with Progress(console=screen, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("runs", total=total)
         yield lambda amount: bar.advance(task, amount)
 
@@ -145,12 +147,13 @@ COLUMNS: Final = (
 
 def _table(summaries: list[tuple[Summary, Summary | None]], took: float) -> Table:
     runs = sum(guardian.runs for guardian, _ in summaries)
+    played = "1 run" if runs == 1 else f"{runs} runs"
     return Table(
         columns=COLUMNS,
         rows=[_row(guardian, naive) for guardian, naive in summaries],
         notes=(
             (
-                f"{runs} runs in {took:.1f} s. wrong: share, and its upper limit with {CONFIDENCE:.0%} confidence; "
+                f"{played} in {took:.1f} s. wrong: share, and its upper limit with {CONFIDENCE:.0%} confidence; "
                 f"late: after {LATE:g} x max or never."
             ),
             (

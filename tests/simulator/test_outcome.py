@@ -8,7 +8,7 @@ import pytest
 
 from guardian.core.model import Seconds, Verdict
 from simulator.bound import bound
-from simulator.outcome import Run, Seen, compare, lower_limit, summarise, upper_limit
+from simulator.outcome import Outcome, Run, Seen, compare, lower_limit, summarise, upper_limit
 from simulator.truth import Happening
 from simulator.world import Harm
 from tests.simulator.worlds import scenario, shipped
@@ -95,6 +95,33 @@ def test_a_slow_median_fails_and_a_few_late_seeds_do_not() -> None:
     assert summarise(BAD, [quick] * 96 + [never] * 4).passed
     assert not summarise(BAD, [quick] * 90 + [never] * 10).passed
     assert not summarise(BAD, [slow] * 60 + [quick] * 40).passed
+
+
+def _told(seed: int, *seen: tuple[str, str]) -> Outcome:
+    """Return a run that only waited; seen: events and their reasons."""
+    events = tuple(
+        Seen(at=Seconds(60.0 + at), happening=None, event=one[0], reason=one[1]) for at, one in enumerate(seen)
+    )
+    run = Run(scenario="x", seed=seed, verdict=Verdict.HOLD, decided_at=Seconds(0.0), seen=events, harm=Harm())
+    return compare(BAD, run)
+
+
+def test_what_late_runs_waited_for_last_stands_beside_the_failure() -> None:
+    """`never` without a reason sends its reader to the JSON; nobody would think of the approval."""
+    held = [_told(seed, ("paged", "old"), ("held", f"no metrics for {seed} s")) for seed in (4, 5)]
+    asked = [_told(seed, ("held", "x"), ("awaiting-approval", "step 1 waits for approval")) for seed in (1, 2, 3)]
+    (median, seeds) = summarise(BAD, [*held, *asked]).failures
+    assert median.endswith(
+        "never comes to it; seed 1: awaiting-approval: step 1 waits for approval (nobody answers in a simulation)"
+    )
+    assert "waits" not in seeds
+    assert summarise(BAD, [*held, asked[0]]).failures[0].endswith("; seed 4: held: no metrics for 4 s")
+
+
+def test_runs_that_went_wrong_are_not_explained_by_what_others_waited_for() -> None:
+    """The reason belongs to the more frequent failure."""
+    wrong = compare(BAD, _run((100, Happening.PROMOTE)))
+    assert not any("seed 1" in one for one in summarise(BAD, [wrong, wrong, _told(1, ("held", "x"))]).failures)
 
 
 def test_what_no_method_could_do_is_not_asked_for() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -26,6 +31,46 @@ def _simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "guardian", "simulate", *arguments], capture_output=True, text=True, check=False
     )
+
+
+def _on_a_terminal(*arguments: str, stdout_too: bool) -> str:
+    """Return what comes to stdout while stderr, or both, are a terminal of 40 columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    command = [sys.executable, "-m", "guardian", "simulate", *arguments]
+    clean = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "TERM"}}
+    stdout = theirs if stdout_too else subprocess.PIPE
+    with subprocess.Popen(command, stdout=stdout, stderr=theirs, env={**clean, "TERM": "xterm"}) as process:
+        os.close(theirs)
+        screen = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                screen += chunk
+        except OSError:  # Linux: the other end of the terminal was closed
+            pass
+        told = screen if process.stdout is None else process.stdout.read()
+    os.close(ours)
+    return told.decode()
+
+
+@pytest.mark.parametrize("stdout_too", [True, False])
+def test_json_is_neither_folded_nor_lost_on_a_terminal(*, stdout_too: bool) -> None:
+    """A bar that is drawn on stderr leaves stdout to whoever parses it: lines stay lines, and stay on stdout."""
+    told = _on_a_terminal("S01", "--seeds", "2", "--jobs", "1", "-o", "json", stdout_too=stdout_too)
+    assert [json.loads(line)["seed"] for line in told.splitlines()] == [1, 2]
+
+
+def test_a_scenario_that_stands_still_says_for_what(tmp_path: Path) -> None:
+    """A router and no workload: no canary ever runs, and the table alone would say `never`."""
+    (file,) = find("S01")
+    still = tmp_path / "still.yaml"
+    still.write_text(file.read_text(encoding="utf-8").replace("  workload: {memory: {}}\n", ""), encoding="utf-8")
+    done = _simulate(str(still), "--seeds", "1", "--jobs", "1")
+    assert done.returncode == 3
+    assert "1 run in " in done.stdout
+    first = done.stderr.splitlines()[0]
+    assert first.startswith("S01 fails: the median run never comes to it; seed 1: paged: setting the weight to 10%")
+    assert "start the canary first" in first
 
 
 def test_yaml_is_one_summary_a_scenario() -> None:
