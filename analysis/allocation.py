@@ -48,6 +48,8 @@ def skewed(canary: Floats, total: Floats, weight: Floats) -> npt.NDArray[np.bool
     share = np.divide(canary, total, out=np.zeros_like(total), where=total > 0)
     gap = np.abs(share - weight)
     far = gap > np.maximum(LEAST_GAP, TOLERANCE * np.minimum(weight, 1.0 - weight))
+    if not far.any():
+        return far
     extreme = ((weight <= 0) & (canary > 0)) | ((weight >= 1) & (canary < total))
     proved = (log_skew(canary, total, weight) >= -np.log(CHANCE)) | extreme
     return np.asarray(far & proved & (total >= LEAST_REQUESTS))

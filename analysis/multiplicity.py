@@ -21,9 +21,8 @@ def average(log_values: Floats, weights: Floats) -> Floats:
     >>> float(average(np.log(np.array([200.0, 1.0])), np.array([0.5, 0.5])).round(6)) == float(np.log(100.5).round(6))
     True
     """
-    weights = np.broadcast_to(weights, log_values.shape)
     total = weights.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore"):
         logs = np.log(np.divide(weights, total, out=np.zeros_like(weights), where=total > 0))
-    combined = logsumexp(np.nan_to_num(log_values, nan=0.0) + logs, axis=-1)
+    combined = logsumexp(np.where(np.isnan(log_values), 0.0, log_values) + logs, axis=-1)
     return np.where(total[..., 0] > 0, combined, 0.0)

@@ -79,7 +79,7 @@ class Test(Protocol):
 
     @property
     def harm_direction(self) -> Ints:
-        """Direction (K,) of each alternative."""
+        """Direction (K,) of each alternative, sorted."""
         ...
 
     @property
@@ -89,7 +89,7 @@ class Test(Protocol):
 
     @property
     def safe_direction(self) -> Ints:
-        """Direction (P,) of each promotion alternative; every one named must pass by itself."""
+        """Direction (P,) of each promotion alternative, sorted; every one named must pass by itself."""
         ...
 
     @property

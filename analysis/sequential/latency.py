@@ -27,6 +27,8 @@ SCALE_SPREADS: Final = (0.0, 0.02, 0.04, 0.07, 0.11, 0.16, 0.24, 0.4)
 """Lasting standard deviations of log latency between equal pods."""
 TAIL_SPREADS: Final = (0.0, 0.03, 0.08, 0.16, 0.3, 0.6, 1.2, 2.5)
 """The same for tails, in sizes of a tail of TAIL_REFERENCE."""
+MOVED: Final = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
+"""Quantiles of which the one that moved most is told."""
 RECENT: Final = 400.0
 """Seconds over which the remembered distribution of stable forgets."""
 PSEUDO: Final = 0.5
@@ -74,9 +76,9 @@ def scaled(known: Floats, cuts: Cuts, lower: Floats, upper: Floats) -> Floats:
     slope[:, 1:-1] = (density[:, 2:] - density[:, :-2]) / (centre[2:] - centre[:-2])
     slope[:, 0] = (density[:, 1] - density[:, 0]) / (centre[1] - centre[0])
     slope[:, -1] = (density[:, -1] - density[:, -2]) / (centre[-1] - centre[-2])
-    bend = np.clip(slope * width, -12.0, 12.0)
+    bend = np.minimum(np.maximum(slope * width, -12.0), 12.0)
     bend = np.where(np.abs(bend) < 1e-4, 1e-4, bend)
-    below = np.concatenate((np.zeros((len(known), 1)), np.cumsum(known, axis=1)[:, :-1]), axis=1)
+    below = known.cumsum(axis=1) - known
     inside = np.expm1(bend[:, cuts.bucket] * cuts.part) / np.expm1(bend)[:, cuts.bucket]
     reach = below[:, cuts.bucket] + known[:, cuts.bucket] * inside
     shares = np.empty((*reach.shape[:2], reach.shape[2] + 1))
@@ -85,18 +87,21 @@ def scaled(known: Floats, cuts: Cuts, lower: Floats, upper: Floats) -> Floats:
     return shares
 
 
-def label_gains(canary: Floats, both: Floats, canary_share: Floats, tilt: Floats, null: Floats) -> Floats:
-    """Log likelihood ratio of "canary requests are tilted by `tilt`" against "by `null`", one tick.
+def label_fit(canary: Floats, both: Floats, canary_share: Floats, tilt: Floats) -> Floats:
+    """Log likelihood of one tick's labels when canary requests are tilted by `tilt`, beyond that of "not at all".
 
     canary, both: (C, B) requests by bucket. canary_share: (C,) canary's share of all requests, in [0, 1].
-    tilt: (C, K, B), null: (C, B): density of the canary over stable's, per bucket, positive.
-    Returns (C, K).  Under the null labels are independent with odds share*null/(1-share): expectation of exp is 1.
+    tilt: (C, K, B) density of the canary over stable's, per bucket, positive. Returns (C, K).
+    Differences are log likelihood ratios. Labels are independent with odds share*tilt/(1-share): with the labels drawn
+    under one tilt, the expectation of exp(another's fit - its own) is 1.
     """
-    share = canary_share[:, None]
-    base = np.log1p(share * (null - 1.0))
-    gain = np.einsum("cb,ckb->ck", canary, np.log(tilt)) - (canary * np.log(null)).sum(axis=1)[:, None]
-    mixed = np.log1p(share[:, :, None] * (tilt - 1.0))
-    return np.asarray(gain - np.einsum("cb,ckb->ck", both, mixed) + (both * base).sum(axis=1)[:, None])
+    mixed = np.log1p(canary_share[:, None, None] * (tilt - 1.0))
+    return along(np.log(tilt), canary) - along(mixed, both)
+
+
+def along(values: Floats, weights: Floats) -> Floats:
+    """Sums (C, K) of values (C, K, B) times weights (C, B) over buckets."""
+    return np.asarray(np.matmul(values, weights[:, :, None])[:, :, 0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,7 @@ class LatencyTest:
     freedom: Floats = field(init=False)
     partner: Ints = field(init=False)
     mixing: Floats = field(init=False)
+    cleared: Ints = field(init=False)
     cuts: Cuts = field(init=False)
     reference_maps: tuple[Floats, Cuts] = field(init=False)
     edges: tuple[Floats, Floats] = field(init=False)
@@ -149,12 +155,14 @@ class LatencyTest:
         mixing = np.array([[each.get(scale, 0.0) for scale in scales] for each in maps])
         weights = np.array([1.2, 1.4, 1.4, 1.2, 1.0, 0.6, 0.4, 0.8, 1.0, 0.6, 0.6, 0.6, 0.4])
         cuts = Cuts.of(bounds, np.array(scales))
+        tails = 1 + len(SCALES) + np.arange(len(TAILS))
         references = mixing[-3:]  # one a direction
         referred = np.asarray(references.any(axis=0))
         setters = {
             "columns": len(bounds),
             "remembered": len(bounds),
             "mixing": mixing,
+            "cleared": np.append(tails, len(maps) + np.array([-6, -2, -1])),  # of promotion, then the references
             "cuts": cuts,
             "reference_maps": (references[:, referred], cuts.rows(referred)),
             "edges": bucket_edges(bounds),
@@ -166,7 +174,7 @@ class LatencyTest:
             "prior": np.array([[0.36, 0.10, 0.10, 0.11, 0.12, 0.10, 0.07, 0.04]] * 3),
             "lone_prior": np.array([[0.22, 0.14, 0.14, 0.18, 0.16, 0.10, 0.045, 0.015]] * 3),
             "merged_prior": np.array([[0.93, 0.035, 0.018, 0.009, 0.005, 0.002, 0.0007, 0.0003]] * 3),
-            "partner": np.concatenate((np.arange(len(SCALES)), len(SCALES) + len(TAILS) + np.arange(len(TAILS)))),
+            "partner": np.concatenate((np.arange(len(SCALES)), tails - 1 + len(TAILS))),
             "freedom": np.array([1.0, 0.5, 0.5]),
         }
         for name, value in setters.items():
@@ -177,15 +185,12 @@ class LatencyTest:
         known = memory + PSEUDO
         known = known / known.sum(axis=1, keepdims=True)
         mixing, cuts = self.reference_maps if references else (self.mixing, self.cuts)
-        mapped = np.einsum("ms,csb->cmb", mixing, scaled(known, cuts, *self.edges))
+        mapped = np.matmul(mixing, scaled(known, cuts, *self.edges))
         tilt = np.maximum(mapped, 1e-9) / known[:, None, :]
-        scale = tilt[:, -3]
-        tilt[:, -2:] = _cleared(tilt[:, -2:], scale, known)
+        cleared = self.cleared[-2:] - len(self.mixing) if references else self.cleared
+        tilt[:, cleared] = _cleared(tilt[:, cleared], tilt[:, -3], known)
         if not references:
-            first, last = 1 + len(SCALES), 1 + len(SCALES) + len(TAILS)
-            edge = last + len(TAILS) + 1
-            tilt[:, first:last] = _cleared(tilt[:, first:last], scale, known) * tilt[:, :1]
-            tilt[:, edge + 1 : edge + 2] = _cleared(tilt[:, edge + 1 : edge + 2], scale, known)
+            tilt[:, 1 + len(SCALES) : 1 + len(SCALES) + len(TAILS)] *= tilt[:, :1]
         return known, tilt
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
@@ -198,23 +203,21 @@ class LatencyTest:
         total = ours + theirs
         share = np.divide(ours, total, out=np.zeros_like(total), where=total > 0)
         count = 1 + len(SCALES) + 2 * len(TAILS)
-        null, harm_tilt = tilt[:, 0], tilt[:, 1:count]
-        healthy = np.concatenate((np.ones_like(tilt[:, :1]), tilt[:, count + 3 : count + 5]), axis=1)
-        safe = label_gains(ours_used, both, share, healthy, tilt[:, count])
-        same = np.ones_like(tilt[:, :1])
-        tails = [label_gains(ours_used, both, share, same, tilt[:, count + i]) for i in (1, 2)]
+        fit = label_fit(ours_used, both, share, tilt)
+        edges, healthy = fit[:, count : count + 3], fit[:, count + 3 : count + 5]
         references = tilt[:, -len(self.spreads) :]
         scores = np.log(references)
-        lean = (known[:, None, :] * (references - 1.0) * scores).sum(axis=2) / self.units()
-        edges = np.stack((tilt[:, count], tilt[:, count + 1]), axis=1)
-        score, information = _score(ours_used, both, share, null, scores)
-        safe_parts = [_score(ours_used, both, share, edges[:, d], scores[:, d : d + 1])[1] for d in (0, 1)]
+        lean = along((references - 1.0) * scores, known) / self.units()
+        score, information = _score(ours_used, both, share, tilt[:, [0, count, count + 1]], scores)
+        safe_information = np.zeros_like(score)
+        for d in (0, 1):
+            safe_information[:, d] = information[:, 1 + d, d]
         return Reading(
-            harm=label_gains(ours_used, both, share, harm_tilt, null),
-            safe=np.concatenate((safe, *tails), axis=1),
+            harm=fit[:, 1:count] - fit[:, :1],
+            safe=np.concatenate((-edges[:, :1], healthy - edges[:, :1], -edges[:, 1:]), axis=1),
             score=score,
-            harm_information=information,
-            safe_information=np.concatenate((*safe_parts, np.zeros_like(safe_parts[0])), axis=1),
+            harm_information=information[:, 0],
+            safe_information=safe_information,
             lean=lean * (share * (1.0 - share) * total * used[:, 0])[:, None],
         )
 
@@ -232,13 +235,13 @@ class LatencyTest:
         mean = np.divide(track, total[:, None], out=np.zeros_like(track), where=total[:, None] > 0)
         mean = np.where(alone, known, mean)
         part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone[:, 0])
-        centre = np.einsum("sb,sdb->sd", mean, scores)
-        variance = np.maximum(np.einsum("sb,sdb->sd", mean, scores**2) - centre**2, 0.0)
-        effect = (past[:, None, :] * (reference - 1.0) * logs).sum(axis=2) / self.units()
+        centre = along(scores, mean)
+        variance = np.maximum(along(scores**2, mean) - centre**2, 0.0)
+        effect = along((reference - 1.0) * logs, past) / self.units()
         effect *= (memory.sum(axis=1) > 0)[:, None]
         seen = (effect > 0)[cell]
         return PodReading(
-            drift=(np.einsum("sb,sdb->sd", counts, scores) - requests[:, None] * centre) * seen,
+            drift=(along(scores, counts) - requests[:, None] * centre) * seen,
             exposure=requests[:, None] * effect[cell],
             noise=requests[:, None] * variance * (1.0 - part)[:, None] * seen,
         )
@@ -275,19 +278,20 @@ def _cleared(tilt: Floats, scale: Floats, known: Floats) -> Floats:
     score = np.log(scale)
     weighed = known * (score - (known * score).sum(axis=1)[:, None])
     size = (weighed * (scale - 1.0)).sum(axis=1)[:, None]
-    part = np.einsum("cb,ckb->ck", weighed, tilt - 1.0) / np.maximum(size, 1e-12)
+    part = along(tilt - 1.0, weighed) / np.maximum(size, 1e-12)
     return np.asarray(np.maximum(tilt - part[:, :, None] * (scale - 1.0)[:, None], 0.02))
 
 
-def _score(canary: Floats, both: Floats, share: Floats, null: Floats, scores: Floats) -> tuple[Floats, Floats]:
-    """Score of the canary's labels in each direction and its variance at the null; (C, D) each."""
-    odds = share[:, None] * null
-    chance = odds / (odds + (1.0 - share[:, None]))
-    weight = both * chance * (1.0 - chance)
-    total = np.maximum(weight.sum(axis=1), 1e-300)[:, None]
-    centred = scores - (np.einsum("cb,cdb->cd", weight, scores) / total)[:, :, None]
-    score = np.einsum("cb,cdb->cd", canary - both * chance, centred)
-    return np.asarray(score), np.einsum("cb,cdb->cd", weight, centred**2)
+def _score(canary: Floats, both: Floats, share: Floats, nulls: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """Score (C, D) of the canary's labels at the first of nulls (C, N, B), and its variance (C, N, D) at each."""
+    odds = share[:, None, None] * nulls
+    chance = odds / (odds + (1.0 - share[:, None, None]))
+    weight = both[:, None] * chance * (1.0 - chance)
+    total = np.maximum(weight.sum(axis=2), 1e-300)[:, :, None]
+    mean = np.matmul(weight, scores.swapaxes(1, 2)) / total
+    centred = scores[:, None] - mean[..., None]
+    variance = np.matmul(centred**2, weight[..., None])[..., 0]
+    return along(centred[:, 0], canary - both * chance[:, 0]), np.asarray(variance)
 
 
 def moved_quantile(canary: Floats, stable: Floats, bounds: tuple[float, ...]) -> Floats:
@@ -295,22 +299,21 @@ def moved_quantile(canary: Floats, stable: Floats, bounds: tuple[float, ...]) ->
 
     canary, stable: (C, B) requests by bucket since the first canary traffic.
     """
-    lower, upper = bucket_edges(np.array(bounds))
-    levels = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
-    logs = [_quantiles(side, lower, upper, levels) for side in (stable, canary)]
-    change = np.where(np.isfinite(logs[0]) & np.isfinite(logs[1]), logs[1] - logs[0], -np.inf)
-    best = np.argmax(change, axis=1)
-    rose = change[np.arange(len(best)), best] > 0
-    return np.where(rose, levels[best], np.nan)
+    logs = _log_quantiles(np.concatenate((canary, stable)), *bucket_edges(np.array(bounds)))
+    change = logs[: len(canary)] - logs[len(canary) :]
+    change[np.isnan(change)] = -np.inf
+    best = change.argmax(axis=1)
+    return np.where(change.max(axis=1) > 0, MOVED[best], np.nan)
 
 
-def _quantiles(counts: Floats, lower: Floats, upper: Floats, levels: Floats) -> Floats:
-    total = counts.sum(axis=1)
-    reach = np.cumsum(counts, axis=1)
-    index = (reach[:, None, :] < (levels * np.maximum(total, 1e-300)[:, None])[:, :, None]).sum(axis=2)
+def _log_quantiles(counts: Floats, lower: Floats, upper: Floats) -> Floats:
+    """Logs of the quantiles MOVED (n, 5) of rows of counts (n, B); NaN for a row without requests."""
+    total, reach = counts.sum(axis=1)[:, None], counts.cumsum(axis=1)
+    wanted = MOVED * total
+    index = (reach[:, None, :] < np.maximum(wanted, 1e-300)[:, :, None]).sum(axis=2)
     index = np.minimum(index, counts.shape[1] - 1)
     row = np.arange(len(counts))[:, None]
     inside = counts[row, index]
-    part = (levels * total[:, None] - (reach[row, index] - inside)) / np.maximum(inside, 1e-300)
-    value = lower[index] + np.clip(part, 0.0, 1.0) * (upper - lower)[index]
-    return np.where((total > 0)[:, None], value, np.nan)
+    part = (wanted - (reach[row, index] - inside)) / np.maximum(inside, 1e-300)
+    value = lower[index] + np.minimum(np.maximum(part, 0.0), 1.0) * (upper - lower)[index]
+    return np.where(total > 0, value, np.nan)

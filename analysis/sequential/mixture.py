@@ -73,13 +73,26 @@ def null_weights(deviance: Floats, phi: Floats, posterior: Floats) -> Floats:
     return np.asarray(fit - logsumexp(fit, axis=-1)[..., None])
 
 
-def tempered(gain: Floats, phi: Floats, posterior: Floats) -> Floats:
-    """Log ratio of marginal likelihoods for the alternatives of ONE direction, (..., K).
+def begins(direction: Ints) -> Ints:
+    """Places where the alternatives of each direction named begin; direction: (K,), sorted.
 
-    gain: (..., K), phi: (..., Q), posterior: (..., Q): sum over spreads of P(spread | seen, null) * exp(gain / phi).
+    >>> begins(np.array([0, 0, 2])).tolist()
+    [0, 2]
     """
-    fit = null_weights(np.maximum(gain.max(axis=-1), 0.0), phi, posterior)
-    return logsumexp(gain[..., None] / phi[..., None, :] + fit[..., None, :], axis=-1)
+    return np.concatenate(([True], direction[1:] != direction[:-1])).nonzero()[0]
+
+
+def tempered(gain: Floats, phi: Floats, posterior: Floats, direction: Ints) -> Floats:
+    """Log ratio of marginal likelihoods for each alternative, (..., K), against the spreads of its own direction.
+
+    gain: (..., K), phi, posterior: (..., D, Q), direction: (K,), sorted: sum over spreads of
+    P(spread | seen, null) * exp(gain / phi).
+    """
+    first = begins(direction)
+    deviance = np.zeros(phi.shape[:-1])
+    deviance[..., direction[first]] = np.maximum(np.maximum.reduceat(gain, first, axis=-1), 0.0)
+    fit = null_weights(deviance, phi, posterior)
+    return logsumexp(gain[..., None] / phi[..., direction, :] + fit[..., direction, :], axis=-1)
 
 
 def calibrated(
@@ -87,12 +100,8 @@ def calibrated(
 ) -> Floats:
     """Log of the evidence under a null with pod effects (C,). posterior: (C, D, Q); direction: (K,)."""
     phi, posterior = inflation(sums, spreads, posterior)
-    parts = []
-    for d in range(len(spreads)):
-        chosen = direction == d
-        each = tempered(sums.gain[:, :, chosen], phi[:, :, d], posterior[:, None, d])
-        parts.append(each + log_weights[chosen] + log_starts[:, None])
-    return logsumexp(np.concatenate(parts, axis=2), axis=(1, 2))
+    each = tempered(sums.gain, phi, posterior[:, None], direction)
+    return plain(each, log_starts=log_starts, log_weights=log_weights)
 
 
 def harm_evidence(
@@ -121,17 +130,9 @@ def safe_evidence(sums: Sums, *, posterior: Floats, spreads: Floats, direction: 
     sums: with J = 1, gains of the promotion alternatives (C, 1, P), information at the promote margin.
     """
     phi, posterior = inflation(sums, spreads, posterior)
-    phi = phi[:, 0]
-    smallest = np.full(len(phi), np.inf)
-    for d in range(len(spreads)):
-        chosen = direction == d
-        if not chosen.any():
-            continue
-        gain, log_weights = sums.gain[:, 0, chosen], np.log(weights[chosen])
-        bare = logsumexp(gain + log_weights, axis=1)
-        corrected = logsumexp(tempered(gain, phi[:, d], posterior[:, d]) + log_weights, axis=1)
-        smallest = np.minimum(smallest, np.minimum(bare, corrected))
-    return smallest
+    gain = sums.gain[:, 0]
+    both = np.stack((gain, tempered(gain, phi[:, 0], posterior, direction)), axis=1) + np.log(weights)
+    return np.asarray(np.logaddexp.reduceat(both, begins(direction), axis=2).min(axis=(1, 2)))
 
 
 def unrest(sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints) -> Floats:
@@ -140,8 +141,5 @@ def unrest(sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints) -
     Not valid at many looks by itself: it may only make a promotion wait.
     """
     phi, posterior = inflation(sums, spreads, posterior)
-    best = np.zeros(len(phi))
-    for d in range(len(spreads)):
-        each = tempered(sums.gain[:, :, direction == d], phi[:, :, d], posterior[:, None, d])
-        best = np.maximum(best, each.max(axis=(1, 2)))
-    return best
+    each = tempered(sums.gain, phi, posterior[:, None], direction)
+    return np.asarray(np.maximum(each.max(axis=(1, 2)), 0.0))

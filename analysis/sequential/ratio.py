@@ -119,10 +119,10 @@ class RatioTest:
 
     def margins(self, memory: Floats) -> tuple[Floats, Floats]:
         """Rollback and promote margins (C,) as multiples of the stable rate, from earlier ticks only."""
-        history_bad, history, recent_bad, recent = memory.T
-        low = np.fmin(lower_rate(history_bad, history), lower_rate(recent_bad, recent))
-        high = np.fmax(upper_rate(history_bad, history), upper_rate(recent_bad, recent))
-        known = (history > 0) & (recent > 0) & (low > 0)
+        bad, requests = memory[:, 0::2], memory[:, 1::2]  # of history, and recently
+        low = np.fmin.reduce(lower_rate(bad, requests), axis=1)
+        high = np.fmax.reduce(upper_rate(bad, requests), axis=1)
+        known = (requests > 0).all(axis=1) & (low > 0)
         extra = np.divide(self.absolute, low, out=np.zeros_like(low), where=known)
         harm = np.where(known | (self.absolute == 0), (self.relative + extra) * self.factor, np.inf)
         more = np.divide(self.promote_absolute, high, out=np.zeros_like(high), where=np.isfinite(high))
@@ -136,8 +136,9 @@ class RatioTest:
         used = np.where(known & (canary[:, 0] > 0) & (stable[:, 0] > 0), 1.0, 0.0)
         canary_bad, bad = used * canary[:, 1], used * (canary[:, 1] + stable[:, 1])
         share = null_share(canary[:, 0], stable[:, 0], np.where(known, harm_theta, 1.0))
-        growing = 1.0 + TRENDS * np.minimum(np.maximum(elapsed[:, None], 0.0), 7200.0)
-        multiples = np.concatenate((np.broadcast_to(MULTIPLES, (len(share), len(MULTIPLES))), growing), axis=1)
+        multiples = np.empty((len(share), len(self.harm_weights)))
+        multiples[:, : len(MULTIPLES)] = MULTIPLES
+        multiples[:, len(MULTIPLES) :] = 1.0 + TRENDS * np.minimum(np.maximum(elapsed[:, None], 0.0), 7200.0)
         safe_share = null_share(canary[:, 0], stable[:, 0], safe_theta)
         healthy = np.minimum(HEALTHY / safe_theta[:, None], 1.0)
         information = bad * share * (1.0 - share)

@@ -57,6 +57,14 @@ def at_null(kind: Kind, seed: int, worse: float) -> tuple[Floats, Floats, Floats
 
 
 @EVERY
+def test_alternatives_stand_direction_by_direction(name: str) -> None:
+    """Evidence takes the largest gain of every direction in one pass: those of one direction must be neighbours."""
+    test = KINDS[name].test
+    assert (np.diff(test.harm_direction) >= 0).all()
+    assert (np.diff(test.safe_direction) >= 0).all()
+
+
+@EVERY
 def test_no_alternative_is_expected_to_gain_at_the_rollback_margin(name: str) -> None:
     """E-process property, tick by tick: given what earlier ticks left, the mean of exp(gain) is at most 1."""
     kind = KINDS[name]

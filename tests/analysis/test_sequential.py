@@ -11,7 +11,7 @@ from scipy.stats import binom
 from analysis.multiplicity import average
 from analysis.sequential import TESTS
 from analysis.sequential.base import start_times, start_weights
-from analysis.sequential.latency import LatencyTest, label_gains, moved_quantile
+from analysis.sequential.latency import LatencyTest, label_fit, moved_quantile
 from analysis.sequential.mixture import Sums, harm_evidence, plain
 from analysis.sequential.ratio import MULTIPLES, RatioTest, gains, lower_rate, null_share, upper_rate
 
@@ -39,7 +39,8 @@ def test_a_label_gain_is_fair_at_the_margin() -> None:
     total = 0.0
     for counts in product(*(range(int(n) + 1) for n in both[0])):
         weight = np.prod(binom.pmf(counts, both[0], chance))
-        gain = label_gains(np.array([counts], dtype=float), both, share, tilt, null)[0, 0]
+        fit = label_fit(np.array([counts], dtype=float), both, share, np.concatenate((tilt, null[:, None]), axis=1))
+        gain = fit[0, 0] - fit[0, 1]
         total += weight * np.exp(gain)
     assert total == pytest.approx(1.0, abs=1e-12)
 
