@@ -85,16 +85,15 @@ def passing_noise(
 def noise_at(curve: Floats, ticks: Floats) -> Floats:
     """Interpolate v(w) at `ticks` windows; beyond the longest it falls as 1/w.
 
-    curve: (N, W). ticks: (N, ...) effective number of ticks, values below 1 count as 1. Returns the shape of ticks.
+    curve: (..., W). ticks: broadcast with its other axes, effective number of ticks; below 1 counts as 1.
     """
-    place = np.log2(np.maximum(ticks, 1.0))
-    last = len(WINDOWS) - 1
-    low = np.minimum(place.astype(np.int64), last - 1)
+    ticks = np.maximum(ticks, 1.0)
+    place = np.log2(ticks)
+    low = np.minimum(place.astype(np.int64), len(WINDOWS) - 2)
     part = np.minimum(place - low, 1.0)
-    shape = (len(curve),) + (1,) * (ticks.ndim - 1)
-    row = np.arange(len(curve)).reshape(shape)
-    value = curve[row, low] * (1.0 - part) + curve[row, low + 1] * part
-    return np.asarray(value * np.minimum(1.0, WINDOWS[-1] / np.maximum(ticks, 1.0)))
+    at = np.arange(0, curve.size, len(WINDOWS)).reshape(curve.shape[:-1]) + low
+    value = curve.take(at) * (1.0 - part) + curve.take(at + 1) * part
+    return np.asarray(value * np.minimum(1.0, WINDOWS[-1] / ticks))
 
 
 def spread_fit(totals: Floats, noise: Floats, passing: Floats, group: Ints, *, spreads: Floats, count: int) -> Floats:

@@ -21,7 +21,7 @@ def bucket_quantile(counts: Floats, bounds: Floats, level: float) -> tuple[Float
     if not 0.0 < level < 1.0:
         raise ValueError(f"level {level} is outside (0, 1)")
     total = counts.sum(axis=1)
-    reach = np.cumsum(counts, axis=1)
+    reach = counts.cumsum(axis=1)
     index = np.minimum((reach < level * total[:, None]).sum(axis=1), counts.shape[1] - 1)
     row = np.arange(len(counts))
     lower = np.where(index > 0, bounds[np.maximum(index - 1, 0)], 0.0)
@@ -29,7 +29,7 @@ def bucket_quantile(counts: Floats, bounds: Floats, level: float) -> tuple[Float
     inside = counts[row, index]
     before = reach[row, index] - inside
     part = np.divide(level * total - before, inside, out=np.zeros_like(total), where=inside > 0)
-    width = np.where(np.isinf(upper), 0.0, np.where(np.isinf(upper), 0.0, upper) - lower)
+    width = np.where(np.isinf(upper), 0.0, upper - lower)
     empty = total <= 0
-    estimate = np.where(empty, np.nan, lower + np.clip(part, 0.0, 1.0) * width)
+    estimate = np.where(empty, np.nan, lower + np.minimum(np.maximum(part, 0.0), 1.0) * width)
     return estimate, np.where(empty, np.nan, lower), np.where(empty, np.nan, upper)

@@ -232,7 +232,7 @@ class World:
         served = np.zeros_like(counters)
         for piece, (begin, end) in enumerate(pairwise(cuts)):
             self._reset(begin, since, until)
-            begins, ends = np.clip(since, begin, end), np.clip(until, begin, end)
+            begins, ends = (np.minimum(np.maximum(edge, begin), end) for edge in (since, until))
             middle = (begins + ends) / 2 - (self.opening if self.shift is None else self.shift)
             lasted = np.maximum(ends - begins, 0.0)
             counts = self._counts(middle, lasted, at=begin, noise=row, key=number * 64 + piece)

@@ -283,14 +283,15 @@ class Panel:
         enough = self.cells["history"][cells] >= ENOUGH_HISTORY
         return np.asarray(enough & (self.noise.cells["pods"][cells] >= 2))
 
-    def _since(self, name: str, cells: Ints, parts: int) -> Floats:
-        begun = (np.arange(parts) < self.cells["started"][cells][:, None])[:, :, None]
-        return np.asarray((self.cells[name][cells][:, None] - self.cells[f"{name}0"][cells, :parts]) * begun)
+    def _since(self, names: tuple[str, ...], cells: Ints, parts: int) -> tuple[Floats, ...]:
+        """Sums (C, parts, ...) of each name since each start; 0 where it has not come yet."""
+        begun, state = (np.arange(parts) < self.cells["started"][cells][:, None])[:, :, None], self.cells
+        return tuple((state[name][cells][:, None] - state[f"{name}0"][cells, :parts]) * begun for name in names)
 
     def sums(self, cells: Ints) -> Sums:
         """Sums since each start (C, parts + 1, ...); the last part, all 0, stands for what has not begun."""
         parts = int(self.cells["started"][cells].max(initial=0))
-        gain, information = (self._since(name, cells, parts) for name in ("gain", "information"))
+        gain, information = self._since(("gain", "information"), cells, parts)
         reach, passing, common = self._reach(cells, parts, information)
         return Sums(
             gain=_padded(np.minimum(gain[..., : len(self.test.partner)], gain[..., self.test.partner])),
@@ -309,7 +310,7 @@ class Panel:
         thin = UNCALIBRATED * (self.cells["history"][cells] < ENOUGH_HISTORY)
         common, tracks = np.zeros_like(reach), self.noise.cells["tracks"][cells]
         if tracks.any():
-            whole, squares = self._since("lean", cells, parts), self._since("square", cells, parts)
+            whole, squares = self._since(("lean", "square"), cells, parts)
             common = 2.0 * whole**2 * _noise(tracks, whole, squares)
         return reach, passing + thin[:, None, None] * information, common
 
@@ -331,8 +332,4 @@ def _padded(parts: Floats) -> Floats:
 
 def _noise(curve: Floats, lean: Floats, square: Floats) -> Floats:
     """Passing variance (N, parts, D) over the effective number of ticks behind each lean; curve (N, D, W)."""
-    ticks = np.divide(lean**2, square, out=np.ones_like(lean), where=square > 0)
-    rows, parts, directions = ticks.shape
-    by_curve = ticks.transpose(0, 2, 1).reshape(rows * directions, parts)
-    value = noise_at(curve.reshape(rows * directions, curve.shape[2]), by_curve)
-    return value.reshape(rows, directions, parts).transpose(0, 2, 1)
+    return noise_at(curve[:, None], np.divide(lean**2, square, out=np.ones_like(lean), where=square > 0))

@@ -179,8 +179,8 @@ class Feeder:
         fleet = self._fleet
         members = fleet.pods["member"][rows.pods].astype(np.int64)
         contests = np.where(members >= 0, fleet.links["contest"][sheets], -1.0)
-        for number in np.unique(contests[members >= 0]):
-            mine = np.flatnonzero(contests == number)
+        for number in sorted(set(contests[members >= 0].tolist())):
+            mine = (contests == number).nonzero()[0]
             contest = fleet.roster.contests[int(number)]
             warm = contest.rows(members[mine], end=rows.end[mine], seconds=rows.seconds[mine], counts=rows.counts[mine])
             np.add.at(fleet.sheets["step"], sheets[mine], warm)

@@ -94,8 +94,7 @@ class Noise:
         curve = passing_noise(
             self.pods["sums"][pods], self.pods["closed"][pods], totals, group, count, alone=several < 2
         )
-        ticks = np.broadcast_to(self.pods["ticks"][pods][:, None], noise.shape)
-        passing = noise_at(curve[group].reshape(-1, LENGTHS), ticks.reshape(-1)).reshape(noise.shape)
+        passing = noise_at(curve[group], self.pods["ticks"][pods][:, None])
         fit = np.zeros(self.cells["posterior"][cells].shape)
         for side in (canary, ~canary):
             fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._spreads, count=count)
@@ -127,10 +126,7 @@ class Noise:
 
 def _around_mean(curve: Floats, ticks: Floats) -> Floats:
     """Variance (C, D) of contrast windows around the mean of all `ticks` (C,): slow noise hardly shows at first."""
-    cells, directions, lengths = curve.shape
-    every = noise_at(curve.reshape(-1, lengths), np.repeat(ticks, directions))
-    whole = every.reshape(cells, directions)
-    return np.asarray(np.maximum(curve[:, :, CONTRAST] - whole, 0.0))
+    return np.asarray(np.maximum(curve[:, :, CONTRAST] - noise_at(curve, ticks[:, None]), 0.0))
 
 
 __all__ = ["CONTRAST", "WANDERS", "WINDOWS", "Noise"]

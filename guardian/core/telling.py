@@ -112,14 +112,15 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
             arms = fleet.roster.arms
             log_harm, log_safe = float(arms["harm"][sheet.arm]), float(arms["safe"][sheet.arm])
             comparable = _comparable(contest, sheet.cell)
+    canary, stable = _sides(fleet, sheet)
     return GuardrailLook(
         name=sheet.guardrail.name,
         participates=participates,
         log_harm=log_harm,
         log_safe=log_safe,
         comparable=comparable,
-        canary=_side(fleet, sheet, 0),
-        stable=_side(fleet, sheet, 1),
+        canary=canary,
+        stable=stable,
         step_requests=float(fleet.sheets["step"][sheet.number]),
         needed=needed,
         breach=breach,
@@ -136,31 +137,36 @@ def _comparable(contest: Contest, cell: int) -> bool:
     return not silent(newest, contest.cells["front"][cell], contest.tick(np.array([cell]))[0]).any()
 
 
-def _side(fleet: Fleet, sheet: Sheet, side: int) -> Side:
-    state = fleet.sheets
-    asked, bad, last, seen = (float(state[name][sheet.number, side]) for name in ("requests", "bad", "last", "seen"))
-    level: float | None = None
-    if sheet.layout is not None and asked > 0:
-        level = bad / asked if not sheet.layout.bounds else _quantile(sheet, side)
-    track = Track.CANARY if side == 0 else Track.STABLE
-    return Side(
-        requests=asked,
-        bad=bad,
-        level=level,
-        pods=sum(of == track for of, _ in sheet.pods),
-        last=None if isnan(last) else Instant(last),
-        seen=None if isnan(seen) else Instant(seen),
+def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
+    """Totals of canary and stable."""
+    asked, bad, last, seen = (fleet.sheets[name][sheet.number].tolist() for name in ("requests", "bad", "last", "seen"))
+    levels = _levels(sheet, asked, bad)
+    canaries = sum(track is Track.CANARY for track, _ in sheet.pods)
+    canary, stable = (
+        Side(
+            requests=asked[side],
+            bad=bad[side],
+            level=levels[side],
+            pods=pods,
+            last=None if isnan(last[side]) else Instant(last[side]),
+            seen=None if isnan(seen[side]) else Instant(seen[side]),
+        )
+        for side, pods in enumerate((canaries, len(sheet.pods) - canaries))
     )
+    return canary, stable
 
 
-def _quantile(sheet: Sheet, side: int) -> float | None:
+def _levels(sheet: Sheet, asked: list[float], bad: list[float]) -> list[float | None]:
+    """Error share or quantile of canary and stable; None where nothing was asked."""
     if sheet.layout is None:
-        return None
+        return [None, None]
+    if not sheet.layout.bounds:
+        return [part / total if total > 0 else None for part, total in zip(bad, asked, strict=True)]
     objective = sheet.guardrail.objective
     wanted = objective.quantile if objective is not None and objective.quantile is not None else QUANTILE
-    counts = sheet.layout.totals["counts"][sheet.slot, side][None]
-    value = float(bucket_quantile(counts, np.array(sheet.layout.bounds), float(wanted))[0][0])
-    return None if np.isnan(value) else value
+    counts = sheet.layout.totals["counts"][sheet.slot]
+    found = bucket_quantile(counts, np.array(sheet.layout.bounds), float(wanted))[0].tolist()
+    return [value if total > 0 and not isnan(value) else None for value, total in zip(found, asked, strict=True)]
 
 
 def _moved(sheet: Sheet) -> Ratio | None:
