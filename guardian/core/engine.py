@@ -39,6 +39,7 @@ from guardian.core.orders import obey, reported
 from guardian.core.outcomes import done, failed
 from guardian.core.policies import Policies
 from guardian.core.rollout import Rollout
+from guardian.core.unrelated import unrelated
 from guardian.core.world import World
 from guardian.errors import CommandError, UnknownRollout
 
@@ -170,17 +171,14 @@ class Engine:
             rule = touches(rollout, fact)
             if rule is not None:
                 records += weigh(rollout, seen, rule, self._looks.get(rollout.id), now).records
-        name = fact.labels.get("alertname", "")
-        status = "firing" if fact.firing else "resolved"
-        records = records or [r.Noted(at=now, reason=f"alert {name} ({status}) touches no running rollout")]
+        records = records or [r.Noted(at=now, reason=unrelated(fact, self.policies, self.world))]
         key = key_of(fact)
         if key in self.world.alerts or (fact.firing and self._names_a_service(fact)):
             records.append(r.AlertStood(at=now, alert=fact, key=key))
         return records
 
     def _names_a_service(self, alert: AlertSeen) -> bool:
-        named = set(alert.labels.values())
-        return any(policy.match.service in named for policy in self.policies)
+        return any(self.policies.of_service(name) for name in alert.labels.values())
 
     def _touchable(self, alert: AlertSeen) -> list[Rollout]:
         """Return running rollouts of every service that any label of the alert names."""
@@ -382,7 +380,7 @@ class Engine:
             table.pop(rollout, None)
 
     def _is_last(self, rollout: Rollout) -> bool:
-        """Whether nothing started at its place after it: the canary there is still this rollout's."""
+        """Whether nothing passed its preflight at the place after it: the canary there is still this rollout's."""
         return self.world.place(rollout.place).last == rollout.id
 
     def _follow(self, rollout: Rollout, now: Instant) -> None:

@@ -26,7 +26,7 @@ class PlaceState(msgspec.Struct, frozen=True, kw_only=True):
 
     running: the rollout that moves it. queue: rollouts that wait, oldest first. verified: the last revision that
     passed its bake, or the one found running at installation (`assumed`). refused: rolled-back revision -> until when.
-    last: the rollout that started here last, whether or not it still runs.
+    last: the rollout whose preflight passed here last, whether or not it still runs; the canary's weight is its own.
     """
 
     running: RolloutId | None = None
@@ -109,9 +109,11 @@ class World:
         state = self.place(rollout.place)
         if isinstance(record, r.Started):
             queue = tuple(waiting for waiting in state.queue if waiting != rollout.id)
-            state = msgspec.structs.replace(state, running=rollout.id, queue=queue, last=rollout.id)
-        elif isinstance(record, r.PreflightPassed) and record.stable and state.verified is None:
-            state = msgspec.structs.replace(state, verified=record.stable, assumed=True)
+            state = msgspec.structs.replace(state, running=rollout.id, queue=queue)
+        elif isinstance(record, r.PreflightPassed):
+            state = msgspec.structs.replace(state, last=rollout.id)
+            if record.stable and state.verified is None:
+                state = msgspec.structs.replace(state, verified=record.stable, assumed=True)
         elif isinstance(record, r.Ended):
             state = _after_end(state, rollout, record)
             self._ended[rollout.id] = None

@@ -196,6 +196,17 @@ def test_the_canary_of_a_newer_rollout_is_not_taken_for_a_weight_that_came_back(
     assert play.all(r.Paged) == []
 
 
+def test_a_weight_that_came_back_before_the_next_preflight_is_still_set_to_zero() -> None:
+    """The newer rollout fails without having written; nobody else would take users from the revision that went back."""
+    play = rolled_back()
+    play.show = lambda rollout, now: seen(rollout, at=now)
+    play.router = Weight(0.5)
+    play.tell(requested("2.2.0", at=play.now))
+    play.until(60)
+    assert play.phase() is Phase.FAILED
+    assert (play.router, first(play).corrected) == (0.0, 1)
+
+
 def test_a_newer_rollout_waits_while_a_weight_that_came_back_is_set_to_zero() -> None:
     """Both would move the same place."""
     play = rolled_back()
