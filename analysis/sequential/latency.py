@@ -140,17 +140,7 @@ class LatencyTest:
     def __post_init__(self) -> None:
         """Fix the alternatives as linear maps of the stable distribution, and their weights."""
         bounds = np.array(self.bounds)
-        margin = {1.0: 1.0}
-        null = _moved(_times(margin, self.relative * self.factor), min(self.tail * self.factor, 0.5), 4.0)
-        maps = [null]
-        maps += [_times(margin, self.relative * self.factor * s) for s in SCALES]
-        maps += [_moved(margin, share, scale) for share, scale in TAILS]
-        maps += [_moved(null, share, scale) for share, scale in TAILS]
-        maps += [_times(margin, self.promote_relative), _moved(margin, self.promote_tail, 4.0)]
-        maps += [_moved(margin, self.promote_tail, 4.0)]
-        maps += [_times(margin, s) for s in (0.95, min(1.05, self.promote_relative**0.4))]
-        maps += [_times(margin, SCALE_REFERENCE)]
-        maps += [_moved(margin, TAIL_REFERENCE, scale) for scale in (4.0, 10.0)]
+        maps = self._maps()
         scales = sorted({scale for each in maps for scale in each})
         mixing = np.array([[each.get(scale, 0.0) for scale in scales] for each in maps])
         weights = np.array([1.2, 1.4, 1.4, 1.2, 1.0, 0.6, 0.4, 0.8, 1.0, 0.6, 0.6, 0.6, 0.4])
@@ -179,6 +169,20 @@ class LatencyTest:
         }
         for name, value in setters.items():
             object.__setattr__(self, name, value)
+
+    def _maps(self) -> list[dict[float, float]]:
+        """What each alternative, margin and reference makes of latencies: scale -> share of requests."""
+        margin = {1.0: 1.0}
+        null = _moved(_times(margin, self.relative * self.factor), min(self.tail * self.factor, 0.5), 4.0)
+        maps = [null]
+        maps += [_times(margin, self.relative * self.factor * s) for s in SCALES]
+        maps += [_moved(margin, share, scale) for share, scale in TAILS]
+        maps += [_moved(null, share, scale) for share, scale in TAILS]
+        maps += [_times(margin, self.promote_relative), _moved(margin, self.promote_tail, 4.0)]
+        maps += [_moved(margin, self.promote_tail, 4.0)]
+        maps += [_times(margin, s) for s in (0.95, min(1.05, self.promote_relative**0.4))]
+        maps += [_times(margin, SCALE_REFERENCE)]
+        return maps + [_moved(margin, TAIL_REFERENCE, scale) for scale in (4.0, 10.0)]
 
     def densities(self, memory: Floats, *, references: bool = False) -> tuple[Floats, Floats]:
         """Stable's distribution (C, B) and every mapped one over it (C, maps, B); or the reference ones only."""
