@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
@@ -13,10 +13,11 @@ import typer
 from guardian.cli.connect import connect
 from guardian.cli.options import ConfigOption, OutputOption, RolloutArgument, ServerOption
 from guardian.cli.output import Output, Table, say, show
-from guardian.cli.pictures import check_picture, write_picture
 from guardian.cli.views import explanation_tables
-from guardian.core.course import Course
 from guardian.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from guardian.core.course import Course
 
 Json = dict[str, Any]
 TERMINAL: Final = "-"
@@ -72,6 +73,8 @@ def _check(plot: str | None, output: Output, *, samples: list[Path] | None, poli
         remedy = "name a file to draw into, or leave --output out; the readings are in `course`"
         raise ConfigError(f"a chart would spoil the {output} on stdout", where="--plot -", remedy=remedy)
     if plot is not None and plot != TERMINAL:
+        from guardian.cli.pictures import check_picture  # noqa: PLC0415  numpy, for pictures only
+
         check_picture(Path(plot))
 
 
@@ -81,6 +84,8 @@ def _course(told: Json) -> Course:
             "the daemon does not tell the evidence over time: it is older than this command",
             where="--plot", remedy="update the daemon",
         )  # fmt: skip
+    from guardian.core.course import Course  # noqa: PLC0415  numpy, for --plot only
+
     return msgspec.convert(told["course"], Course)
 
 
@@ -117,6 +122,7 @@ def _recorded_tables(told: Json) -> list[Table]:
 
 def _plot(course: Course, plot: str) -> None:
     from guardian.cli.chart import chart  # noqa: PLC0415
+    from guardian.cli.pictures import write_picture  # noqa: PLC0415
 
     if plot != TERMINAL:
         write_picture(course, Path(plot))

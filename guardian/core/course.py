@@ -64,8 +64,8 @@ class Course(Value, frozen=True, kw_only=True):
     resolution: str
     rollback: float
     promotion: float
-    series: tuple[EvidenceSeries, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    series: tuple[EvidenceSeries, ...]
+    marks: tuple[Mark, ...]
 
     def of(self, guardrail: str, against: Against) -> tuple[Reading, ...]:
         """Return the readings of one series; none where it was never read."""
