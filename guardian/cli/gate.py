@@ -53,7 +53,7 @@ def gate(
     question: dict[str, Any] = {"service": service, "environment": place, "region": region, "policy": policy}
     with connect(server, config, settings=settings) as client:
         answer = client.gate({**question, "rules": [*asked, *_inline(rules)]})
-    show("Gate", answer, output, tables=[_table(answer)])
+    show("Gate", answer, output, tables=[gate_table(answer)])
     raise typer.Exit(CODES[answer["verdict"]])
 
 
@@ -68,13 +68,15 @@ def _inline(path: Path | None) -> list[Any]:
     return found
 
 
-def _table(answer: dict[str, Any]) -> Table:
+def gate_table(answer: dict[str, Any]) -> Table:
+    """Return the gate's answer: one row a rule, the verdict below."""
     rows = [
         (one["name"], f"{one['result']}{' (dry)' if one['dry_run'] else ''}", _number(one["requests"]),
          "" if one["level"] is None else f"{one['level']:.4g}", one["reason"])
         for one in answer["rules"]
     ]  # fmt: skip
     notes = [f"{answer['service']} in {answer['environment']}: {answer['verdict']}", *answer["problems"]]
+    notes.append("level: share of bad events of a ratio, seconds at its quantile of a histogram")
     columns = ("guardrail", "result", "requests", "level", "reason")
     return Table(columns=columns, rows=rows, notes=notes, styles={"guardrail": "cyan", "result": "bold"})
 

@@ -22,7 +22,7 @@ from guardian.cli.options import (
     YesOption,
 )
 from guardian.cli.output import Output, Table, say, show
-from guardian.cli.views import line
+from guardian.cli.views import facts, line
 from guardian.config.policy import load_policy
 from guardian.core.facts import Order
 
@@ -90,6 +90,7 @@ def _give(
         if dry_run:
             say(f"dry run: would {order} {line(view)}")
         elif asks and not _agreed(order, view):
+            say("nothing was ordered")
             raise typer.Exit(ExitCode.UNKNOWN)
         else:
             obeyed = client.order(view["id"], order, reason=reason, who=who(), policy=policy)
@@ -98,8 +99,17 @@ def _give(
 
 
 def _agreed(order: Order, view: dict[str, Any]) -> bool:
-    """Ask at a terminal; a pipeline has nobody to ask."""
-    return not sys.stdin.isatty() or typer.confirm(f"{order} {line(view)}?", err=True)
+    """Ask at a terminal; a pipeline has nobody to ask. No answer (end of input, Ctrl-C) is none."""
+    if not sys.stdin.isatty():
+        return True
+    typer.echo(f"{order} {view['id']}?", err=True)
+    for name, value in facts(view):
+        typer.echo(f"  {name:8} {value}", err=True)
+    try:
+        return typer.confirm("yes or no", err=True)
+    except typer.Abort:  # typer itself would print "Aborted!", beside a command that is called abort
+        typer.echo(err=True)
+        return False
 
 
 def _answer(order: Order, view: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -24,9 +24,11 @@ from guardian.cli.traffic import from_flags, measured
 from guardian.config.policy import load_policy
 from guardian.config.units import format_duration, format_share
 from guardian.core.foresight import WORSE, StepForesight, Traffic, foresee
-from guardian.core.policy import Policy
+from guardian.core.policy import HistogramSli, Policy
 from guardian.errors import ConfigError
 
+ASSUMED_ERRORS: Final = 0.005
+"""Stable's share of bad events where --rps comes without --error-rate."""
 RpsOption = Annotated[float | None, typer.Option("--rps", min=0.0, help="requests a second, both tracks together")]
 PodsOption = Annotated[int, typer.Option("--pods", min=0, help="pods of both tracks together")]
 
@@ -46,8 +48,9 @@ def plan(
     """Show the steps of a policy, and how long each needs to see x1.5 and x2 at today's traffic."""
     read = load_policy(policy)
     if rps is not None:
-        traffic = from_flags(read, rps=rps, error_rate=0.005 if error_rate is None else error_rate, pods=pods, p95=p95)
-        origin = "from --rps; latencies are assumed log-normal"
+        share = ASSUMED_ERRORS if error_rate is None else error_rate
+        traffic = from_flags(read, rps=rps, error_rate=share, pods=pods, p95=p95)
+        origin = "; ".join(_flags(traffic, error_rate, p95))
     else:
         traffic, origin = _today(read, config, environment, region, pods)
     steps = foresee(read, traffic)
@@ -69,7 +72,21 @@ def _today(policy: Policy, config: Path | None, environment: str | None, region:
         raise ConfigError(
             f"environment '{name}' has no metrics.url to ask", where="guardian.yaml", remedy="add it, or give --rps"
         )
-    return measured(policy, policy.match.service, metrics, pods=pods), f"mean of 30m from {metrics.url}"
+    traffic = measured(policy, policy.match.service, metrics, pods=pods)
+    errors = (f"errors of '{name}' {format_share(share)}" for name, share in traffic.errors.items())
+    return traffic, "; ".join((f"mean of 30m from {metrics.url}", *errors))
+
+
+def _flags(traffic: Traffic, error_rate: float | None, p95: float | None) -> Iterator[str]:
+    """Yield what was given, and what was assumed with the option that says otherwise."""
+    yield "from --rps"
+    if traffic.errors and error_rate is None:
+        yield f"stable's errors are assumed to be {format_share(ASSUMED_ERRORS)} (--error-rate)"
+    elif error_rate is not None:
+        yield f"stable's errors {format_share(error_rate)}"
+    if traffic.buckets:
+        around = "their objective's target, 500ms without one (--p95)" if p95 is None else format_duration(p95)
+        yield f"latencies are assumed log-normal with a p95 of {around}"
 
 
 def _table(steps: tuple[StepForesight, ...], notes: list[str]) -> Table:
@@ -97,7 +114,7 @@ def _time(seconds: float) -> str:
 
 
 def _notes(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, origin: str) -> Iterator[str]:
-    total = sum(step.lasts for step in steps)
+    total, spent = sum(step.lasts for step in steps), 0.0
     yield f"A healthy rollout takes {_time(total)}. Traffic: {origin}."
     yield "sample, sees, promote: time until the sample is there, a release so much worse is seen, a good one is shown."
     yield "Times hold for independent requests and equal pods; pods that differ need more."
@@ -107,14 +124,36 @@ def _notes(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, o
         if step.late:
             yield (
                 f"warning: step {number} lasts {_time(step.lasts)}, over its limit of {_time(step.limit)}: "
-                "a person would be paged; widen the promote margin, send more traffic or raise the limit"
+                f"a person would be paged; {_remedy(policy, step, spent)} or raise the limit"
             )
+        spent += step.lasts
     for guardrail in policy.participating:
         if not traffic.requests.get(guardrail.name):
             yield f"warning: guardrail '{guardrail.name}' has no traffic: no step would ever pass"
-    first = steps[0]
-    if traffic.pods and round(first.weight * traffic.pods) <= 1 and first.sights:
+    if _canary_pods(policy, traffic) == 1 and steps[0].sights:
         yield "With one canary pod, a pod that is lastingly different cannot be told from the release."
+
+
+def _remedy(policy: Policy, step: StepForesight, spent: float) -> str:
+    """Say what would shorten the step: `spent` seconds of the rollout are over when it begins."""
+    if step.extends and math.isclose(step.lasts, policy.risk.earliest_promotion - spent):
+        return "lower risk.earliest_promotion"
+    margin, sample = "the promote margin", max(step.sights, key=lambda sight: sight.sample)
+    if not math.isclose(sample.sample, step.lasts):
+        slowest = max(step.sights, key=lambda sight: sight.promote)
+        if isinstance(policy.guardrail(slowest.guardrail).sli, HistogramSli):
+            margin = "the promote and tail margins"  # whichever is the slower of the two
+    elif policy.guardrail(sample.guardrail).min_requests is not None:
+        return f"lower min_requests of '{sample.guardrail}', send more traffic"
+    else:
+        slowest = sample
+    return f"widen {margin} of '{slowest.guardrail}', send more traffic"
+
+
+def _canary_pods(policy: Policy, traffic: Traffic) -> int:
+    """Return how many of the pods are the canary's: what the workload is told, else as many as stable; 0: unknown."""
+    told = policy.workload.options.get("replicas") if policy.workload is not None else None
+    return told if isinstance(told, int) else traffic.pods // 2 if traffic.pods else 0
 
 
 def _traffic(traffic: Traffic) -> dict[str, object]:

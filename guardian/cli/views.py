@@ -10,6 +10,10 @@ from guardian.config.units import format_share
 from guardian.core.model import Phase
 
 Json = dict[str, Any]
+SAME_SHARE: Final = 0.005
+SAME_PART: Final = 0.1
+"""A share seen is told where it differs from the wanted one by more than half a point, or by more than this part of the
+smaller track's share: requests are never divided exactly."""
 COLUMNS: Final = ("rollout", "place", "revision", "phase", "step", "weight", "now")
 
 
@@ -33,6 +37,13 @@ def line(one: Json) -> str:
     return f"{one['id']}  {one['phase']}  step {step(one)}  {weight(one)}  {situation(one)}"
 
 
+def facts(one: Json) -> list[tuple[str, str]]:
+    """Return what to know before an order is given, for the question."""
+    told = [("place", place(one)), ("revision", one["revision"]), ("phase", f"{one['phase']}, step {step(one)}")]
+    now = situation(one)
+    return [*told, ("weight", weight(one)), *([("now", now)] if now else [])]
+
+
 def place(one: Json) -> str:
     """Return environment, region and service."""
     return "/".join(part for part in (one["environment"], one["region"], one["service"]) if part)
@@ -44,12 +55,14 @@ def step(one: Json) -> str:
 
 
 def weight(one: Json) -> str:
-    """Return the canary's share: wanted, and observed where it was; none once its revision is stable."""
+    """Return the canary's share: wanted, and observed where it differs; none once its revision is stable."""
     if one["phase"] == Phase.VERIFIED:
         return "all, as stable"
     shares = one["weight"]
     seen = shares["observed"]
-    return format_share(shares["desired"]) + (f" (seen {format_share(seen)})" if seen is not None else "")
+    wanted = float(shares["desired"])
+    differs = seen is not None and abs(seen - wanted) > min(SAME_SHARE, SAME_PART * min(wanted, 1.0 - wanted))
+    return format_share(wanted) + (f" (seen {format_share(seen)})" if differs else "")
 
 
 def situation(one: Json) -> str:

@@ -48,7 +48,10 @@ class StepConfig(Section):
     weight: ShareField = Field(gt=0, description="share of traffic for the canary")
     bake: Duration = Field(description="shortest time at this weight")
     limit: Duration | None = Field(None, gt=0, description="page when undecided for longer; default 6 x bake")
-    approval: ApprovalField = Field(None, description="true, or {expires, role}: a person must agree")
+    approval: ApprovalField = Field(
+        None,
+        description="true, or {expires, role}: a person must agree; asked when this step was served, before the next",
+    )
 
     @model_validator(mode="after")
     def _limit_fits(self) -> Self:

@@ -39,7 +39,7 @@ ASKED = {"bake": "1s", "gate": ", approval: true", "last": "1h"}
 SERVICES = {
     "promoted": QUICK, "verified": QUICK, "aborted": LONG, "rolled": LONG, "superseded": LONG, "waiting": LONG,
     "paused": LONG, "amended": LONG, "retried": LONG, "twice": LONG, "lost": LONG, "approved": ASKED, "rejected": LONG,
-    "told": LONG, "gated": LONG, "watched": LONG, "named": LONG, "drawn": LONG,
+    "told": LONG, "gated": LONG, "watched": LONG, "named": LONG, "asked": LONG, "drawn": LONG,
 }  # fmt: skip
 """Each test has a service of its own, so that none depends on another."""
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
 import time
 from typing import Any
 
+import pytest
+
+from simulator.testing.process import python_module
 from tests.cli.daemon import Daemon, guardian, until, watching
 
 
@@ -89,6 +96,22 @@ def test_a_rejected_deploy_shows_why(daemon: Daemon) -> None:
     assert "no policy matches service 'unheard-of'" in daemon.guardian("status", "unheard-of").out
 
 
+def test_a_misspelt_environment_does_not_make_the_name_of_a_service_ambiguous(daemon: Daemon) -> None:
+    """Nothing ever ran there; where nothing ever ran anywhere, the ids are told."""
+    meant = deployed(daemon, "aborted", "9.9")
+    assert daemon.guardian("abort", meant, "--reason", "wrong build").code == 0
+    until(daemon, meant, "aborted")
+    for environment in ("stagin", "stage"):
+        assert daemon.guardian("deploy", "aborted", "9.9", "-e", environment).code == 3
+        assert daemon.guardian("deploy", "unknown-anywhere", "9.9", "-e", environment).code == 3
+    assert json.loads(daemon.guardian("status", "aborted", "-o", "json").out)["id"] == meant
+    nowhere = daemon.guardian("status", "unknown-anywhere")
+    assert nowhere.code == 1
+    assert "(stagin, rejected)" in nowhere.err
+    assert "(stage, rejected)" in nowhere.err
+    assert "write the id" in nowhere.err
+
+
 def test_still_going_at_the_timeout_answers_5(daemon: Daemon) -> None:
     """The rollout goes on without the command."""
     answer = daemon.guardian("deploy", "waiting", "2.0", "--wait", "--timeout", "2s")
@@ -136,6 +159,37 @@ def test_orders_pause_and_resume_and_need_a_reason(daemon: Daemon) -> None:
     assert json.loads(again.out)["phase"] == "progressing"
 
 
+@pytest.mark.parametrize("typed", [b"\x04", b"n\n"])
+def test_a_question_without_a_yes_orders_nothing(daemon: Daemon, typed: bytes) -> None:
+    """End of input as no; "Aborted!" would sound like the order that rolls back."""
+    rollout = deployed(daemon, "asked")
+    until(daemon, rollout, "progressing")
+    code, screen = at_a_terminal(daemon, "promote", rollout, "--reason", "hurry", typed=typed)
+    lines = [line.strip() for line in screen.splitlines()]
+    assert code == 1
+    assert lines[0] == f"promote {rollout}?"
+    assert "phase    progressing, step 1/2" in lines
+    assert lines[-1] == "nothing was ordered"
+    assert "Abort" not in screen
+    assert json.loads(daemon.guardian("status", rollout, "-o", "json").out)["step"] == 0
+
+
+def at_a_terminal(daemon: Daemon, *arguments: str, typed: bytes) -> tuple[int, str]:
+    """Run a command at a terminal, answer its question once, and return its exit code and what the screen showed."""
+    screen, theirs = pty.openpty()
+    command = python_module("guardian", *arguments)
+    with subprocess.Popen(command, cwd=daemon.folder, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux: the other end of the terminal was closed
+            while chunk := os.read(screen, 65536):
+                shown += chunk
+                if shown.endswith(b"[y/N]: "):
+                    os.write(screen, typed)
+    os.close(screen)
+    return process.returncode, shown.decode()
+
+
 def test_a_dry_run_changes_nothing(daemon: Daemon) -> None:
     """Neither an order nor a deploy."""
     rollout = deployed(daemon, "told")
@@ -159,11 +213,15 @@ def listed(daemon: Daemon, service: str) -> list[dict[str, Any]]:
 
 
 def test_an_approval_lets_the_rollout_go_on(daemon: Daemon) -> None:
-    """It waits for a person, says so, and no longer when one has agreed."""
+    """It waits for a person, says so, and no longer when one has agreed; `promote` is no agreement."""
     rollout = deployed(daemon, "approved")
     limit = time.monotonic() + 20
     while "guardian approve" not in daemon.guardian("explain", rollout).out:
         assert time.monotonic() < limit
+    passed = daemon.guardian("promote", rollout, "--reason", "hurry")
+    assert passed.code == 1
+    assert "step 1 waits for approval" in passed.err
+    assert f"guardian approve {rollout}" in passed.err
     assert daemon.guardian("approve", rollout, "--reason", "looks good").code == 0
     assert json.loads(daemon.guardian("status", rollout, "-o", "json").out)["awaiting"] is None
 

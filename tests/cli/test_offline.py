@@ -18,7 +18,9 @@ from guardian.adapters.journal.sqlite import SqliteJournal
 from guardian.app.serve import JOURNAL
 from guardian.cli import journal
 from guardian.cli.exits import MEANINGS, ExitCode, of_error
+from guardian.cli.gate import gate_table
 from guardian.cli.lazy import COMMANDS, first_line, load
+from guardian.cli.output import Output, show
 from guardian.cli.views import weight
 from guardian.core.model import Instant
 from guardian.errors import ConfigError, GuardianError, PolicyError, SamplesError, ScenarioError, Unavailable
@@ -192,6 +194,54 @@ def test_plan_warns_when_traffic_cannot_reach_the_verdict(tmp_path: Path) -> Non
     assert none["steps"][1]["lasts"] is None
 
 
+def test_plan_names_what_it_assumes(tmp_path: Path) -> None:
+    """Times double when stable's errors halve: a reader must see which share they hold for, and how to change it."""
+    assumed = guardian("plan", str(EXAMPLE), "--rps", "200", folder=tmp_path).out
+    assert "stable's errors are assumed to be 0.5 % (--error-rate)" in assumed
+    assert "500ms without one (--p95)" in assumed
+    flags = ("--error-rate", "0.1%", "--p95", "300ms")
+    told = guardian("plan", str(EXAMPLE), "--rps", "200", *flags, folder=tmp_path).out
+    assert "stable's errors 0.1 %; latencies are assumed log-normal with a p95 of 300ms" in told
+
+
+def test_plan_names_the_guardrail_that_makes_a_step_late(tmp_path: Path) -> None:
+    """Widening the margin of another one would change nothing."""
+    notes = json.loads(guardian("plan", str(EXAMPLE), "--rps", "1", "-o", "json", folder=tmp_path).out)["notes"]
+    first, second = (note for note in notes if note.startswith("warning: step"))
+    assert "widen the promote margin of 'errors', send more traffic or raise the limit" in first  # its sample
+    assert "widen the promote and tail margins of 'latency', send more traffic" in second  # its verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("- name: errors", "- name: errors\n      min_requests: 200000"), "lower min_requests of 'errors', send more"),
+        (("risk: {", "risk: {earliest_promotion: 3h, "), "lower risk.earliest_promotion or raise the limit"),
+    ],
+)
+def test_plan_names_the_setting_that_makes_a_step_late(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    """Where it is no margin at all, a wider one would be given away for nothing."""
+    text = EXAMPLE.read_text(encoding="utf-8").replace(", earliest_promotion: 15m", "")
+    assert change[0] in text
+    (tmp_path / "p.yaml").write_text(text.replace(*change))
+    assert said in guardian("plan", "p.yaml", "--rps", "500", folder=tmp_path).out
+
+
+@pytest.mark.parametrize(
+    ("pods", "replicas", "alone"), [("8", "", False), ("3", "", True), ("2", "", True), ("8", ", replicas: 1", True)]
+)
+def test_plan_speaks_of_one_canary_pod_only_where_there_is_one(
+    tmp_path: Path, pods: str, replicas: str, *, alone: bool
+) -> None:
+    """The canary has as many pods as stable unless its workload is told otherwise, whatever its share of traffic."""
+    workload = f"  workload: {{deployment: {{image: 'checkout:{{{{revision}}}}'{replicas}}}}}\n  guardrails:\n"
+    text = EXAMPLE.read_text(encoding="utf-8").replace("  guardrails:\n", workload)
+    (tmp_path / "p.yaml").write_text(text)
+    answer = guardian("plan", "p.yaml", "--rps", "200", "--pods", pods, folder=tmp_path)
+    assert answer.code == 0, answer.err
+    assert ("one canary pod" in answer.out) is alone
+
+
 def test_plan_without_traffic_says_where_to_get_it(tmp_path: Path) -> None:
     """Exit 2: something is missing on the command line."""
     answer = guardian("plan", str(EXAMPLE), folder=tmp_path)
@@ -277,6 +327,29 @@ async def test_a_damaged_journal_is_told_with_what_to_do(tmp_path: Path) -> None
     assert f"error: {file}: row 2 is not what was written there" in answer.err
     assert "rows 1 to 1 are proved" in answer.err
     assert "start in an empty data folder" in answer.err
+
+
+def test_the_gates_levels_have_a_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    """0.61 may be most requests failing, or a service that is quick enough."""
+    rule = {"name": "latency", "result": "pass", "dry_run": False, "requests": 10.0, "level": 0.61, "reason": ""}
+    answer = {"service": "checkout", "environment": "staging", "verdict": "healthy", "problems": [], "rules": [rule]}
+    show("Gate", answer, Output.TABLE, tables=[gate_table(answer)])
+    shown = capsys.readouterr().out
+    assert "0.61" in shown
+    assert "level: share of bad events of a ratio, seconds at its quantile of a histogram" in shown
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "shown"),
+    [
+        (0.05, 0.04992, "5 %"), (0.05, 0.056, "5 % (seen 5.6 %)"), (0.5, 0.504, "50 %"),
+        (0.5, 0.51, "50 % (seen 51 %)"),
+        (0.01, 0.013, "1 % (seen 1.3 %)"), (0.0, 0.004, "0 % (seen 0.4 %)"), (1.0, 1.0, "100 %"), (0.2, None, "20 %"),
+    ],
+)  # fmt: skip
+def test_the_share_seen_is_shown_where_it_says_something_else(wanted: float, seen: float | None, shown: str) -> None:
+    """Requests are never divided exactly; four digits of that are noise, and traffic where none should be is not."""
+    assert weight({"phase": "progressing", "weight": {"desired": wanted, "observed": seen}}) == shown
 
 
 def test_a_verified_revision_has_all_traffic_not_none() -> None:
