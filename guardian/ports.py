@@ -127,13 +127,14 @@ class Receipt:
     """What became of one fact. seq: the journal row that holds it. new: False for a repeat of an event.
 
     rollout: what the fact opened or touched, where there is one. refusal: an order that cannot be carried
-    out.
+    out. note: why nothing follows from it, where that is so; "" for a repeat.
     """
 
     seq: int
     new: bool
     rollout: RolloutId | None = None
     refusal: CommandError | None = None
+    note: str = ""
 
 
 class Inbox(Protocol):

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 import stamina
 
+from guardian.core.model import Phase
 from guardian.errors import (
     AdapterError,
     CommandError,
@@ -82,7 +83,8 @@ class Client:
     def find(self, name: str) -> Json:
         """Return the rollout of that id, the one that is meant by a service's name, or that of an id that begins so.
 
-        A service's name means its open rollout, else its newest; in several places it is ambiguous.
+        A service's name means its open rollout, else its newest; in several places it is ambiguous, unless nothing
+        ever started in all but one.
         """
         try:
             return self.rollout(name)
@@ -93,7 +95,8 @@ class Client:
                 return meant[0]
             if meant:
                 ids = ", ".join(f"{one['id']} ({one['environment']}, {one['phase']})" for one in meant[:5])
-                raise UnknownRollout(f"'{name}' may be any of {ids}", remedy="write more of the id") from None
+                remedy = "write the id of the one that is meant, or more of it"
+                raise UnknownRollout(f"'{name}' may be any of {ids}", remedy=remedy) from None
             raise UnknownRollout(error.what, where=error.where, remedy="`guardian list` shows them") from None
 
     def order(self, rollout: str, order: str, *, reason: str, who: str, policy: str = "") -> Json:
@@ -182,11 +185,19 @@ _ERRORS: Final[dict[int, type[GuardianError]]] = {
 
 
 def _of_service(newest_first: Sequence[Json], service: str) -> list[Json]:
-    """Return what a service's name may mean: its open rollouts, else the newest of each of its places."""
+    """Return what a service's name may mean: its open rollouts, else the newest of each of its places.
+
+    Places where all was rejected (an environment misspelt) count only when there is no other.
+    """
     mine = [one for one in newest_first if one["service"] == service]
-    oldest_first = reversed(mine)
-    latest = {(one["environment"], one["region"]): one for one in oldest_first}
-    return [one for one in mine if not one["ended_at"]] or list(latest.values())
+    latest = {_place(one): one for one in reversed(mine)}
+    started = {_place(one) for one in mine if one["phase"] != Phase.REJECTED}
+    real = [one for place, one in latest.items() if place in started]
+    return [one for one in mine if not one["ended_at"]] or real or list(latest.values())
+
+
+def _place(rollout: Json) -> tuple[str, str]:
+    return rollout["environment"], rollout["region"]
 
 
 def _patience() -> Any:

@@ -8,7 +8,7 @@ from guardian.core import records as r
 from guardian.core.draft import Draft
 from guardian.core.facts import AlertSeen
 from guardian.core.looks import Look
-from guardian.core.model import Instant, Phase, Seconds, Track
+from guardian.core.model import Instant, Phase, Place, Seconds, Track
 from guardian.core.outcomes import begin
 from guardian.core.policy import AlertRule, OnAlert
 from guardian.core.rollback import propose
@@ -29,14 +29,22 @@ def service_of(alert: AlertSeen, rule: AlertRule) -> str:
 def touches(rollout: Rollout, alert: AlertSeen) -> AlertRule | None:
     """Return the first rule of the rollout's policy by which the alert is about this rollout."""
     for rule in rollout.policy.alerts or (DEFAULT,):
-        labels_fit = all(alert.labels.get(name) == value for name, value in rule.match.items())
-        if not labels_fit or service_of(alert, rule) != rollout.place.service:
-            continue
-        environment = alert.labels.get("environment", rollout.place.environment)
-        region = alert.labels.get("region", rollout.place.region)
-        if (environment, region) == (rollout.place.environment, rollout.place.region):
+        if fits(rule, alert, rollout.place.service) and is_there(alert, rollout.place):
             return rule
     return None
+
+
+def fits(rule: AlertRule, alert: AlertSeen, service: str) -> bool:
+    """Whether the rule is about alerts of these labels, and the alert about this service."""
+    labels_fit = all(alert.labels.get(name) == value for name, value in rule.match.items())
+    return labels_fit and service_of(alert, rule) == service
+
+
+def is_there(alert: AlertSeen, place: Place) -> bool:
+    """Whether the alert names this environment and region; what it does not name, it does not exclude."""
+    environment = alert.labels.get("environment", place.environment)
+    region = alert.labels.get("region", place.region)
+    return (environment, region) == (place.environment, place.region)
 
 
 def dated(alert: AlertSeen, *, ahead: Seconds, now: Instant) -> AlertSeen:

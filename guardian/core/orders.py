@@ -11,7 +11,7 @@ from guardian.core.decide import promote_if_full
 from guardian.core.draft import Draft
 from guardian.core.drift import DISMISSED_RESTORE
 from guardian.core.facts import DeployEnd, DeployReported, Order, Ordered
-from guardian.core.gates import forbidden
+from guardian.core.gates import Condition, approval_missing, forbidden, missing
 from guardian.core.looks import Look
 from guardian.core.model import Driver, Instant, Phase
 from guardian.core.outcomes import begin, first_weight, kept_back
@@ -52,11 +52,21 @@ def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
     why = forbidden(rollout, look)
     if why is not None:
         raise CommandError(why, remedy="nobody may promote over it; roll back")
-    draft.add(
-        r.StepWaived(
-            rollout=rollout.id, at=draft.now, who=fact.who, step=rollout.step, reason=_by(fact, "passes this step")
-        )
-    )
+    if (gate := _only_approval(draft, look)) is not None:
+        remedy = f"guardian approve {draft.id} --reason TEXT, or guardian reject {draft.id} --reason TEXT"
+        raise CommandError(gate, remedy=remedy)
+    did = "passes this step" if approval_missing(rollout) is None else "passes all of this step but its approval"
+    draft.add(r.StepWaived(rollout=rollout.id, at=draft.now, who=fact.who, step=rollout.step, reason=_by(fact, did)))
+
+
+def _only_approval(draft: Draft, look: Look | None) -> str | None:
+    """Say which approval is missing when it is all that is: promote passes no gate, so it would have no effect."""
+    rollout = draft.rollout
+    lacking = missing(rollout, look, draft.now)
+    gate = next((one.text for one in lacking if one.condition is Condition.APPROVAL), None)
+    if rollout.waived == rollout.step or all(one.condition is Condition.APPROVAL for one in lacking):
+        return gate
+    return None
 
 
 def _only_an_alert(rollout: Rollout) -> bool:

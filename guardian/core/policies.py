@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 from guardian.core.model import Place
 from guardian.core.policy import Policy
 from guardian.errors import PolicyError
+
+_MOST_COMPARED: Final = 200
+"""Names that a wrong one is compared with: 1 ms. A flood of events that nobody has a policy for must stay cheap."""
+_MOST_REMEMBERED: Final = 256
 
 
 class Policies:
@@ -16,6 +22,8 @@ class Policies:
     def __init__(self, policies: Iterable[Policy] = ()) -> None:
         self._by_name: dict[str, Policy] = {}
         self._by_place: dict[tuple[str, str], Policy] = {}
+        self._by_service: dict[str, tuple[Policy, ...]] = {}
+        self._nearest: dict[str, str | None] = {}
         for policy in policies:
             place = (policy.match.service, policy.match.environment)
             if policy.name in self._by_name:
@@ -29,6 +37,7 @@ class Policies:
                 )
             self._by_name[policy.name] = policy
             self._by_place[place] = policy
+            self._by_service[place[0]] = (*self.of_service(place[0]), policy)
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._by_name.values())
@@ -54,5 +63,27 @@ class Policies:
                 return self._by_place[key]
         raise PolicyError(
             f"no policy matches service '{place.service}' in environment '{place.environment}'",
-            remedy="write a policy whose spec.match names them, or name one: data.policy of an event, --policy",
+            remedy=self._instead(place.service),
         )
+
+    def of_service(self, service: str) -> tuple[Policy, ...]:
+        """Return the policies whose match names this service, in any environment."""
+        return self._by_service.get(service, ())
+
+    def nearest(self, service: str) -> str | None:
+        """Return the service with a policy whose name is most like this one, None when none is like it."""
+        if service not in self._nearest:
+            if len(self._nearest) >= _MOST_REMEMBERED:
+                self._nearest.clear()
+            near = difflib.get_close_matches(service, islice(self._by_service, _MOST_COMPARED), n=1)
+            self._nearest[service] = near[0] if near else None
+        return self._nearest[service]
+
+    def _instead(self, service: str) -> str:
+        """Say what could have been meant where no policy matches, and what to do if it was not."""
+        write = "write a policy whose spec.match names them, or name one in the event's data.policy"
+        if known := self.of_service(service):
+            environments = ", ".join(f"'{policy.match.environment}'" for policy in known)
+            return f"its policies are for {environments}; send one of these, or {write}"
+        near = self.nearest(service)
+        return f"did you mean '{near}'? Else {write}" if near else write

@@ -44,14 +44,14 @@ _KEPT_AT: Final = (r.Judged, r.StepBegan, r.Promoted)
 class _Answer:
     """What the giver of one fact is told once all is durable: the row in `batch` that holds it."""
 
-    __slots__ = ("batch", "index", "new", "rollout")
+    __slots__ = ("batch", "index", "new", "note", "rollout")
 
-    def __init__(self, *, new: bool, batch: Batch, index: int, rollout: RolloutId | None) -> None:
-        self.new, self.batch, self.index, self.rollout = new, batch, index, rollout
+    def __init__(self, *, new: bool, batch: Batch, index: int, rollout: RolloutId | None, note: str = "") -> None:
+        self.new, self.batch, self.index, self.rollout, self.note = new, batch, index, rollout, note
 
     def receipt(self) -> Receipt:
         seq, refusal = self.batch.first + self.index, self.batch.refusals.get(self.index)
-        return Receipt(seq=seq, new=self.new, rollout=self.rollout, refusal=refusal)
+        return Receipt(seq=seq, new=self.new, rollout=self.rollout, refusal=refusal, note=self.note)
 
 
 class Driver:
@@ -143,7 +143,8 @@ class Driver:
         about = begun(fact, ref) if ref is not None else None
         if about not in self._engine.world.rollouts:
             about = (RolloutId(batch.rows[index].rollout) or None) if len(batch.rows) > index else None
-        return _Answer(new=True, batch=batch, index=index, rollout=about)
+        note = next((one.reason for one in decision.records if isinstance(one, r.Noted) and one.rollout is None), "")
+        return _Answer(new=True, batch=batch, index=index, rollout=about, note=note)
 
     def _commit(self, batch: Batch) -> None:
         """Store the batch, with the evidence its verdicts rest on; wake earlier when it asks for that."""

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 
 from guardian.core.deploys import older
 from guardian.core.facts import DeployRequested, Fact
-from guardian.core.model import EventRef
+from guardian.core.model import EventRef, Phase
 from guardian.errors import EventError, EventTooLarge, Unavailable
 from guardian.ports import Receipt
 from guardian.web.answers import Taken, answer, taken
@@ -80,22 +80,32 @@ async def _put(desk: Desk, decoded: Decoded, way: str) -> Taken:
     except Unavailable:
         desk.meter.refuse(way, "unavailable")
         raise
-    return taken(receipts, (*decoded.notes, *_without_effect(desk, decoded.facts, receipts)))
+    said = dict.fromkeys(_without_effect(desk, decoded.facts, receipts))  # a group of alerts is told once
+    return taken(receipts, (*decoded.notes, *said))
 
 
 def _without_effect(desk: Desk, facts: Sequence[Fact], receipts: Sequence[Receipt]) -> Iterator[str]:
-    """Say why nothing begins with deploy events that were taken: a pipeline would wait for a rollout of its own."""
+    """Say why nothing follows from what was taken: a pipeline would wait for a rollout, a person for an alert."""
     for fact, receipt in zip(facts, receipts, strict=True):
-        if receipt.rollout or not receipt.new or not isinstance(fact, DeployRequested):
-            continue
-        world = desk.engine().world
-        state = world.place(fact.place)
-        under_way = [world.rollouts[name] for name in (state.running, *state.queue) if name]
-        for one in under_way:
-            if one.revision == fact.revision:
-                yield f"{fact.revision} is going out already as {one.id}: no new rollout begins"
-            elif (age := older(fact.time, one)) is not None:
-                yield f"the event for {fact.revision} is {age} older than that of {one.id}, and was ignored"
+        if not isinstance(fact, DeployRequested):
+            if receipt.note:
+                yield receipt.note
+        elif receipt.rollout:
+            opened = desk.engine().world.rollouts.get(receipt.rollout)
+            if opened is not None and opened.phase is Phase.REJECTED:
+                yield f"{opened.id} is rejected: {opened.end_reason}"
+        elif receipt.new:
+            yield from _going_out_already(desk, fact)
+
+
+def _going_out_already(desk: Desk, fact: DeployRequested) -> Iterator[str]:
+    world = desk.engine().world
+    state = world.place(fact.place)
+    for one in [world.rollouts[name] for name in (state.running, *state.queue) if name]:
+        if one.revision == fact.revision:
+            yield f"{fact.revision} is going out already as {one.id}: no new rollout begins"
+        elif (age := older(fact.time, one)) is not None:
+            yield f"the event for {fact.revision} is {age} older than that of {one.id}, and was ignored"
 
 
 def _documented(what: str) -> dict[str, object]:

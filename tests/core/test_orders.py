@@ -61,6 +61,41 @@ def test_a_person_passes_a_step_without_bake_sample_and_verdict() -> None:
     assert (waived.who, waived.reason) == ("ann", "ann passes this step: hotfix")
 
 
+def test_promote_is_refused_while_only_the_approval_is_missing() -> None:
+    """It passes no gate: taken without effect, it would be told as done, and the step would wait on."""
+    play = Play(policies=(policy(gated(), *policy().strategy.plan[1:]),))
+    play.tell(requested())
+    play.until(3000)
+    order(play, Order.PROMOTE)
+    assert "step 1 waits for approval" in str(play.refusal)
+    assert f"guardian approve {play.rollout.id}" in str(play.refusal)
+    assert play.all(r.StepWaived) == []
+
+
+def test_promote_before_the_approval_passes_the_rest_of_the_step_once() -> None:
+    """Bake, sample and evidence are passed over, and the record says that the approval is not."""
+    play = Play(policies=(policy(gated(), *policy().strategy.plan[1:]),))
+    play.tell(requested())
+    play.until(20)
+    order(play, Order.PROMOTE, reason="hotfix")
+    order(play, Order.PROMOTE, reason="again")
+    assert [one.reason for one in play.all(r.StepWaived)] == ["ann passes all of this step but its approval: hotfix"]
+    assert "waits for approval" in str(play.refusal)
+    order(play, Order.APPROVE)
+    play.until(30)
+    assert play.step() == 1
+
+
+def test_advise_refuses_promote_while_the_next_weight_waits_for_approval() -> None:
+    """There every step has a gate; `approve` opens it."""
+    play = Play(policies=(policy(mode=Mode.ADVISE),))
+    play.tell(requested())
+    order(play, Order.APPROVE)
+    play.until(3000)
+    order(play, Order.PROMOTE)
+    assert "mode advise: the next weight waits for approval" in str(play.refusal)
+
+
 def test_nobody_promotes_over_a_critical_objective_or_rollback_evidence() -> None:
     """The order is refused with the remedy, and recorded."""
     play = Play(show=lambda rollout, now: seen(rollout, at=now, breach=Breach.CRITICAL, stable_breach=True))

@@ -169,6 +169,50 @@ async def test_an_event_for_what_is_going_out_already_is_told_so() -> None:
     assert note.endswith(f" older than that of {name}, and was ignored")
 
 
+@pytest.mark.parametrize(
+    ("changed", "remedy"),
+    [
+        ({"environment": "prod"}, "its policies are for 'production'"),
+        ({"service": "chekout"}, "did you mean 'checkout'?"),
+    ],
+)
+async def test_a_deploy_that_is_rejected_at_once_says_so(changed: dict[str, str], remedy: str) -> None:
+    """A pipeline sees it where it looks, also when it asks again; the event is taken all the same."""
+    async with site() as at:
+        answers = [
+            await at.client.post("/v1/events", json={**DATA, **changed}, headers={"idempotency-key": "a"})
+            for _ in range(2)
+        ]
+    (name,) = answers[0].json()["rollouts"]
+    for answer in answers:
+        assert answer.status_code == 202
+        (note,) = answer.json()["notes"]
+        assert note.startswith(f"{name} is rejected: no policy matches service ")
+        assert remedy in note
+
+
+async def test_a_report_about_no_rollout_says_so() -> None:
+    """A pipeline that cancels another revision than it deployed must not believe that it is cancelled."""
+    event = {**EVENT, "type": "slo-guardian.deploy.cancelled.v1"}
+    async with site() as at:
+        answer = await at.client.post("/v1/events", json=event)
+    assert answer.json()["notes"] == ["deploy.cancelled names no rollout that is open here"]
+
+
+async def test_a_group_of_alerts_that_touches_nothing_says_why_once() -> None:
+    """Alertmanager needs its 200; whoever tries the webhook by hand needs the reason."""
+    async with site() as at:
+        nobody = await at.client.post("/hooks/alertmanager", json=alerts(count=3, service=""))
+    async with site() as at:
+        await at.client.post("/v1/events", json=DATA)
+        holds = await at.client.post("/hooks/alertmanager", json=alerts(count=3, severity="warning"))
+    assert (nobody.status_code, nobody.json()["taken"]) == (200, 3)
+    (note,) = nobody.json()["notes"]
+    assert "it names no service" in note
+    assert holds.json()["notes"] == []
+    assert holds.json()["rollouts"]
+
+
 async def test_the_same_alert_again_is_200_and_no_effect() -> None:
     """Alertmanager sends what it has sent before, by design and after each of its crashes."""
     async with site() as at:
