@@ -81,9 +81,9 @@ class Policies:
 
     def _instead(self, service: str) -> str:
         """Say what could have been meant where no policy matches, and what to do if it was not."""
-        write = "write a policy whose spec.match names them, or name one in the event's data.policy"
+        write = "write a policy whose spec.match names them, or name one: data.policy of an event, --policy"
         if known := self.of_service(service):
             environments = ", ".join(f"'{policy.match.environment}'" for policy in known)
-            return f"its policies are for {environments}; send one of these, or {write}"
+            return f"its policies are for {environments}; use one of these, or {write}"
         near = self.nearest(service)
         return f"did you mean '{near}'? Else {write}" if near else write

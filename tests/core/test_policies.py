@@ -19,7 +19,7 @@ BOTH = Policies(
 @pytest.mark.parametrize(
     ("service", "environment", "remedy"),
     [
-        ("payments", "prod", "its policies are for 'production', 'staging'; send one of these, or write a policy"),
+        ("payments", "prod", "its policies are for 'production', 'staging'; use one of these, or write a policy"),
         ("paymnts", "production", "did you mean 'payments'? Else write a policy whose spec.match names them"),
         ("lunch", "production", "write a policy whose spec.match names them"),
     ],
