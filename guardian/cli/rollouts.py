@@ -76,7 +76,10 @@ def status(
             return
         view = client.find(rollout)
         if not watch:
-            show("Rollout", view, output, tables=[rollout_table(view)])
+            # for people: evidence as it stands, as explain tells it; what the rollout keeps is that of the last verdict
+            asks = output in {Output.TABLE, Output.MARKDOWN} and view["evidence"] and not view["ended_at"]
+            live = client.explanation(view["id"])["guardrails"] if asks else ()
+            show("Rollout", view, output, tables=[rollout_table(view, live)])
             return
         outcome = follow(client, view["id"], goal="promoted", watch=Watch(timeout=timeout), seen=teller(output))
         leave(client, outcome)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from guardian.cli.output import Table
@@ -14,6 +17,8 @@ SAME_SHARE: Final = 0.005
 SAME_PART: Final = 0.1
 """A share seen is told where it differs from the wanted one by more than half a point, or by more than this part of the
 smaller track's share: requests are never divided exactly."""
+_NOT_BREACHED: Final = "none"
+"""Breach.NONE; its module brings numpy along."""
 COLUMNS: Final = ("rollout", "place", "revision", "phase", "step", "weight", "now")
 
 
@@ -27,9 +32,9 @@ def rollouts_table(rollouts: Sequence[Json]) -> Table:
     return Table(columns=COLUMNS, rows=rows, notes=notes, styles={"rollout": "cyan", "phase": "bold"})
 
 
-def rollout_table(one: Json) -> Table:
-    """Return everything about one rollout that fits a screen."""
-    return Table(columns=("what", "value"), rows=list(_facts(one)), styles={"what": "bold"})
+def rollout_table(one: Json, live: Sequence[Json] = ()) -> Table:
+    """Return everything about one rollout that fits a screen. live: guardrails of its explanation, if it was asked."""
+    return Table(columns=("what", "value"), rows=list(_facts(one, live)), styles={"what": "bold"})
 
 
 def line(one: Json) -> str:
@@ -76,7 +81,7 @@ def situation(one: Json) -> str:
     return str(one["waits"][0]) if one["waits"] else ""
 
 
-def _facts(one: Json) -> Iterator[tuple[str, str]]:
+def _facts(one: Json, live: Sequence[Json]) -> Iterator[tuple[str, str]]:
     yield "rollout", one["id"]
     yield "place", place(one)
     yield "revision", f"{one['revision']} (before: {one['previous'] or 'unknown'})"
@@ -86,8 +91,7 @@ def _facts(one: Json) -> Iterator[tuple[str, str]]:
     yield "weight", weight(one)
     if one["verdict"]:
         yield "verdict", one["verdict"]
-    if one["evidence"]:
-        yield "evidence", _evidence(one["evidence"])
+    yield from _evidence(one, live)
     for name, value in (("held", one["held"]), ("awaiting", one["awaiting"]), ("rolled back", one["cause"])):
         if value:
             yield name, value["reason"]
@@ -102,7 +106,14 @@ def _facts(one: Json) -> Iterator[tuple[str, str]]:
             yield name.removesuffix("_at"), one[name]
 
 
-def _evidence(evidence: Json) -> str:
+def _evidence(one: Json, live: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    for number, guardrail in enumerate(live):
+        yield "evidence" if number == 0 else "", guardrail["sentence"]
+    if one["evidence"] and not live:
+        yield "evidence", f"{_of_verdict(one['evidence'])} (at the last verdict)"
+
+
+def _of_verdict(evidence: Json) -> str:
     canary, stable = evidence["canary"], evidence["stable"]
     return (
         f"'{evidence['guardrail']}': harm {evidence['harm']:.3g}, safe {evidence['safe']:.3g}; "
@@ -123,11 +134,37 @@ def explanation_tables(told: Json) -> list[Table]:
             parts.append(Table(columns=(title,), rows=[(text,) for text in lines]))
     if told["guardrails"]:
         rows = [
-            (one["name"], f"{one['harm']:.3g}", f"{one['safe']:.3g}", one["breach"], one["sentence"])
+            (one["name"], f"{one['harm']:.3g}", f"{one['safe']:.3g}", _objective(one), one["sentence"])
             for one in told["guardrails"]
         ]
         columns = ("guardrail", "harm", "safe", "objective", "evidence")
         parts.insert(1, Table(columns=columns, rows=rows, styles={"guardrail": "cyan"}))
     if told["history"]:
-        parts.append(Table(columns=("history",), rows=[(text,) for text in told["history"]]))
+        parts.append(Table(columns=("at", "history"), rows=list(_history(told))))
     return parts
+
+
+def _objective(guardrail: Json) -> str:
+    """Return how the objective stands; "" where there is none, which the JSON's breach of `none` would be read as."""
+    if not guardrail.get("objective", True):  # a daemon of before does not say it
+        return ""
+    return "kept" if guardrail["breach"] == _NOT_BREACHED else str(guardrail["breach"])
+
+
+def _history(told: Json) -> Iterator[tuple[str, str]]:
+    """Yield time and line; lines that repeat the one before are told once, with how often and when last."""
+    lines = told["history"]
+    times = [_second(at) for at in told.get("history_at", ())] or [""] * len(lines)
+    for line, group in groupby(zip(times, lines, strict=True), key=itemgetter(1)):
+        began, *later = [at for at, _ in group]
+        last = f", last {later[-1]}" if later and later[-1] else ""
+        yield began, f"{line} (x{1 + len(later)}{last})" if later else line
+
+
+def _second(at: float) -> str:
+    """Return unix seconds as date and time.
+
+    >>> _second(1795251600.25)
+    '2026-11-21 09:00:00Z'
+    """
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))

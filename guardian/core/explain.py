@@ -22,7 +22,7 @@ from guardian.core.world import World
 
 
 class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
-    """One guardrail: a sentence, and the numbers behind it."""
+    """One guardrail: a sentence, and the numbers behind it. objective: whether it has one that could be breached."""
 
     name: str
     sentence: str
@@ -30,6 +30,7 @@ class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
     safe: float
     canary: r.SideNote
     stable: r.SideNote
+    objective: bool
     breach: Breach
     calibrated: bool
     anomalies: dict[str, int] = {}
@@ -38,7 +39,8 @@ class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """summary: one sentence. waits: what is still missing. next: what a person can do.
 
-    what_if: what would change the verdict, or would have. course: the evidence over time, as far as it was kept.
+    history_at: when each line of the history was, unix seconds. what_if: what would change the verdict, or would have.
+    course: the evidence over time, as far as it was kept.
     """
 
     rollout: str
@@ -47,6 +49,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     waits: tuple[str, ...]
     guardrails: tuple[GuardrailStory, ...]
     history: tuple[str, ...]
+    history_at: tuple[Instant, ...]
     next: tuple[str, ...]
     what_if: tuple[str, ...]
     course: Course
@@ -88,13 +91,15 @@ def explain(
         waits = tuple(item.text for item in missing(rollout, look, now))
     if unmeasured and rollout.policy.guardrails and not rollout.phase.terminal:
         waits = (unmeasured, *waits)
+    told = [record for record in records if _tells(record)]
     return Explanation(
         rollout=rollout.id,
         phase=rollout.phase,
         summary=_summary(rollout, now),
         waits=waits,
         guardrails=tuple(_story(rollout, look, at) for at in look.guardrails) if look is not None else (),
-        history=tuple(_line(record) for record in records if _tells(record)),
+        history=tuple(map(_line, told)),
+        history_at=tuple(record.at for record in told),
         next=tuple(_remedies(rollout, look)),
         what_if=of_rollout(rollout, look, now),
         course=course_of(rollout, look, records),
@@ -141,6 +146,7 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         safe=evidence(at.log_safe),
         canary=r.SideNote(requests=at.canary.requests, bad=at.canary.bad, level=at.canary.level),
         stable=r.SideNote(requests=at.stable.requests, bad=at.stable.bad, level=at.stable.level),
+        objective=guardrail.objective is not None,
         breach=at.breach,
         calibrated=at.calibrated,
         anomalies=at.anomalies,

@@ -1,0 +1,68 @@
+"""What `status` and `explain` make of the API's answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guardian.cli.views import explanation_tables, rollout_table
+
+SIDE = {"requests": 250.0, "bad": 1.0, "level": 0.004}
+VERDICT = {"guardrail": "errors", "harm": 1.2, "safe": 0.3, "canary": {**SIDE, "requests": 9.0}, "stable": SIDE}
+ROLLOUT: dict[str, Any] = {
+    "id": "checkout-1", "service": "checkout", "environment": "production", "region": "", "revision": "2.0",
+    "previous": "1.0", "phase": "progressing", "mode": "enforce", "policy": "checkout", "policy_digest": "d", "step": 0,
+    "steps": [{}], "weight": {"desired": 0.1, "observed": None}, "verdict": "hold", "evidence": VERDICT, "held": None,
+    "awaiting": None, "cause": None, "end_reason": None, "waits": [], "effects": [], "opened_at": None,
+    "started_at": None, "promoted_at": None, "ended_at": None,
+}  # fmt: skip
+GUARDRAIL = {
+    "name": "errors",
+    "harm": 2.0,
+    "safe": 1.0,
+    "breach": "none",
+    "objective": True,
+    "sentence": "errors: 4,000",
+}
+TOLD: dict[str, Any] = {
+    "summary": "checkout 2.0 is at step 1 of 1", "waits": [], "what_if": [], "next": [], "guardrails": [GUARDRAIL],
+    "history": ["verdict hold", "verdict hold", "verdict hold", "step 1 began at 10 %", "verdict hold"],
+    "history_at": [1795251600.25, 1795251605.0, 1795251610.0, 1795251620.0, 1795251630.0],
+}  # fmt: skip
+
+
+def _evidence(*live: dict[str, Any]) -> list[str]:
+    rows = rollout_table(ROLLOUT, live).rows
+    first = next(number for number, row in enumerate(rows) if row[0] == "evidence")
+    return [str(rows[first][1]), *(str(row[1]) for row in rows[first + 1 :] if not row[0])]
+
+
+def test_status_shows_the_evidence_as_it_stands_or_says_that_it_is_of_the_last_verdict() -> None:
+    """A verdict may be minutes old, and `explain` beside it would seem to contradict."""
+    assert _evidence(GUARDRAIL, {**GUARDRAIL, "sentence": "latency: 90"}) == ["errors: 4,000", "latency: 90"]
+    (kept,) = _evidence()
+    assert kept.endswith("9 canary and 250 stable requests (at the last verdict)")
+
+
+def test_an_objective_that_holds_is_kept_and_one_that_is_not_there_is_not() -> None:
+    """`none` would be read as no objective at all."""
+    changes: list[dict[str, Any]] = [{}, {"breach": "critical"}, {"breach": "unknown"}, {"objective": False}]
+    guardrails = [{**GUARDRAIL, **change} for change in changes]
+    table = next(one for one in explanation_tables({**TOLD, "guardrails": guardrails}) if "objective" in one.columns)
+    column = list(table.columns).index("objective")
+    assert [row[column] for row in table.rows] == ["kept", "critical", "unknown", ""]
+
+
+def test_history_has_times_and_tells_what_repeats_itself_once() -> None:
+    """Ten equal lines hide the one that matters."""
+    assert explanation_tables(TOLD)[-1].rows == [
+        ("2026-11-21 09:00:00Z", "verdict hold (x3, last 2026-11-21 09:00:10Z)"),
+        ("2026-11-21 09:00:20Z", "step 1 began at 10 %"),
+        ("2026-11-21 09:00:30Z", "verdict hold"),
+    ]
+
+
+def test_a_daemon_that_tells_no_times_is_understood() -> None:
+    """It may be older than the command."""
+    told = {name: value for name, value in TOLD.items() if name != "history_at"}
+    older = {**told, "guardrails": [{name: value for name, value in GUARDRAIL.items() if name != "objective"}]}
+    assert explanation_tables(older)[-1].rows[0] == ("", "verdict hold (x3)")
