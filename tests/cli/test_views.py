@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from guardian.cli.views import explanation_tables, rollout_table
+from tests.cli.daemon import guardian
 
 SIDE = {"requests": 250.0, "bad": 1.0, "level": 0.004}
 VERDICT = {"guardrail": "errors", "harm": 1.2, "safe": 0.3, "canary": {**SIDE, "requests": 9.0}, "stable": SIDE}
@@ -41,6 +48,42 @@ def test_status_shows_the_evidence_as_it_stands_or_says_that_it_is_of_the_last_v
     assert _evidence(GUARDRAIL, {**GUARDRAIL, "sentence": "latency: 90"}) == ["errors: 4,000", "latency: 90"]
     (kept,) = _evidence()
     assert kept.endswith("9 canary and 250 stable requests (at the last verdict)")
+
+
+@contextmanager
+def answering(**answers: dict[str, Any]) -> Iterator[str]:
+    """Answer what is asked for by the last part of its path, on a free port, until the block ends."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(answers[self.path.rpartition("/")[2].replace("-", "_")]).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_status_asks_for_the_evidence_of_now_while_the_rollout_is_open(tmp_path: Path) -> None:
+    """An ended one is what its last verdict made it; machines get what the API gives."""
+    with answering(checkout_1=ROLLOUT, explanation=TOLD) as url:
+        now = guardian("status", "checkout-1", "--server", url, folder=tmp_path)
+        machine = guardian("status", "checkout-1", "--server", url, "-o", "json", folder=tmp_path)
+    with answering(checkout_1={**ROLLOUT, "phase": "rolled-back", "ended_at": "2026-11-21T09:00:00.250Z"}) as url:
+        ended = guardian("status", "checkout-1", "--server", url, folder=tmp_path)
+    assert (now.code, machine.code, ended.code) == (0, 0, 0), now.err + machine.err + ended.err
+    assert "errors: 4,000" in now.out
+    assert "last verdict" not in now.out
+    assert json.loads(machine.out)["evidence"] == VERDICT
+    assert "(at the last verdict)" in ended.out
 
 
 def test_an_objective_that_holds_is_kept_and_one_that_is_not_there_is_not() -> None:
