@@ -191,7 +191,7 @@ def _remedies(rollout: Rollout, look: Look | None) -> Iterator[str]:
         yield f"guardian resume {name} --reason TEXT"
     elif rollout.phase is Phase.PREFLIGHT and rollout.held is not None:
         yield f"guardian promote {name} --reason TEXT passes over the alert, guardian abort {name} ends it"
-    elif rollout.phase is Phase.PROGRESSING:
+    elif rollout.phase is Phase.PROGRESSING and rollout.awaiting is None:
         yield f"guardian promote {name} --reason TEXT passes this step; guardian rollback {name} --reason TEXT stops it"
     if first_release(rollout, look) and rollout.policy.participating:
         yield "first release: there is no stable to compare with; objectives, probes and the bake decide"
