@@ -9,7 +9,9 @@ The reference of the alert is the same look at HAProxy after its weight was set 
 
 from __future__ import annotations
 
+import json
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -122,7 +124,16 @@ def alerted(run: ServiceRun) -> list[float]:
                 began = time.monotonic()
                 assert world.daemon.post("/hooks/alertmanager", body).status == 200
                 found.append(until_zero(site.proxy) - began)
+                assert world.daemon.post("/hooks/alertmanager", resolved(body)).status == 200
     return found
+
+
+def resolved(body: bytes) -> bytes:
+    """The same alert, over: one that still fires keeps the next canary without traffic."""
+    told = json.loads(body)
+    ended = datetime.fromtimestamp(time.time(), UTC).isoformat().replace("+00:00", "Z")
+    told["alerts"] = [{**alert, "status": "resolved", "endsAt": ended} for alert in told["alerts"]]
+    return json.dumps({**told, "status": "resolved"}).encode()
 
 
 def running(world: World, service: str, revision: str) -> bool:
