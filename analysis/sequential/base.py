@@ -59,6 +59,33 @@ class PodReading:
     noise: Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mixture:
+    """What a test averages over, fixed before the first row: alternatives, and lasting spreads between equal pods.
+
+    harm_weights: (K,) of the alternatives, sum to 1. harm_direction: (K,) of each alternative, sorted. partner: (K,)
+    column of Reading.harm that must have gained as much: of two accounts of an alternative the smaller counts.
+    safe_weights: (P,) of the promotion alternatives, sum to 1 within each direction. safe_direction: (P,), sorted;
+    every direction named must pass by itself.
+    spreads: (D, Q) standard deviations, in units of the direction, rising from 0. prior: (D, Q) weight of each where
+    several pods can be compared, rows sum to 1. lone_prior: the same where no two pods of one track were seen: nothing
+    will ever correct it. merged_prior: the same where tracks come as one series each, without pod names: sums over pods
+    differ less than pods. freedom: (D,) share of the pods' word on the spread that is believed: less where spreads are
+    skewed (tails).
+    """
+
+    harm_weights: Floats
+    harm_direction: Ints
+    partner: Ints
+    safe_weights: Floats
+    safe_direction: Ints
+    spreads: Floats
+    prior: Floats
+    lone_prior: Floats
+    merged_prior: Floats
+    freedom: Floats
+
+
 class Test(Protocol):
     """One way of comparing two tracks. Pure: everything remembered lies in the `memory` rows handed in."""
 
@@ -73,53 +100,8 @@ class Test(Protocol):
         ...
 
     @property
-    def harm_weights(self) -> Floats:
-        """Weights (K,) of the alternatives, fixed in advance, sum to 1."""
-        ...
-
-    @property
-    def harm_direction(self) -> Ints:
-        """Direction (K,) of each alternative, sorted."""
-        ...
-
-    @property
-    def safe_weights(self) -> Floats:
-        """Weights (P,) of the promotion alternatives, sum to 1 within each direction."""
-        ...
-
-    @property
-    def safe_direction(self) -> Ints:
-        """Direction (P,) of each promotion alternative, sorted; every one named must pass by itself."""
-        ...
-
-    @property
-    def spreads(self) -> Floats:
-        """Lasting standard deviations (D, Q) between equal pods, in units of the direction, rising from 0."""
-        ...
-
-    @property
-    def prior(self) -> Floats:
-        """Prior weight (D, Q) of each spread where several pods can be compared, rows sum to 1."""
-        ...
-
-    @property
-    def lone_prior(self) -> Floats:
-        """The same where no two pods of one track were seen: nothing will ever correct it."""
-        ...
-
-    @property
-    def merged_prior(self) -> Floats:
-        """The same where tracks come as one series each, without pod names: sums over pods differ less than pods."""
-        ...
-
-    @property
-    def freedom(self) -> Floats:
-        """Share (D,) of the pods' word on the spread that is believed: less where spreads are skewed (tails)."""
-        ...
-
-    @property
-    def partner(self) -> Ints:
-        """Column (K,) of `harm` that must have gained as much: of two accounts of an alternative the smaller counts."""
+    def mixture(self) -> Mixture:
+        """Alternatives and spreads, with their weights."""
         ...
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:

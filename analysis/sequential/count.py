@@ -12,12 +12,12 @@ Malek 2022; mixtures over alternatives: Robbins 1970.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import numpy as np
 
-from analysis.sequential.base import Floats, Ints, PodReading, Reading
+from analysis.sequential.base import Floats, Ints, Mixture, PodReading, Reading
 from analysis.sequential.ratio import gains, null_share
 from analysis.sequential.rows import both_usable, usable
 
@@ -27,6 +27,21 @@ FEW: Final = np.array([0.87, 0.74, 0.55, 0.3, 0.1, 0.01])
 """The same in multiples of the lower margin."""
 HEALTHY: Final = np.array([0.87, 1.0, 1.15])
 """Promotion alternatives: events per exposure, in multiples of stable's."""
+
+_WEIGHTS: Final = np.tile([1.4, 1.8, 2.0, 1.6, 1.0, 0.6], 2)
+_LONE: Final = [0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]
+MIXTURE: Final = Mixture(
+    harm_weights=_WEIGHTS / _WEIGHTS.sum(),
+    harm_direction=np.repeat([0, 1], [len(MANY), len(FEW)]),
+    safe_weights=np.full(2 * len(HEALTHY), 1.0 / len(HEALTHY)),
+    safe_direction=np.repeat([0, 1], len(HEALTHY)),
+    spreads=np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]] * 2),
+    prior=np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]] * 2),
+    freedom=np.array([0.9, 0.9]),
+    partner=np.arange(len(_WEIGHTS)),
+    merged_prior=np.array([_LONE] * 2),
+    lone_prior=np.array([_LONE] * 2),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,37 +56,9 @@ class CountTest:
     relative: float
     promote_relative: float
     factor: float = 1.0
-    columns: int = 2
-    remembered: int = 2
-    harm_weights: Floats = field(init=False)
-    harm_direction: Ints = field(init=False)
-    safe_weights: Floats = field(init=False)
-    safe_direction: Ints = field(init=False)
-    spreads: Floats = field(init=False)
-    prior: Floats = field(init=False)
-    lone_prior: Floats = field(init=False)
-    merged_prior: Floats = field(init=False)
-    freedom: Floats = field(init=False)
-    partner: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Fix the weights of the mixture."""
-        weights = np.tile([1.4, 1.8, 2.0, 1.6, 1.0, 0.6], 2)
-        lone = [0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]
-        setters = {
-            "harm_weights": weights / weights.sum(),
-            "harm_direction": np.repeat([0, 1], [len(MANY), len(FEW)]),
-            "safe_weights": np.full(2 * len(HEALTHY), 1.0 / len(HEALTHY)),
-            "safe_direction": np.repeat([0, 1], len(HEALTHY)),
-            "spreads": np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]] * 2),
-            "prior": np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]] * 2),
-            "freedom": np.array([0.9, 0.9]),
-            "partner": np.arange(len(weights)),
-            "merged_prior": np.array([lone, lone]),
-            "lone_prior": np.array([lone, lone]),
-        }
-        for name, value in setters.items():
-            object.__setattr__(self, name, value)
+    columns: ClassVar[int] = 2
+    remembered: ClassVar[int] = 2
+    mixture: ClassVar[Mixture] = MIXTURE
 
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
         """Read one tick; see base.Test. A cell with a value that is not finite, or below 0, gains nothing."""

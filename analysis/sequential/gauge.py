@@ -13,14 +13,14 @@ and Hilferty 1931 (bound of the variance); Brown, Durbin and Evans 1975 (recursi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
 from analysis.readings import COLUMNS, Column
-from analysis.sequential.base import Floats, Ints, PodReading, Reading
+from analysis.sequential.base import Floats, Ints, Mixture, PodReading, Reading
 from analysis.sequential.rows import both_usable, usable
 
 LEVELS: Final = np.array([0.03, 0.07, 0.15, 0.3, 0.6, 1.2])
@@ -65,6 +65,24 @@ class Scale:
     bound: Floats
 
 
+_WEIGHTS: Final = np.array([1.2, 1.6, 1.8, 1.6, 1.2, 0.8, 0.8, 1.0, 1.0, 0.8, 0.4])
+_LONE: Final = [0.22, 0.12, 0.14, 0.16, 0.14, 0.11, 0.07, 0.04]
+MIXTURE: Final = Mixture(
+    harm_weights=_WEIGHTS / _WEIGHTS.sum(),
+    harm_direction=np.repeat([0, 1], [len(LEVELS), len(SLOPES)]),
+    safe_weights=np.array([0.6, 0.4]),
+    safe_direction=np.zeros(len(HEALTHY), dtype=np.int64),
+    spreads=np.array([[0.0, 0.02, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5], [0.0, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6]]),
+    prior=np.array(
+        [[0.31, 0.16, 0.14, 0.13, 0.11, 0.08, 0.045, 0.025], [0.36, 0.18, 0.15, 0.12, 0.09, 0.06, 0.03, 0.01]]
+    ),
+    freedom=np.array([0.9, 0.9]),
+    partner=np.arange(len(_WEIGHTS)),
+    merged_prior=np.array([_LONE] * 2),
+    lone_prior=np.array([_LONE] * 2),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaugeTest:
     """Levels per pod; counts are the columns of analysis.readings.
@@ -83,41 +101,9 @@ class GaugeTest:
     promote_absolute: float
     worse: Worse = Worse.ABOVE
     factor: float = 1.0
-    columns: int = COLUMNS
-    remembered: int = 10
-    harm_weights: Floats = field(init=False)
-    harm_direction: Ints = field(init=False)
-    safe_weights: Floats = field(init=False)
-    safe_direction: Ints = field(init=False)
-    spreads: Floats = field(init=False)
-    prior: Floats = field(init=False)
-    lone_prior: Floats = field(init=False)
-    merged_prior: Floats = field(init=False)
-    freedom: Floats = field(init=False)
-    partner: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Fix the weights of the mixture."""
-        weights = np.array([1.2, 1.6, 1.8, 1.6, 1.2, 0.8, 0.8, 1.0, 1.0, 0.8, 0.4])
-        lone = [0.22, 0.12, 0.14, 0.16, 0.14, 0.11, 0.07, 0.04]
-        setters = {
-            "harm_weights": weights / weights.sum(),
-            "harm_direction": np.repeat([0, 1], [len(LEVELS), len(SLOPES)]),
-            "safe_weights": np.array([0.6, 0.4]),
-            "safe_direction": np.zeros(len(HEALTHY), dtype=np.int64),
-            "spreads": np.array(
-                [[0.0, 0.02, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5], [0.0, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6]]
-            ),
-            "prior": np.array(
-                [[0.31, 0.16, 0.14, 0.13, 0.11, 0.08, 0.045, 0.025], [0.36, 0.18, 0.15, 0.12, 0.09, 0.06, 0.03, 0.01]]
-            ),
-            "freedom": np.array([0.9, 0.9]),
-            "partner": np.arange(len(weights)),
-            "merged_prior": np.array([lone, lone]),
-            "lone_prior": np.array([lone, lone]),
-        }
-        for name, value in setters.items():
-            object.__setattr__(self, name, value)
+    columns: ClassVar[int] = COLUMNS
+    remembered: ClassVar[int] = 10
+    mixture: ClassVar[Mixture] = MIXTURE
 
     def scale(self, memory: Floats) -> Scale:
         """What memory (C, remembered) says."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.sequential.base import Floats, Ints, PodReading, Reading
+from analysis.sequential.base import Floats, Ints, Mixture, PodReading, Reading
 from analysis.sequential.rows import both_usable, usable
 
 SCALES: Final = (1.05, 1.1, 1.18, 1.3, 1.5, 1.9, 2.6)
@@ -104,6 +104,21 @@ def along(values: Floats, weights: Floats) -> Floats:
     return np.asarray(np.matmul(values, weights[:, :, None])[:, :, 0])
 
 
+_WEIGHTS: Final = np.array([1.2, 1.4, 1.4, 1.2, 1.0, 0.6, 0.4, 0.8, 1.0, 0.6, 0.6, 0.6, 0.4])
+MIXTURE: Final = Mixture(
+    harm_weights=_WEIGHTS / _WEIGHTS.sum(),
+    harm_direction=np.array([0] * len(SCALES) + [1] * 3 + [2] * 3),
+    partner=np.concatenate((np.arange(len(SCALES)), len(SCALES) + len(TAILS) + np.arange(len(TAILS)))),
+    safe_weights=np.array([0.5, 0.25, 0.25, 0.5, 0.5]),
+    safe_direction=np.array([0, 0, 0, 1, 1]),
+    spreads=np.array([SCALE_SPREADS, TAIL_SPREADS, TAIL_SPREADS]),
+    prior=np.array([[0.36, 0.10, 0.10, 0.11, 0.12, 0.10, 0.07, 0.04]] * 3),
+    lone_prior=np.array([[0.22, 0.14, 0.14, 0.18, 0.16, 0.10, 0.045, 0.015]] * 3),
+    merged_prior=np.array([[0.93, 0.035, 0.018, 0.009, 0.005, 0.002, 0.0007, 0.0003]] * 3),
+    freedom=np.array([1.0, 0.5, 0.5]),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyTest:
     """Latencies as histogram buckets; counts are requests per bucket (NOT cumulative over buckets).
@@ -121,16 +136,7 @@ class LatencyTest:
     factor: float = 1.0
     columns: int = field(init=False)
     remembered: int = field(init=False)
-    harm_weights: Floats = field(init=False)
-    harm_direction: Ints = field(init=False)
-    safe_weights: Floats = field(init=False)
-    safe_direction: Ints = field(init=False)
-    spreads: Floats = field(init=False)
-    prior: Floats = field(init=False)
-    lone_prior: Floats = field(init=False)
-    merged_prior: Floats = field(init=False)
-    freedom: Floats = field(init=False)
-    partner: Ints = field(init=False)
+    mixture: ClassVar[Mixture] = MIXTURE
     mixing: Floats = field(init=False)
     cleared: Ints = field(init=False)
     cuts: Cuts = field(init=False)
@@ -143,7 +149,6 @@ class LatencyTest:
         maps = self._maps()
         scales = sorted({scale for each in maps for scale in each})
         mixing = np.array([[each.get(scale, 0.0) for scale in scales] for each in maps])
-        weights = np.array([1.2, 1.4, 1.4, 1.2, 1.0, 0.6, 0.4, 0.8, 1.0, 0.6, 0.6, 0.6, 0.4])
         cuts = Cuts.of(bounds, np.array(scales))
         tails = 1 + len(SCALES) + np.arange(len(TAILS))
         references = mixing[-3:]  # one a direction
@@ -156,16 +161,6 @@ class LatencyTest:
             "cuts": cuts,
             "reference_maps": (references[:, referred], cuts.rows(referred)),
             "edges": bucket_edges(bounds),
-            "harm_weights": weights / weights.sum(),
-            "harm_direction": np.array([0] * len(SCALES) + [1] * 3 + [2] * 3),
-            "safe_weights": np.array([0.5, 0.25, 0.25, 0.5, 0.5]),
-            "safe_direction": np.array([0, 0, 0, 1, 1]),
-            "spreads": np.array([SCALE_SPREADS, TAIL_SPREADS, TAIL_SPREADS]),
-            "prior": np.array([[0.36, 0.10, 0.10, 0.11, 0.12, 0.10, 0.07, 0.04]] * 3),
-            "lone_prior": np.array([[0.22, 0.14, 0.14, 0.18, 0.16, 0.10, 0.045, 0.015]] * 3),
-            "merged_prior": np.array([[0.93, 0.035, 0.018, 0.009, 0.005, 0.002, 0.0007, 0.0003]] * 3),
-            "partner": np.concatenate((np.arange(len(SCALES)), tails - 1 + len(TAILS))),
-            "freedom": np.array([1.0, 0.5, 0.5]),
         }
         for name, value in setters.items():
             object.__setattr__(self, name, value)
@@ -209,7 +204,7 @@ class LatencyTest:
         count = 1 + len(SCALES) + 2 * len(TAILS)
         fit = label_fit(ours_used, both, share, tilt)
         edges, healthy = fit[:, count : count + 3], fit[:, count + 3 : count + 5]
-        references = tilt[:, -len(self.spreads) :]
+        references = tilt[:, -len(MIXTURE.spreads) :]
         scores = np.log(references)
         lean = along((references - 1.0) * scores, known) / self.units()
         score, information = _score(ours_used, both, share, tilt[:, [0, count, count + 1]], scores)

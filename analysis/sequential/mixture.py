@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.sequential.base import Floats, Ints, logsumexp
+from analysis.sequential.base import Floats, Ints, Mixture, logsumexp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,51 +95,50 @@ def tempered(gain: Floats, phi: Floats, posterior: Floats, direction: Ints) -> F
     return logsumexp(gain[..., None] / phi[..., direction, :] + fit[..., direction, :], axis=-1)
 
 
-def calibrated(
-    sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, log_starts: Floats, log_weights: Floats
-) -> Floats:
-    """Log of the evidence under a null with pod effects (C,). posterior: (C, D, Q); direction: (K,)."""
-    phi, posterior = inflation(sums, spreads, posterior)
-    each = tempered(sums.gain, phi, posterior[:, None], direction)
+def _explanations(sums: Sums, posterior: Floats, mixture: Mixture) -> tuple[Floats, Floats]:
+    """What `inflation` gives, with an axis for the starts in both."""
+    phi, weights = inflation(sums, mixture.spreads, posterior)
+    return phi, weights[:, None]
+
+
+def calibrated(sums: Sums, *, posterior: Floats, mixture: Mixture, log_starts: Floats, log_weights: Floats) -> Floats:
+    """Log of the evidence under a null with pod effects (C,). posterior: (C, D, Q) of the mixture's spreads."""
+    each = tempered(sums.gain, *_explanations(sums, posterior, mixture), mixture.harm_direction)
     return plain(each, log_starts=log_starts, log_weights=log_weights)
 
 
-def harm_evidence(
-    sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, starts: Floats, weights: Floats
-) -> Floats:
+def harm_evidence(sums: Sums, *, posterior: Floats, mixture: Mixture, starts: Floats) -> Floats:
     """Log evidence (C,) that the canary is beyond the rollback margin: the smaller of plain and calibrated.
 
-    starts: (J,) weights of the start times, weights: (K,) of the alternatives; both sum to 1.
+    posterior: (C, D, Q) weight of each spread. starts: (J,) weights of the start times, sum to 1.
     Where the plain one is below 0 the calibrated one is not worked out.
     """
-    log_starts, log_weights = np.log(starts), np.log(weights)
+    log_starts, log_weights = np.log(starts), np.log(mixture.harm_weights)
     value = plain(sums.gain, log_starts=log_starts, log_weights=log_weights)
     grown = np.flatnonzero(value > 0.0)
     if len(grown):
         corrected = calibrated(
-            sums.rows(grown), posterior=posterior[grown], spreads=spreads, direction=direction,
-            log_starts=log_starts, log_weights=log_weights,
+            sums.rows(grown), posterior=posterior[grown], mixture=mixture, log_starts=log_starts,
+            log_weights=log_weights,
         )  # fmt: skip
         value[grown] = np.minimum(value[grown], corrected)
     return value
 
 
-def safe_evidence(sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints, weights: Floats) -> Floats:
+def safe_evidence(sums: Sums, *, posterior: Floats, mixture: Mixture) -> Floats:
     """Log evidence (C,) that the canary is within the promote margin; every direction named must show it by itself.
 
     sums: with J = 1, gains of the promotion alternatives (C, 1, P), information at the promote margin.
     """
-    phi, posterior = inflation(sums, spreads, posterior)
-    gain = sums.gain[:, 0]
-    both = np.stack((gain, tempered(gain, phi[:, 0], posterior, direction)), axis=1) + np.log(weights)
-    return np.asarray(np.logaddexp.reduceat(both, begins(direction), axis=2).min(axis=(1, 2)))
+    each = tempered(sums.gain, *_explanations(sums, posterior, mixture), mixture.safe_direction)
+    both = np.concatenate((sums.gain, each), axis=1) + np.log(mixture.safe_weights)
+    return np.asarray(np.logaddexp.reduceat(both, begins(mixture.safe_direction), axis=2).min(axis=(1, 2)))
 
 
-def unrest(sums: Sums, *, posterior: Floats, spreads: Floats, direction: Ints) -> Floats:
+def unrest(sums: Sums, *, posterior: Floats, mixture: Mixture) -> Floats:
     """Largest log evidence (C,) of a single start and alternative, without paying for the choice; >= 0.
 
     Not valid at many looks by itself: it may only make a promotion wait.
     """
-    phi, posterior = inflation(sums, spreads, posterior)
-    each = tempered(sums.gain, phi, posterior[:, None], direction)
+    each = tempered(sums.gain, *_explanations(sums, posterior, mixture), mixture.harm_direction)
     return np.asarray(np.maximum(each.max(axis=(1, 2)), 0.0))

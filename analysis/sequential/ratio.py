@@ -10,12 +10,12 @@ count data"); mixtures over alternatives: Robbins 1970.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import numpy as np
 
-from analysis.sequential.base import Floats, Ints, PodReading, Reading
+from analysis.sequential.base import Floats, Ints, Mixture, PodReading, Reading
 from analysis.sequential.rows import both_usable, usable
 
 MULTIPLES: Final = np.array([1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 5.0, 10.0])
@@ -72,6 +72,21 @@ def upper_rate(bad: Floats, requests: Floats, z: float = 1.64) -> Floats:
     return np.divide(bound, requests, out=np.full_like(bound, np.inf), where=requests > 0)
 
 
+_WEIGHTS: Final = np.array([1.0, 1.6, 2.2, 2.6, 2.4, 1.8, 1.2, 0.8, 0.8, 0.8])
+MIXTURE: Final = Mixture(
+    harm_weights=_WEIGHTS / _WEIGHTS.sum(),
+    harm_direction=np.zeros(len(_WEIGHTS), dtype=np.int64),
+    safe_weights=np.full(len(HEALTHY), 1.0 / len(HEALTHY)),
+    safe_direction=np.zeros(len(HEALTHY), dtype=np.int64),
+    spreads=np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]]),
+    prior=np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]]),
+    freedom=np.array([0.9]),
+    partner=np.arange(len(_WEIGHTS)),
+    merged_prior=np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
+    lone_prior=np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioTest:
     """Errors among requests; counts are (requests, bad).
@@ -86,36 +101,9 @@ class RatioTest:
     promote_relative: float
     promote_absolute: float
     factor: float = 1.0
-    columns: int = 2
-    remembered: int = 4
-    harm_weights: Floats = field(init=False)
-    harm_direction: Ints = field(init=False)
-    safe_weights: Floats = field(init=False)
-    safe_direction: Ints = field(init=False)
-    spreads: Floats = field(init=False)
-    prior: Floats = field(init=False)
-    lone_prior: Floats = field(init=False)
-    merged_prior: Floats = field(init=False)
-    freedom: Floats = field(init=False)
-    partner: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Fix the weights of the mixture."""
-        weights = np.array([1.0, 1.6, 2.2, 2.6, 2.4, 1.8, 1.2, 0.8, 0.8, 0.8])
-        setters = {
-            "harm_weights": weights / weights.sum(),
-            "harm_direction": np.zeros(len(weights), dtype=np.int64),
-            "safe_weights": np.full(len(HEALTHY), 1.0 / len(HEALTHY)),
-            "safe_direction": np.zeros(len(HEALTHY), dtype=np.int64),
-            "spreads": np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]]),
-            "prior": np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]]),
-            "freedom": np.array([0.9]),
-            "partner": np.arange(len(weights)),
-            "merged_prior": np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
-            "lone_prior": np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
-        }
-        for name, value in setters.items():
-            object.__setattr__(self, name, value)
+    columns: ClassVar[int] = 2
+    remembered: ClassVar[int] = 4
+    mixture: ClassVar[Mixture] = MIXTURE
 
     def margins(self, memory: Floats) -> tuple[Floats, Floats]:
         """Rollback and promote margins (C,) as multiples of the stable rate, from earlier ticks only."""
@@ -136,7 +124,7 @@ class RatioTest:
         used = np.where(known & (canary[:, 0] > 0) & (stable[:, 0] > 0), 1.0, 0.0)
         canary_bad, bad = used * canary[:, 1], used * (canary[:, 1] + stable[:, 1])
         share = null_share(canary[:, 0], stable[:, 0], np.where(known, harm_theta, 1.0))
-        multiples = np.empty((len(share), len(self.harm_weights)))
+        multiples = np.empty((len(share), len(_WEIGHTS)))
         multiples[:, : len(MULTIPLES)] = MULTIPLES
         multiples[:, len(MULTIPLES) :] = 1.0 + TRENDS * np.minimum(np.maximum(elapsed[:, None], 0.0), 7200.0)
         safe_share = null_share(canary[:, 0], stable[:, 0], safe_theta)

@@ -33,8 +33,9 @@ class Panel:
 
     def __init__(self, test: Test) -> None:
         self.test = test
-        alternatives, safe = int(test.partner.max()) + 1, len(test.safe_weights)
-        directions, parts = len(test.spreads), len(STARTS)
+        mixture = test.mixture
+        alternatives, safe = int(mixture.partner.max()) + 1, len(mixture.safe_weights)
+        directions, parts = len(mixture.spreads), len(STARTS)
         self.cells = Columns(
             {
                 "memory": (test.remembered,), "safe_gain": (safe,), "safe_information": (directions,),
@@ -53,8 +54,8 @@ class Panel:
         self.noise = Noise(test)
         self._asked: tuple[Ints, Ints, Ints] | None = None
         self._directions = np.zeros(alternatives, dtype=np.int64)
-        self._directions[: len(test.partner)] = test.harm_direction
-        self._directions[test.partner] = test.harm_direction
+        self._directions[: len(mixture.partner)] = mixture.harm_direction
+        self._directions[mixture.partner] = mixture.harm_direction
         self.noise.add_cell(self.cells.add())  # row 0 is nobody's: pods of closed rollouts point there
 
     def add_cell(self) -> int:
@@ -193,7 +194,7 @@ class Panel:
         self.cells["information"][cells] += reading.harm_information
         self.cells["lean"][cells] += reading.lean
         self.cells["square"][cells] += reading.lean**2
-        self.cells["safe_gain"][cells] += np.minimum(reading.safe, cap[:, self.test.safe_direction])
+        self.cells["safe_gain"][cells] += np.minimum(reading.safe, cap[:, self.test.mixture.safe_direction])
         self.cells["safe_information"][cells] += reading.safe_information
         pods = np.divide(squared, reading.lean**2, out=np.zeros_like(squared), where=reading.lean > 0)
         seen = known.any(axis=1)
@@ -252,9 +253,8 @@ class Panel:
             return np.zeros(len(cells))
         weights = START_WEIGHTS[:parts]
         return harm_evidence(
-            sums, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
-            direction=self.test.harm_direction, starts=np.append(weights, max(1.0 - weights.sum(), 1e-300)),
-            weights=self.test.harm_weights,
+            sums, posterior=self.noise.cells["posterior"][cells], mixture=self.test.mixture,
+            starts=np.append(weights, max(1.0 - weights.sum(), 1e-300)),
         )  # fmt: skip
 
     def safe(self, cells: Ints, sums: Sums) -> Floats:
@@ -264,19 +264,13 @@ class Panel:
             common=sums.common[:, :1], information=self.cells["safe_information"][cells][:, None],
             wander=sums.wander,
         )  # fmt: skip
-        return safe_evidence(
-            since_first, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
-            direction=self.test.safe_direction, weights=self.test.safe_weights,
-        )  # fmt: skip
+        return safe_evidence(since_first, posterior=self.noise.cells["posterior"][cells], mixture=self.test.mixture)
 
     def unrest(self, cells: Ints, sums: Sums) -> Floats:
         """Largest log evidence (C,) of one start and alternative alone, tempered by the plainest dispersion."""
         if sums.gain.shape[1] == 1:
             return np.zeros(len(cells))
-        return unrest(
-            sums, posterior=self.noise.cells["posterior"][cells], spreads=self.test.spreads,
-            direction=self.test.harm_direction,
-        )  # fmt: skip
+        return unrest(sums, posterior=self.noise.cells["posterior"][cells], mixture=self.test.mixture)
 
     def calibrated(self, cells: Ints) -> npt.NDArray[np.bool_]:
         """Whether enough of stable against itself was seen (C,)."""
@@ -293,8 +287,9 @@ class Panel:
         parts = int(self.cells["started"][cells].max(initial=0))
         gain, information = self._since(("gain", "information"), cells, parts)
         reach, passing, common = self._reach(cells, parts, information)
+        partner = self.test.mixture.partner
         return Sums(
-            gain=_padded(np.minimum(gain[..., : len(self.test.partner)], gain[..., self.test.partner])),
+            gain=_padded(np.minimum(gain[..., : len(partner)], gain[..., partner])),
             information=_padded(information), reach=_padded(reach), passing=_padded(passing),
             common=_padded(common), wander=self.noise.cells["wander"][cells],
         )  # fmt: skip

@@ -27,10 +27,8 @@ class Noise:
     """Noise of cells and pods, numbered as in the panel that owns it."""
 
     def __init__(self, test: Test) -> None:
-        self._spreads, self._prior = test.spreads, test.prior
-        self._lone, self._merged = test.lone_prior, test.merged_prior
-        self._freedom = test.freedom
-        directions, count = test.spreads.shape
+        self._mixture = test.mixture
+        directions, count = test.mixture.spreads.shape
         windows = window_columns(directions)
         self.pods = Columns({**windows, "noise": (directions,)})
         self.tracks = Columns(windows)
@@ -47,7 +45,7 @@ class Noise:
         """Make room for a cell; numbers are the panel's."""
         for columns in (self.cells, self.tracks, self.contrasts):
             columns.reach(cell)
-        self.cells["posterior"][cell] = self._lone
+        self.cells["posterior"][cell] = self._mixture.lone_prior
         self.cells["wander"][cell] = WANDERS
 
     def drop_cell(self, cell: int) -> None:
@@ -81,7 +79,7 @@ class Noise:
 
     def tick_variance(self, cells: Ints, squared: Floats, lean: Floats) -> Floats:
         """Variance (C, D) of one tick's score beyond independent requests. squared: pods' squared lean, summed."""
-        lasting = (self.cells["posterior"][cells] * self._spreads**2).sum(axis=-1)
+        lasting = (self.cells["posterior"][cells] * self._mixture.spreads**2).sum(axis=-1)
         common = 2.0 * self.cells["wander"][cells] * self.cells["tracks"][cells][:, :, 0]
         return np.asarray(squared * (lasting + self.cells["curve"][cells][:, :, 0]) + lean**2 * common)
 
@@ -97,12 +95,13 @@ class Noise:
         passing = noise_at(curve[group], self.pods["ticks"][pods][:, None])
         fit = np.zeros(self.cells["posterior"][cells].shape)
         for side in (canary, ~canary):
-            fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._spreads, count=count)
+            fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._mixture.spreads, count=count)
         self.cells["curve"][cells] = curve
         compared = (fit != 0.0).any(axis=(1, 2))[:, None, None]
         merged = self.cells["merged"][cells][:, None, None] > 0
-        prior = np.where(compared, self._prior, np.where(merged, self._merged, self._lone))
-        self.cells["posterior"][cells] = spread_posterior(fit * self._freedom[:, None], prior)
+        mixture = self._mixture
+        prior = np.where(compared, mixture.prior, np.where(merged, mixture.merged_prior, mixture.lone_prior))
+        self.cells["posterior"][cells] = spread_posterior(fit * mixture.freedom[:, None], prior)
         self.cells["pods"][cells] = several
         self._refresh_tracks(cells, curve)
 

@@ -112,5 +112,5 @@ def read(kind: Kind, canary: Floats, stable: Floats, memory: Floats) -> Any:
 
 def best(kind: Kind, harm: Floats) -> Floats:
     """Largest gain (C,) of any alternative, its partner's where that gained less."""
-    count = len(kind.test.harm_weights)
-    return np.asarray(np.minimum(harm[:, :count], harm[:, kind.test.partner]).max(axis=1))
+    count = len(kind.test.mixture.harm_weights)
+    return np.asarray(np.minimum(harm[:, :count], harm[:, kind.test.mixture.partner]).max(axis=1))

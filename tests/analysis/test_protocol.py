@@ -29,16 +29,16 @@ def test_every_kind_is_tested() -> None:
 def test_weights_are_fixed_and_sum_to_one(name: str) -> None:
     """Mixtures are e-processes only then; every direction has a prior over spreads that begin at 0."""
     test = KINDS[name].test
-    directions, spreads = test.spreads.shape
-    assert test.harm_weights.sum() == pytest.approx(1.0)
-    assert test.partner.shape == test.harm_direction.shape == test.harm_weights.shape
-    for direction in np.unique(test.safe_direction):
-        assert test.safe_weights[test.safe_direction == direction].sum() == pytest.approx(1.0)
-    for prior in (test.prior, test.lone_prior, test.merged_prior):
+    directions, spreads = test.mixture.spreads.shape
+    assert test.mixture.harm_weights.sum() == pytest.approx(1.0)
+    assert test.mixture.partner.shape == test.mixture.harm_direction.shape == test.mixture.harm_weights.shape
+    for direction in np.unique(test.mixture.safe_direction):
+        assert test.mixture.safe_weights[test.mixture.safe_direction == direction].sum() == pytest.approx(1.0)
+    for prior in (test.mixture.prior, test.mixture.lone_prior, test.mixture.merged_prior):
         assert prior.shape == (directions, spreads)
         assert prior.sum(axis=1) == pytest.approx(np.ones(directions))
-    assert np.all(test.spreads[:, 0] == 0.0)
-    assert np.all(np.diff(test.spreads, axis=1) > 0.0)
+    assert np.all(test.mixture.spreads[:, 0] == 0.0)
+    assert np.all(np.diff(test.mixture.spreads, axis=1) > 0.0)
 
 
 def at_null(kind: Kind, seed: int, worse: float) -> tuple[Floats, Floats, Floats]:
@@ -48,7 +48,7 @@ def at_null(kind: Kind, seed: int, worse: float) -> tuple[Floats, Floats, Floats
     stable = sum(kind.draw(random, SIZE, 1.0) for _ in range(3))
     if hasattr(kind.test, "densities"):  # the margin of latencies is a shape, not a multiple
         known, tilt = kind.test.densities(memory[:1])
-        shape = 0 if worse == kind.margin else 1 + len(kind.test.partner) + 6
+        shape = 0 if worse == kind.margin else 1 + len(kind.test.mixture.partner) + 6
         tilted = known[0] * tilt[0, shape]
         canary = random.multinomial(400, tilted / tilted.sum(), SIZE).astype(np.float64)
         stable = random.multinomial(1200, known[0], SIZE).astype(np.float64)
@@ -60,8 +60,8 @@ def at_null(kind: Kind, seed: int, worse: float) -> tuple[Floats, Floats, Floats
 def test_alternatives_stand_direction_by_direction(name: str) -> None:
     """Evidence takes the largest gain of every direction in one pass: those of one direction must be neighbours."""
     test = KINDS[name].test
-    assert (np.diff(test.harm_direction) >= 0).all()
-    assert (np.diff(test.safe_direction) >= 0).all()
+    assert (np.diff(test.mixture.harm_direction) >= 0).all()
+    assert (np.diff(test.mixture.safe_direction) >= 0).all()
 
 
 @EVERY
@@ -80,7 +80,7 @@ def test_no_promotion_is_expected_at_the_promote_margin(name: str) -> None:
     kind = KINDS[name]
     canary, stable, memory = at_null(kind, 6, kind.promote)
     values = np.exp(read(kind, canary, stable, memory).safe)
-    upper = values[:, kind.test.safe_direction == 0]
+    upper = values[:, kind.test.mixture.safe_direction == 0]
     error = upper.std(axis=0) / np.sqrt(SIZE)
     assert np.all(upper.mean(axis=0) <= 1.0 + SURE * error)
 
@@ -293,7 +293,9 @@ def test_too_few_events_are_a_finding_as_well_as_too_many() -> None:
     kind = KINDS["count"]
     stable = np.array([[3000.0, 600.0]] * 3)
     canary = np.array([[300.0, 0.0], [300.0, 60.0], [300.0, 180.0]])
-    found = logsumexp(read(kind, canary, stable, learnt(kind, cells=3)).harm + np.log(kind.test.harm_weights), axis=1)
+    found = logsumexp(
+        read(kind, canary, stable, learnt(kind, cells=3)).harm + np.log(kind.test.mixture.harm_weights), axis=1
+    )
     assert found[0] > 10.0
     assert found[1] < 0.0
     assert found[2] > 10.0
@@ -305,7 +307,9 @@ def test_each_half_of_a_count_is_fair_at_its_own_margin(edge: float, side: int) 
     test, events = KINDS["count"].test, np.arange(13.0)
     canary = np.stack((np.full(13, 100.0), events), axis=1)
     stable = np.stack((np.full(13, 300.0), 12.0 - events), axis=1)
-    gain = test.read(canary, stable, np.zeros((13, 2)), elapsed=np.zeros(13)).harm[:, test.harm_direction == side]
+    gain = test.read(canary, stable, np.zeros((13, 2)), elapsed=np.zeros(13)).harm[
+        :, test.mixture.harm_direction == side
+    ]
     share, middle = (theta * 100.0 / (theta * 100.0 + 300.0) for theta in (edge, 1.0))
     assert binom.pmf(events, 12, share) @ np.exp(gain) == pytest.approx(np.ones(gain.shape[1]), abs=1e-12)
     assert np.all(binom.pmf(events, 12, middle) @ np.exp(gain) < 1.0)

@@ -57,8 +57,8 @@ def test_a_faster_canary_gains_nothing() -> None:
     """No account of a tail may take fewer slow requests for more."""
     fast = np.array([[150.0, 500.0, 320.0, 28.0, 2.0, 0.0]])
     reading = LATENCY.read(fast, STABLE, STABLE, elapsed=np.array([10.0]))
-    count = len(LATENCY.harm_weights)
-    smaller = np.minimum(reading.harm[:, :count], reading.harm[:, LATENCY.partner])
+    count = len(LATENCY.mixture.harm_weights)
+    smaller = np.minimum(reading.harm[:, :count], reading.harm[:, LATENCY.mixture.partner])
     assert smaller.max() < 0.0
 
 
@@ -66,7 +66,7 @@ def test_a_tail_alone_gains_for_the_tail_and_not_for_the_scale() -> None:
     """2 % of requests moved to the last buckets: the tail alternatives find it."""
     tail = np.array([[49.0, 294.0, 490.0, 127.0, 25.0, 15.0]])
     reading = LATENCY.read(tail, STABLE, STABLE, elapsed=np.array([10.0]))
-    direction = LATENCY.harm_direction
+    direction = LATENCY.mixture.harm_direction
     best = [reading.harm[0, : len(direction)][direction == d].max() for d in (0, 1, 2)]
     assert max(best[1], best[2]) > best[0] + 2.0
 
@@ -81,20 +81,19 @@ def sums(gain: float, *, information: float, reach: float = 0.0) -> Sums:
     """One cell, one start, with all alternatives at the same gain."""
     shape = (1, 1, 1)
     return Sums(
-        gain=np.full((1, 1, len(RATIO.harm_weights)), gain), information=np.full(shape, information),
+        gain=np.full((1, 1, len(RATIO.mixture.harm_weights)), gain), information=np.full(shape, information),
         reach=np.full(shape, reach), passing=np.zeros(shape), common=np.zeros(shape), wander=np.zeros((1, 1)),
     )  # fmt: skip
 
 
 def test_evidence_is_never_more_than_the_plain_process() -> None:
     """The claim under independence rests on this: the correction may only take away."""
-    weights = np.log(RATIO.harm_weights)
+    weights = np.log(RATIO.mixture.harm_weights)
     for gain, reach in product((-3.0, 0.5, 8.0, 60.0), (0.0, 50.0, 5e4)):
         each = sums(gain, information=100.0, reach=reach)
         bare = plain(each.gain, log_starts=np.zeros(1), log_weights=weights)
         corrected = harm_evidence(
-            each, posterior=RATIO.prior[None], spreads=RATIO.spreads, direction=RATIO.harm_direction,
-            starts=np.ones(1), weights=RATIO.harm_weights,
+            each, posterior=RATIO.mixture.prior[None], mixture=RATIO.mixture, starts=np.ones(1),
         )  # fmt: skip
         assert corrected[0] <= bare[0] + 1e-12
 
@@ -103,12 +102,12 @@ def test_pods_that_differ_cost_evidence() -> None:
     """The same gains say less where pods are known to differ: spread 0 against 30 %."""
     found = []
     for place in (0, 5):
-        posterior = np.zeros((1, 1, RATIO.spreads.shape[1]))
+        posterior = np.zeros((1, 1, RATIO.mixture.spreads.shape[1]))
         posterior[..., place] = 1.0
         found.append(
             harm_evidence(
-                sums(12.0, information=100.0, reach=5e3), posterior=posterior, spreads=RATIO.spreads,
-                direction=RATIO.harm_direction, starts=np.ones(1), weights=RATIO.harm_weights,
+                sums(12.0, information=100.0, reach=5e3), posterior=posterior, mixture=RATIO.mixture,
+                starts=np.ones(1),
             )[0]
         )  # fmt: skip
     assert found[0] == pytest.approx(12.0, abs=0.1)
@@ -144,11 +143,11 @@ def test_every_test_has_weights_that_sum_to_one() -> None:
     """What TESTS lists keeps the protocol's promises."""
     for test in (RATIO, LATENCY):
         assert type(test) in TESTS.values()
-        assert test.harm_weights.sum() == pytest.approx(1.0)
-        assert test.prior.sum(axis=1) == pytest.approx(np.ones(len(test.prior)))
-        assert test.lone_prior.sum(axis=1) == pytest.approx(np.ones(len(test.prior)))
-        for direction in np.unique(test.safe_direction):
-            assert test.safe_weights[test.safe_direction == direction].sum() == pytest.approx(1.0)
+        assert test.mixture.harm_weights.sum() == pytest.approx(1.0)
+        assert test.mixture.prior.sum(axis=1) == pytest.approx(np.ones(len(test.mixture.prior)))
+        assert test.mixture.lone_prior.sum(axis=1) == pytest.approx(np.ones(len(test.mixture.prior)))
+        for direction in np.unique(test.mixture.safe_direction):
+            assert test.mixture.safe_weights[test.mixture.safe_direction == direction].sum() == pytest.approx(1.0)
 
 
 def test_the_average_of_evidence_ignores_guardrails_that_take_no_part() -> None:
