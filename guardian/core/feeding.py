@@ -129,6 +129,8 @@ class Feeder:
         np.fmax.at(state["last"].reshape(-1), side, end)
         np.fmax.at(state["seen"].reshape(-1), side[asked > 0], end[asked > 0])
         np.fmax.at(state["front"], sheets, end)
+        state["ticks"][sheets] += 1.0  # once a sheet, however many of its pods have rows
+        fleet.pods["tick"][pods] = state["ticks"][sheets]
         if live.any():
             np.add.at(state["requests"].reshape(-1), side, asked * live)
             np.add.at(state["bad"].reshape(-1), side, bad * live)

@@ -65,13 +65,23 @@ class Fleet:
                 "notes": (TRACE, 2),
                 "harm": (),
                 "rising": (),
+                "skewed": (),
             }
         )
         self.sheets = Columns(
-            {"requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": ()}
+            {
+                "requests": (2,),
+                "bad": (2,),
+                "last": (2,),
+                "seen": (2,),
+                "step": (),
+                "rollout": (),
+                "front": (),
+                "ticks": (),
+            }
         )
         self.links = Columns({"layout": (), "slot": (), "contest": (), "objective": (), "slow": (2,), "first": ()})
-        self.pods = Columns({"sheet": (), "canary": (), "end": (), "slot": (), "member": ()})
+        self.pods = Columns({"sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": ()})
         self.sheet_of: dict[int, Sheet] = {}
         self.layouts: list[Layout] = []
         self._layouts: dict[Hashable, int] = {}
@@ -89,7 +99,7 @@ class Fleet:
         if rollout in self.opened:
             return
         number = self.rollouts.add()
-        self.rollouts["began"][number] = np.nan
+        self.rollouts["began"][number] = self.rollouts["skewed"][number] = np.nan
         self.rollouts["since"][number] = since
         self.rollouts["tick"][number] = policy.interval
         self.rollouts["notes"][number] = self.rollouts["settled"][number] = -np.inf
@@ -258,6 +268,7 @@ class Fleet:
         if opened is None:
             return
         self.rollouts["share"][opened.number] = 0.0
+        self.rollouts["skewed"][opened.number] = np.nan
         for sheet in opened.sheets.values():
             sheet.needed = None
             self.sheets["step"][sheet.number] = 0.0
@@ -268,6 +279,7 @@ class Fleet:
         if opened is not None and opened.weight != weight:
             opened.weight = float(weight)
             self.rollouts["share"][opened.number] = 0.0
+            self.rollouts["skewed"][opened.number] = np.nan
             self.rollouts["settled"][opened.number] = now + SETTLING
 
     def checkpoint(self, rollout: RolloutId) -> bytes:

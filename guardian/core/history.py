@@ -113,6 +113,8 @@ def _note(fleet: Fleet, past: Past) -> None:
     np.fmax.at(state["last"][:, 1], past.sheets, past.end[-1])
     np.fmax.at(state["seen"][:, 1], past.sheets, np.where(np.isfinite(seen), seen, np.nan))
     np.fmax.at(state["front"], past.sheets, past.end[-1])
+    state["ticks"][past.sheets] += len(past.end)
+    fleet.pods["tick"][past.pods] = state["ticks"][past.sheets]
 
 
 def _judge_objectives(fleet: Fleet, past: list[Past]) -> None:

@@ -14,6 +14,7 @@ from analysis.sequential.base import Floats
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from analysis.sequential.ratio import RatioTest
 from guardian.core.contest import Contest
+from guardian.core.intake import LONG_PATIENCE
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
 from guardian.core.model import Instant, Ratio, Share, Track
 from guardian.core.policy import Compare, Policy
@@ -29,6 +30,10 @@ QUANTILE = 0.95
 
 LEAST_TICKS = 5
 """Ticks under one weight before its share is judged: one row more or less of a pod is then within the tolerance."""
+
+
+BEHIND = 1.5
+"""Usual gaps between rows by which a pod's newest row may be older than another's: scrapes are spread over a gap."""
 
 
 def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
@@ -57,7 +62,7 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
         worst=compared[int(np.argmax(harm))].name if compared else "",
         weakest=compared[int(np.argmin(safe))].name if compared else "",
         guardrails=looks,
-        allocation=_allocation(opened.weight, seen) if _settled(fleet, opened, front) else Allocation.UNKNOWN,
+        allocation=_allocation(fleet, opened),
         observed=Share(share=Ratio(float(seen[0] / seen.sum())), requests=float(seen.sum())) if seen.sum() else None,
         canary_last=last[0],
         stable_last=last[1],
@@ -81,19 +86,40 @@ def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
     return bool(uneasy(value, before, np.array([unrest]))[0])
 
 
-def _settled(fleet: Fleet, opened: Opened, front: float | None) -> bool:
-    """Whether so many ticks came under this weight that it no longer matters which pod's row began a little later."""
-    state = fleet.rollouts
-    enough = state["settled"][opened.number] + LEAST_TICKS * state["tick"][opened.number]
-    return front is not None and bool(front >= enough)
+def _allocation(fleet: Fleet, opened: Opened) -> Allocation:
+    """Whether the share fits the weight; as it was found last while the rows of some pods are still to come.
 
-
-def _allocation(weight: float | None, seen: Floats) -> Allocation:
-    total = float(seen.sum())
-    if weight is None or total < LEAST_REQUESTS:
+    After a gap in the metrics one track's row may hold minutes of requests before the other's is there.
+    """
+    state, number = fleet.rollouts, opened.number
+    seen, total = state["share"][number], float(state["share"][number].sum())
+    if opened.weight is None or total < LEAST_REQUESTS:
         return Allocation.UNKNOWN
-    wrong = skewed(seen[:1], np.array([total]), np.array([weight]))[0]
-    return Allocation.SKEWED if wrong else Allocation.FITS
+    sheet = next(iter(opened.sheets.values()))  # whose requests the share counts
+    front = float(fleet.sheets["front"][sheet.number])
+    if front < state["settled"][number] + LEAST_TICKS * state["tick"][number]:
+        return Allocation.UNKNOWN
+    if _abreast(fleet, sheet, front):
+        wrong = skewed(seen[:1], np.array([total]), np.array([opened.weight]))[0]
+        state["skewed"][number] = float(wrong)
+    found = state["skewed"][number]
+    if np.isnan(found):
+        return Allocation.UNKNOWN
+    return Allocation.SKEWED if found else Allocation.FITS
+
+
+def _abreast(fleet: Fleet, sheet: Sheet, front: float) -> bool:
+    """Whether every pod that is not gone has its row of about `front`.
+
+    Gone: the others have had rows for long without it. Time alone does not say so, all may have been silent.
+    """
+    usual = float(fleet.rollouts["tick"][sheet.rollout])
+    if sheet.arm >= 0:
+        usual = max(usual, float(fleet.roster.contests[sheet.contest].tick(np.array([sheet.cell]))[0]))
+    pods = [pod.number for pod in sheet.pods.values()]
+    behind = front - fleet.pods["end"][pods] > BEHIND * usual
+    gone = (fleet.sheets["ticks"][sheet.number] - fleet.pods["tick"][pods]) * usual > LONG_PATIENCE
+    return not bool((behind & ~gone).any())
 
 
 def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:

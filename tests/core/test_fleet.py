@@ -255,3 +255,30 @@ def test_a_share_that_is_not_the_weight_is_skewed() -> None:
     assert at.observed.share == pytest.approx(1 / 3, abs=0.02)
     fleet.new_step(R, now=Instant(2200.0))
     assert look(fleet).allocation is Allocation.UNKNOWN
+
+
+def test_a_track_that_comes_back_first_after_a_gap_is_no_skew() -> None:
+    """Prometheus was away: stable's first row holds all its requests of the gap while the canary's is still to come."""
+    fleet = opened()
+    fleet.expect(R, weight=Weight(1 / 3), now=Instant(1790.0))
+    samples = scrapes(ticks=240)
+    observe(fleet, [sample for sample in samples if sample[1] <= 1900.0])
+    assert look(fleet).allocation is Allocation.FITS
+    back = [sample for sample in samples if sample[1] >= 2300.0]
+    observe(fleet, [sample for sample in back if sample[0].track is Track.STABLE and sample[1] == 2300.0])
+    early = look(fleet)
+    assert early.observed is not None
+    assert early.observed.share < 0.15
+    assert early.allocation is Allocation.FITS
+    observe(fleet, [sample for sample in back if sample[0].track is Track.CANARY or sample[1] > 2300.0])
+    assert look(fleet).allocation is Allocation.FITS
+
+
+def test_a_pod_that_is_gone_does_not_keep_the_share_from_being_judged() -> None:
+    """A pod without rows is waited for, but not for ever."""
+    fleet = opened()
+    fleet.expect(R, weight=Weight(0.1), now=Instant(0.0))
+    samples = scrapes(ticks=220)
+    gone = [sample for sample in samples if sample[0].pod != "p3" or sample[1] <= 1850.0]
+    observe(fleet, gone)
+    assert look(fleet).allocation is Allocation.SKEWED
