@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from simulator.testing.errors import ServiceError
 from simulator.testing.programs import container_name
-from simulator.testing.run import ServiceRun, detach
+from simulator.testing.run import Process, ServiceRun
 
 POLL: Final = 0.02
 """Seconds between two looks while waiting for a server."""
@@ -61,7 +61,7 @@ class Server:
         self._run = run
         self._env = dict(env or {})
         self._abrupt = abrupt
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -79,7 +79,7 @@ class Server:
             raise ServiceError(f"{self.name} runs already", where=str(self.folder), remedy="stop it first")
         with self.log.open("ab") as log:
             try:
-                self._process = subprocess.Popen(
+                self._process = Process(
                     self.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -139,7 +139,7 @@ class Server:
 
     def leave(self) -> None:
         """Leave the process running until the end of the run."""
-        detach(self._running())
+        self._running().leave()
 
     def log_tail(self, lines: int = LOG_TAIL) -> str:
         """Last lines of what the server printed."""
@@ -158,18 +158,18 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._running_or_ended().pid, number)
 
-    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+    def _ended(self, process: Process) -> int:
         code = process.wait()
         self._run.forget(process.pid)
         return code
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Process:
         process = self._process
         if process is None or process.poll() is not None:
             raise self._failure("does not run")
         return process
 
-    def _running_or_ended(self) -> subprocess.Popen[bytes]:
+    def _running_or_ended(self) -> Process:
         if self._process is None:
             raise self._failure("was never started")
         return self._process

@@ -33,6 +33,20 @@ PORTS: Final = range(20_000, 32_000)
 """Below the kernel's range for outgoing connections: no client takes a port before its server does."""
 
 
+class Process(subprocess.Popen[bytes]):
+    """A process that may be left running on purpose: then nobody here waits for its end, and none is told to."""
+
+    _left = False
+
+    def leave(self) -> None:
+        """Leave it to the janitor; without this, it is told as forgotten when it is collected."""
+        self._left = True
+
+    def __del__(self) -> None:
+        if not self._left:
+            super().__del__()
+
+
 class ServiceRun:
     """Owner (`open`) or member (`join`) of a run. Only the owner's end ends the run."""
 
@@ -129,15 +143,15 @@ class ServiceRun:
             marker = self.folder / "janitor.pid"
             if marker.exists():
                 return
-            process = subprocess.Popen(
+            process = Process(
                 [sys.executable, "-I", "-S", str(Path(janitor.__file__).resolve()), str(self.folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            process.leave()
             marker.write_text(str(process.pid))
-            _DETACHED.append(process)
 
     def _claim(self, port: int) -> bool:
         try:
@@ -145,15 +159,6 @@ class ServiceRun:
         except FileExistsError:
             return False
         return True
-
-
-_DETACHED: Final[list[subprocess.Popen[bytes]]] = []
-"""Processes that outlive this one on purpose; kept, else the collector reports them as forgotten."""
-
-
-def detach(process: subprocess.Popen[bytes]) -> None:
-    """Leave the process to the janitor."""
-    _DETACHED.append(process)
 
 
 @contextlib.contextmanager

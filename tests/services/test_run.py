@@ -70,6 +70,32 @@ sys.stdin.read()
     assert not Path(folder).exists()
 
 
+def test_what_is_left_to_the_run_is_not_told_as_forgotten() -> None:
+    """A worker ends before the services that all share, and before the janitor: on purpose, so not a word of it."""
+    program = f"""
+from simulator.testing.process import Server
+from simulator.testing.run import ServiceRun
+run = ServiceRun.open()
+Server("left", {SLEEPER!r}, folder=run.workdir("left"), run=run).start().leave()
+"""
+    argv = [sys.executable, "-W", "always::ResourceWarning", "-c", program]
+    ended = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+
+
+def test_a_server_that_nobody_ended_is_told() -> None:
+    """Only what was left on purpose is passed over in silence."""
+    program = f"""
+from simulator.testing.process import Server
+from simulator.testing.run import ServiceRun
+run = ServiceRun.open()
+Server("forgotten", {SLEEPER!r}, folder=run.workdir("forgotten"), run=run).start()
+"""
+    argv = [sys.executable, "-W", "always::ResourceWarning", "-c", program]
+    ended = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert ended.stderr.count("ResourceWarning: subprocess") == 1
+
+
 def test_a_server_that_ignores_sigterm_is_killed_after_the_grace(service_run: ServiceRun) -> None:
     """A test must end even where its service does not want to."""
     server = Server("deaf", DEAF, folder=service_run.workdir("deaf"), run=service_run).start()
