@@ -18,6 +18,8 @@ from guardian.core.rollout import Rollout
 from guardian.core.sentences import duration, share
 
 WENT_BACK = frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.SUPERSEDED})
+DISMISSED_CORRECTION: Final = "dismissed-correction"
+"""What a person's no to setting the weight to 0 again is remembered by: it is not ordered again."""
 CORRECTIONS: Final = 5
 """Times a weight that came back is set to 0 again; whoever sets it a sixth time means it, and a person must talk."""
 
@@ -44,11 +46,16 @@ def drained(rollout: Rollout, look: Look | None, reading: WeightRead | None, now
     return draft
 
 
+def correcting(rollout: Rollout) -> bool:
+    """Whether a weight that came back after the rollback is still to be set to 0."""
+    return rollout.phase in WENT_BACK and any(isinstance(pending.effect, SetWeight) for pending in rollout.effects)
+
+
 def _correct(draft: Draft, reading: WeightRead | None) -> None:
     rollout = draft.rollout
     if reading is None or reading.accepted <= WEIGHT_TOLERANCE or not rollout.moves_traffic:
         return
-    if any(isinstance(pending.effect, SetWeight) for pending in rollout.effects):
+    if DISMISSED_CORRECTION in rollout.paged or correcting(rollout):
         return
     what = (
         f"the router sends {share(reading.accepted)} to the canary again after its weight was 0: a write that landed "

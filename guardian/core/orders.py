@@ -9,6 +9,7 @@ from guardian.core import records as r
 from guardian.core.amend import loosened
 from guardian.core.decide import promote_if_full
 from guardian.core.draft import Draft
+from guardian.core.drain import DISMISSED_CORRECTION, correcting
 from guardian.core.drift import DISMISSED_RESTORE
 from guardian.core.facts import DeployEnd, DeployReported, Order, Ordered
 from guardian.core.gates import Condition, approval_missing, forbidden, missing
@@ -149,6 +150,9 @@ def _abort(draft: Draft, fact: Ordered, look: Look | None) -> None:
 def _leave(draft: Draft, fact: Ordered) -> None:
     """What is left to be done after the end is not wanted any more: the place is free."""
     text = _by(fact, "ended what was left to be done")
+    if correcting(draft.rollout):
+        said = f"{text}; the canary's weight is not set to 0 again"
+        draft.add(r.Dismissed(rollout=draft.id, at=draft.now, who=fact.who, key=DISMISSED_CORRECTION, reason=said))
     for pending in draft.rollout.effects:
         draft.add(r.EffectEnded(rollout=draft.id, at=draft.now, effect=pending.effect.id, done=False, reason=text))
     draft.note(f"{text}; the canary is left as it is, and the place is free")

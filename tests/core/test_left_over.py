@@ -219,3 +219,32 @@ def test_a_newer_rollout_waits_while_a_weight_that_came_back_is_set_to_zero() ->
     play.show = lambda rollout, now: seen(rollout, at=now)
     play.until(60)
     assert play.phase() is Phase.PROGRESSING
+
+
+def test_a_correction_that_a_person_ended_is_not_taken_up_again() -> None:
+    """The router cannot be told: an abort frees the place for good, not until the next look."""
+    play = rolled_back()
+    play.breaks = {SetWeight: "503"}
+    play.router = Weight(0.1)
+    play.until(25)
+    play.tell(ordered(play.rollout.id, Order.ABORT, reason="the router is being replaced"))
+    assert play.refusal is None
+    ordered_before = play.rollout.ordered
+    play.until(40)
+    assert (play.rollout.settled, play.rollout.ordered) == (True, ordered_before)
+    assert "is not set to 0 again" in play.all(r.Dismissed)[-1].reason
+    play.tell(requested("2.2.0", at=play.now))
+    assert play.all(r.Started)[-1].rollout == play.rollout.id
+
+
+def test_ending_what_is_left_of_the_pods_leaves_the_weight_watched() -> None:
+    """The no was to stopping the canary; a weight that comes back is set to 0 still."""
+    play = harmful(Refusing(policies=(policy(workload=WORKLOAD),), breaks={StopCanary: "503"}))
+    play.again = True
+    play.tell(requested())
+    play.until(50)
+    play.tell(ordered(play.rollout.id, Order.ABORT, reason="the cluster is gone"))
+    assert play.all(r.Dismissed) == []
+    play.router = Weight(0.1)
+    play.until(60)
+    assert play.router == 0.0
