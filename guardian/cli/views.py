@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -161,10 +160,10 @@ def _history(told: Json) -> Iterator[tuple[str, str]]:
         yield began, f"{line} (x{1 + len(later)}{last})" if later else line
 
 
-def _second(at: float) -> str:
-    """Return unix seconds as date and time.
+def _second(at: str) -> str:
+    """Return a time of the API to the second.
 
-    >>> _second(1795251600.25)
+    >>> _second("2026-11-21T09:00:00.250Z")
     '2026-11-21 09:00:00Z'
     """
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))
+    return f"{at[:10]} {at[11:19]}Z"

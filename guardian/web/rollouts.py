@@ -18,7 +18,7 @@ from guardian.errors import CommandError, EventError
 from guardian.web.answers import answer
 from guardian.web.body import read_body
 from guardian.web.desk import Desk
-from guardian.web.views import Wanted, find, listing, view
+from guardian.web.views import Wanted, explained, find, listing, view
 
 _MOST_LISTED: Final = 1_000
 _LONGEST_REASON: Final = 2_000
@@ -91,7 +91,8 @@ def _add_looking(router: APIRouter, desk: Desk) -> None:
         queued = queued_behind(engine.world, rollout)
         unmeasured = desk.unmeasured(rollout.place)
         look = engine.look(rollout.id)
-        return answer(explain(rollout, look, desk.clock.now(), records, queued=queued, unmeasured=unmeasured))
+        found = explain(rollout, look, desk.clock.now(), records, queued=queued, unmeasured=unmeasured)
+        return answer(explained(found))
 
 
 def _add_orders(router: APIRouter, desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from guardian.core.engine import Engine
-from guardian.core.explain import queued_behind
+from guardian.core.explain import Explanation, queued_behind
 from guardian.core.gates import missing
 from guardian.core.looks import Look
 from guardian.core.model import Change, Driver, Instant, Mode, Phase, RolloutId, Verdict
@@ -155,6 +155,14 @@ def view(rollout: Rollout, look: Look | None, now: Instant, *, queued: tuple[str
         ended_at=_time(rollout.ended_at),
         end_reason=rollout.end_reason or None,
     )
+
+
+def explained(explanation: Explanation) -> dict[str, object]:
+    """Return an explanation as the API tells it: `history_at` in RFC 3339, like every other time of the API."""
+    return {
+        **msgspec.structs.asdict(explanation),
+        "history_at": [rfc3339(at) for at in explanation.history_at],
+    }
 
 
 def _time(at: Instant | None) -> str | None:

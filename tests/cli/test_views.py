@@ -33,7 +33,7 @@ GUARDRAIL = {
 TOLD: dict[str, Any] = {
     "summary": "checkout 2.0 is at step 1 of 1", "waits": [], "what_if": [], "next": [], "guardrails": [GUARDRAIL],
     "history": ["verdict hold", "verdict hold", "verdict hold", "step 1 began at 10 %", "verdict hold"],
-    "history_at": [1795251600.25, 1795251605.0, 1795251610.0, 1795251620.0, 1795251630.0],
+    "history_at": [f"2026-11-21T09:00:{second}.250Z" for second in ("00", "05", "10", "20", "30")],
 }  # fmt: skip
 
 

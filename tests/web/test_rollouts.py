@@ -49,6 +49,7 @@ async def test_a_rollout_is_shown_and_explained(progressing: Site) -> None:
     assert any("starts" in line for line in told["history"])
     assert len(told["history_at"]) == len(told["history"])
     assert told["history_at"] == sorted(told["history_at"])
+    assert told["history_at"][0] == shown["opened_at"]
 
 
 async def test_a_place_that_is_not_measured_is_explained_from_the_first_second_on() -> None:
