@@ -5,7 +5,11 @@ from __future__ import annotations
 import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
+
+PATIENCE: Final = 60.0
+"""Longest wait for one answer (s): the machine may be busy with other things."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,7 @@ def ask(
     method: str = "GET",
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-    timeout: float = 5.0,
+    timeout: float = PATIENCE,
 ) -> Answer:
     """Send one request; OSError or HTTPException when there is no answer within `timeout` seconds."""
     parts = urlsplit(url)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator.testing import programs
+from simulator.testing.ask import PATIENCE
 from simulator.testing.errors import ServiceError
 from simulator.testing.process import Server, listening
 from simulator.testing.run import ServiceRun
@@ -55,7 +56,7 @@ class HaProxy:
     def start(self) -> None:
         """Start and wait until the frontend accepts and every server was checked once."""
         self.server.start()
-        self.server.wait_ready(self._ready, deadline=60.0)
+        self.server.wait_ready(self._ready)
 
     def restart(self) -> None:
         """Stop and start with the configured weights; connections are cut."""
@@ -65,7 +66,7 @@ class HaProxy:
     def ask(self, command: str) -> str:
         """One command (or several, joined by `;`) to the runtime API; the answer may be an error."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5.0)
+            client.settimeout(PATIENCE)
             client.connect(str(self.socket))
             client.sendall(command.encode() + b"\n")
             parts = []

@@ -97,7 +97,7 @@ class Prometheus:
     def query(self, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
         """Instant query now or `at` unix seconds: the result's series as Prometheus answers them."""
         parameters = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
-        answer = json.loads(ask(f"{self.url}/api/v1/query?{urlencode(parameters)}", timeout=10.0).body)
+        answer = json.loads(ask(f"{self.url}/api/v1/query?{urlencode(parameters)}").body)
         if answer["status"] != "success":
             raise ServiceError(f"Prometheus refused {expression!r}: {answer.get('error')}", where=self.url)
         result: list[dict[str, Any]] = answer["data"]["result"]

@@ -15,8 +15,6 @@ from simulator.testing.process import Server
 from simulator.testing.run import ServiceRun
 from tests.e2e.waiting import PATIENCE, until
 
-ANSWER = 60.0
-"""Longest wait for one answer (s): the machine may be busy."""
 TERMINAL = frozenset({"verified", "rolled-back", "aborted", "superseded", "rejected", "failed"})
 
 
@@ -59,7 +57,7 @@ class Daemon:
 
     def get(self, path: str) -> Any:
         """Return the JSON of a GET."""
-        answer = ask(f"{self.url}{path}", timeout=ANSWER)
+        answer = ask(f"{self.url}{path}")
         assert answer.status == 200, f"GET {path}: {answer.status} {answer.body!r}"
         return json.loads(answer.body)
 
@@ -67,16 +65,16 @@ class Daemon:
         """Return the answer to a POST of JSON."""
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"content-type": "application/json"}
-        return ask(f"{self.url}{path}", method="POST", body=sent, headers=headers, timeout=ANSWER)
+        return ask(f"{self.url}{path}", method="POST", body=sent, headers=headers)
 
     def metrics(self) -> bytes:
         """Return /metrics."""
-        return ask(f"{self.url}/metrics", timeout=ANSWER).body
+        return ask(f"{self.url}/metrics").body
 
     def rollouts(self, service: str) -> list[dict[str, Any]]:
         """Return the service's rollouts, newest first; none while the daemon is away."""
         try:
-            answer = ask(f"{self.url}/v1/rollouts?service={service}", timeout=ANSWER)
+            answer = ask(f"{self.url}/v1/rollouts?service={service}")
         except (OSError, http.client.HTTPException):
             return []
         found: list[dict[str, Any]] = json.loads(answer.body).get("items", []) if answer.status == 200 else []

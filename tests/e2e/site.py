@@ -23,7 +23,7 @@ BASE_ERRORS = 0.005
 NORMAL = Behaviour(error_ratio=BASE_ERRORS, latency=Latency(median=0.02, sigma=0.25))
 TEN_TIMES = Behaviour(error_ratio=10 * BASE_ERRORS, latency=NORMAL.latency)
 INCIDENT = Behaviour(error_ratio=0.12, latency=NORMAL.latency)
-SLOW = Behaviour(error_ratio=BASE_ERRORS, latency=Latency(median=0.2, sigma=0.25))
+SLOW = Behaviour(error_ratio=BASE_ERRORS, latency=Latency(median=1.0, sigma=0.25))
 HISTORY = 2400.0
 """Seconds of stable history: 40 minutes."""
 BUCKETS = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0)
@@ -69,8 +69,12 @@ class Site:
         return [f"stable{number}" for number in range(len(self.stable))]
 
     def behave(self, behaviour: Behaviour) -> None:
-        """Have every pod of both tracks behave like this from now on."""
-        for pod in (*self.stable, self.canary):
+        """Have every pod of both tracks behave like this from now on.
+
+        The canary is told last where things get worse and first where they get better: it never is the worse one.
+        """
+        worse = behaviour.error_ratio > BASE_ERRORS
+        for pod in (*self.stable, self.canary) if worse else (self.canary, *self.stable):
             pod.behave(behaviour)
 
     def start_load(self, *, duration: float = 3600.0) -> LoadProcess:

@@ -15,7 +15,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from typing import Any
 
 from simulator.testing.kafka.broker import Kafka
 from simulator.testing.run import ServiceRun
-from tests.e2e.policies import ERRORS, policy
+from tests.e2e.policies import ERRORS, LATENCY, LONG, SHORT, policy
 from tests.e2e.site import INCIDENT, NORMAL, SLOW, TEN_TIMES, Site, SitePlan
 from tests.e2e.topic import Message
 from tests.e2e.waiting import until
@@ -42,16 +42,17 @@ SERVICES = tuple(site.service for site in SITES)
 
 KILLS = {
     "first weight": ("checkout", {0.1}),
-    "alert": ("profile", {0.1, 0.5}),
-    "errors": ("cart", {0.1, 0.5}),
+    "alert": ("profile", {0.1}),
+    "errors": ("cart", {0.1}),
     "incident": ("catalog", {0.1, 0.5}),
     "second weight": ("checkout", {0.1}),
     "bake": ("checkout", {1.0}),
 }
 """In the middle of what, and of which service; the canary's share that may be in force while the daemon is dead.
 
-first weight: HAProxy has it and the daemon never learns. alert, errors, second weight: the next weight is ordered and
-sent, and HAProxy never gets it. incident: while it lasts and holds the rollout. bake: between promoted and verified.
+first weight: HAProxy has it and the daemon never learns. alert, errors, second weight: the weight that follows (0, 0,
+50 %) is ordered and sent, and HAProxy never gets it. incident: while it lasts and holds the rollout. bake: between
+promoted and verified.
 """
 
 
@@ -89,14 +90,19 @@ class Story:
 
 
 def errors_only(site: Site) -> dict[str, Any]:
-    """Return a policy that knows nothing of latencies: those are the alert's business."""
-    return policy(site.service, router=router_of(site), guardrails=[ERRORS])
+    """Return a policy that knows nothing of latencies: those are the alert's business, however long it takes."""
+    return policy(site.service, router=router_of(site), guardrails=[ERRORS], bakes=(LONG, SHORT, SHORT))
+
+
+def patient(site: Site) -> dict[str, Any]:
+    """Return a policy whose first step lasts until the trouble is found."""
+    return policy(site.service, router=router_of(site), guardrails=[ERRORS, LATENCY], bakes=(LONG, SHORT, SHORT))
 
 
 @contextmanager
 def played(run: ServiceRun, kafka: Kafka, *, kills: bool) -> Iterator[Story]:
     """The world after the story, still running, until the block ends."""
-    plan = WorldPlan(sites=SITES, policies={"search": errors_only, "profile": errors_only})
+    plan = WorldPlan(sites=SITES, policies={"cart": patient, "search": errors_only, "profile": errors_only})
     with running_world(run, kafka, plan) as world:
         yield play(world, Killer(world, awake=kills))
 
@@ -118,10 +124,10 @@ class Killer:
             self.kills[why] = self._world.sites[KILLS[why][0]].wire.shares[-1]
             self._world.daemon.start()
 
-    def lie_in_wait(self, why: str, *, carried_out: bool) -> None:
-        """Kill when the service's next weight is sent to HAProxy: right after it is set, or just before."""
+    def lie_in_wait(self, why: str, share: float, *, carried_out: bool) -> None:
+        """Kill when the service's weight for this share is sent to HAProxy: right after it is set, or just before."""
         if self._awake:
-            self._world.sites[KILLS[why][0]].wire.ambush(partial(self.kill, why), carried_out=carried_out)
+            self._world.sites[KILLS[why][0]].wire.ambush(share, partial(self.kill, why), carried_out=carried_out)
 
     def wait_for(self, why: str) -> None:
         """Return when that kill is over."""
@@ -133,10 +139,10 @@ class Killer:
 def play(world: World, killer: Killer) -> Story:
     """Deploy everything, make the trouble, wait for the ends. Raises AssertionError when one does not come."""
     sites, daemon = world.sites, world.daemon
-    killer.lie_in_wait("first weight", carried_out=True)
+    killer.lie_in_wait("first weight", 0.1, carried_out=True)
+    killer.lie_in_wait("second weight", 0.5, carried_out=False)
     world.deploy("checkout")
     killer.wait_for("first weight")
-    killer.lie_in_wait("second weight", carried_out=False)
     for service in SERVICES[1:]:
         world.deploy(service)
     injected = trouble(world, killer)
@@ -151,8 +157,7 @@ def play(world: World, killer: Killer) -> Story:
     killer.kill("bake")
     for service in ("checkout", "catalog"):
         daemon.wait_phase(service, "verified")
-    rollouts = {service: until(partial(daemon.newest, service), what=f"the end of {service}") for service in SERVICES}
-    messages = until(lambda: all_told(world, rollouts), what="the topic has every event")
+    rollouts, messages = until(lambda: all_told(world, SERVICES), what="the topic has every event")
     return Story(
         world=world,
         kills=killer.kills,
@@ -164,34 +169,29 @@ def play(world: World, killer: Killer) -> Story:
 
 
 def trouble(world: World, killer: Killer) -> dict[str, float]:
-    """Make each service's trouble as soon as its canary has traffic; return when each began (unix seconds)."""
+    """Make each service's trouble once its canary has traffic; return when each began (unix seconds).
+
+    catalog's comes first, since it is the only one that must be found before a step is over.
+    """
     sites = world.sites
 
-    def fail() -> None:
-        killer.lie_in_wait("errors", carried_out=False)
-        sites["cart"].canary.behave(TEN_TIMES)
-
     def fire() -> None:
-        killer.lie_in_wait("alert", carried_out=False)
         alert = alert_of("profile")
         until(lambda: posted(world, alert), what="the alert is taken")
 
     make: dict[str, Callable[[], None]] = {
-        "cart": fail,
         "catalog": lambda: sites["catalog"].behave(INCIDENT),
+        "cart": lambda: sites["cart"].canary.behave(TEN_TIMES),
         "search": lambda: sites["search"].canary.behave(SLOW),
         "profile": fire,
     }
+    for why in ("alert", "errors"):
+        killer.lie_in_wait(why, 0.0, carried_out=False)
     injected: dict[str, float] = {}
-
-    def all_made() -> bool:
-        for service in make.keys() - injected.keys():
-            if at_step(world, service, 0):
-                injected[service] = time.time()
-                make[service]()
-        return injected.keys() == make.keys()
-
-    until(all_made, what=lambda: f"traffic of the canaries of {make.keys() - injected.keys()}")
+    for service, begin in make.items():
+        until(partial(at_step, world, service, 0), what=f"traffic of {service}'s canary")
+        injected[service] = time.time()
+        begin()
     for why in ("alert", "errors"):
         killer.wait_for(why)
     return injected
@@ -217,14 +217,22 @@ def held(world: World, service: str) -> bool:
     return found is not None and str(found["kind"]) in {"shared-incident", "warning"}
 
 
-def all_told(world: World, rollouts: dict[str, dict[str, Any]]) -> dict[str, list[Message]]:
-    """Return the decision topic once the newest event of every rollout is in it; empty before."""
+Told = tuple[dict[str, dict[str, Any]], dict[str, list[Message]]]
+
+
+def all_told(world: World, services: Iterable[str]) -> Told | None:
+    """Return rollouts and decision topic as of one moment: the topic ends with every rollout's newest event.
+
+    None as long as it does not, or while the daemon is away.
+    """
+    rollouts = {service: world.daemon.newest(service) for service in services}
     messages = world.messages()
     for service, rollout in rollouts.items():
-        wanted = f"{rollout['id']}/{rollout['sequence']}"
-        if all(message.json()["id"] != wanted for message in messages[service]):
-            return {}
-    return messages
+        ids = {message.json()["id"] for message in messages[service]}
+        if not rollout or f"{rollout['id']}/{rollout['sequence']}" not in ids:
+            return None
+    later = {service: world.daemon.newest(service).get("sequence") for service in services}
+    return (rollouts, messages) if later == {name: one["sequence"] for name, one in rollouts.items()} else None
 
 
 def alert_of(service: str, *, severity: str = "critical", name: str = "CanaryBad", at: float = 0.0) -> bytes:

@@ -18,7 +18,7 @@ PATIENCE = 300.0
 
 
 def until(
-    look: Callable[[], T], *, what: str | Callable[[], str], deadline: float = PATIENCE, every: float = POLL
+    look: Callable[[], T | None], *, what: str | Callable[[], str], deadline: float = PATIENCE, every: float = POLL
 ) -> T:
     """Return the first true value of `look`; AssertionError naming `what` and the last value after the deadline (s)."""
     limit = time.monotonic() + deadline

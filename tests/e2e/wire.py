@@ -43,8 +43,9 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ambush:
-    """What is done at the next line: before HAProxy gets it, which it then never does, or right after."""
+    """What is done at the line that makes this share: before HAProxy gets it, which it then never does, or after."""
 
+    share: float
     strike: Callable[[], None]
     carried_out: bool
 
@@ -56,7 +57,8 @@ class Wire:
         self.socket: Path = proxy.socket.with_name("wire.sock")
         self._proxy = proxy
         self._written: list[Written] = []
-        self._ambush: Ambush | None = None
+        self._ambushes: list[Ambush] = []
+        self._away = False  # since it was, it may have forgotten its weights
         self._writing = threading.Lock()
         self._server = _Server(str(self.socket), self.ask)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="wire", daemon=True)
@@ -84,9 +86,10 @@ class Wire:
         self._server.server_close()
         self._thread.join()
 
-    def ambush(self, strike: Callable[[], None], *, carried_out: bool) -> None:
-        """Have `strike` called at the next line that changes weights."""
-        self._ambush = Ambush(strike=strike, carried_out=carried_out)
+    def ambush(self, share: float, strike: Callable[[], None], *, carried_out: bool) -> None:
+        """Have `strike` called at the next line that makes the canary's share this one, however long that takes."""
+        with self._writing:
+            self._ambushes.append(Ambush(share=share, strike=strike, carried_out=carried_out))
 
     def set_weights(self, weights: Weights) -> None:
         """Write these weights in one line, as the guardian does; AssertionError when HAProxy refuses."""
@@ -95,23 +98,39 @@ class Wire:
         assert not answer, answer
 
     def ask(self, line: str) -> str:
-        """Pass a line on and return HAProxy's answer."""
+        """Pass a line on and return HAProxy's answer; OSError while it is away."""
+        try:
+            return self._ask(line)
+        except OSError:
+            self._away = True
+            raise
+
+    def _ask(self, line: str) -> str:
         if SET.search(line) is None:
             return self._proxy.ask(line)
         with self._writing:
-            ambush, self._ambush = self._ambush, None
-            answer = self._write(line) if ambush is None or ambush.carried_out else ""
+            states = self._states(line)
+            ambush = next((one for one in self._ambushes if one.share == share_of(states[-1])), None)
+            if ambush is not None:
+                self._ambushes.remove(ambush)
+            answer = self._write(line, states) if ambush is None or ambush.carried_out else ""
         if ambush is not None:
             ambush.strike()
         return answer
 
-    def _write(self, line: str) -> str:
+    def _states(self, line: str) -> list[Weights]:
+        """Return the weights after each command of the line."""
+        weights: Weights = self._proxy.weights() if self._away else self._written[-1].states[-1]
+        self._away = False
+        states: list[Weights] = []
+        for name, number in SET.findall(line):
+            weights = {**weights, name: int(number)}
+            states.append(weights)
+        return states
+
+    def _write(self, line: str, states: list[Weights]) -> str:
         answer = self._proxy.ask(line)
         if not answer:
-            weights, states = dict(self._written[-1].states[-1]), []
-            for name, number in SET.findall(line):
-                weights = weights | {name: int(number)}
-                states.append(weights)
             self._written.append(Written(at=time.time(), states=tuple(states)))
         return answer
 

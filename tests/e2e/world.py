@@ -28,7 +28,7 @@ SLOW_CANARY = {
     "alert": "CanarySlow",
     "expr": (
         "sum by (service, track) (rate(http_request_duration_seconds_sum{track='canary'}[5s]))"
-        " / sum by (service, track) (rate(http_request_duration_seconds_count{track='canary'}[5s])) > 0.1"
+        " / sum by (service, track) (rate(http_request_duration_seconds_count{track='canary'}[5s])) > 0.5"
     ),
     "labels": {"severity": "critical"},
 }
