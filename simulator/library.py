@@ -5,7 +5,7 @@ A file holds two YAML documents: `kind: Scenario`, then `kind: Policy` exactly a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from guardian.config.findings import Finding, findings_of, hint
 from guardian.config.policy import read_policy
 from guardian.config.source import Document, read_documents
+from guardian.core.model import Mode
 from guardian.core.policy import HistogramSli, Policy, RatioSli
 from guardian.errors import ConfigError, ScenarioError
 from simulator.scenario import Scenario, ScenarioFile
@@ -91,18 +92,41 @@ def _first(findings: Sequence[Finding]) -> ScenarioError:
 
 
 def _check(world: ScenarioFile, policy: Policy, documents: Sequence[Document]) -> None:
-    """Refuse a policy that is not about this world: it would be judged on nothing."""
-    name = world.spec.service.name
-    if policy.match.service != name:
-        raise ScenarioError(
-            f"the policy matches service '{policy.match.service}', the scenario's is '{name}'",
-            where=documents[1].where(("spec", "match", "service")),
-            remedy=f"write '{name}'",
-        )
+    """Refuse a policy that is not about this world, or under which nothing ever happens in it."""
+    for path, what, remedy in (*_strange(world, policy), *_still(policy)):
+        raise ScenarioError(what, where=documents[1].where(path), remedy=remedy)
+
+
+_Mistake = tuple[tuple[str | int, ...], str, str]
+"""Path in the policy, what is wrong there, and what to do."""
+
+
+def _strange(world: ScenarioFile, policy: Policy) -> Iterator[_Mistake]:
+    """Yield what makes the policy one about something else: it would be judged on nothing."""
+    service = world.spec.service
+    match = policy.match
+    if match.service != service.name:
+        what = f"the policy matches service '{match.service}', the scenario's is '{service.name}'"
+        yield ("spec", "match", "service"), what, f"write '{service.name}'"
+    if match.environment not in {"", service.environment}:
+        what = f"the policy matches environment '{match.environment}', the scenario's is '{service.environment}'"
+        yield ("spec", "match", "environment"), what, f"write '{service.environment}'"
     for number, guardrail in enumerate(policy.guardrails):
         if not isinstance(guardrail.sli, RatioSli | HistogramSli):
-            raise ScenarioError(
-                f"guardrail '{guardrail.name}' measures what a simulated service does not have",
-                where=documents[1].where(("spec", "guardrails", number, "sli")),
-                remedy="measure http_requests_total or http_request_duration_seconds_bucket",
-            )
+            what = f"guardrail '{guardrail.name}' measures what a simulated service does not have"
+            remedy = "measure http_requests_total or http_request_duration_seconds_bucket"
+            yield ("spec", "guardrails", number, "sli"), what, remedy
+
+
+def _still(policy: Policy) -> Iterator[_Mistake]:
+    """Yield what keeps every request from the canary: a run would stand still to its end."""
+    never = "no request ever reaches the canary of a scenario"
+    if policy.mode is not Mode.ENFORCE:
+        needs = "nobody is there to approve" if policy.mode is Mode.ADVISE else "nothing is written"
+        yield ("spec", "mode"), f"in mode {policy.mode} {never}: {needs}", "write `mode: enforce`"
+    if policy.router is None:
+        what = f"without a router {never}: nothing sets its weight"
+        yield ("spec",), what, "add `router: {memory: {}}`"
+    if policy.workload is None:
+        what = f"without a workload {never}: nothing starts it"
+        yield ("spec",), what, "add `workload: {memory: {}}`"

@@ -119,6 +119,33 @@ def test_a_policy_about_another_service_is_refused(tmp_path: Path) -> None:
     assert "payment" in error.remedy
 
 
+@pytest.mark.parametrize(
+    ("written", "instead", "what", "remedy"),
+    [
+        ("  workload: {memory: {}}\n", "", "without a workload", "add `workload: {memory: {}}`"),
+        ("  router: {memory: {}}\n", "", "without a router", "add `router: {memory: {}}`"),
+        ("  router:", "  mode: advise\n  router:", "nobody is there to approve", "write `mode: enforce`"),
+        ("  router:", "  mode: observe\n  router:", "nothing is written", "write `mode: enforce`"),
+        ("environment: production", "environment: staging", "'staging'", "write 'production'"),
+    ],
+)
+def test_a_policy_under_which_nothing_ever_happens_is_refused(
+    tmp_path: Path, written: str, instead: str, what: str, remedy: str
+) -> None:
+    """It would be played to its end, seed by seed, before the table says `never`."""
+    error = _refused(tmp_path, WORLD + POLICY.replace(written, instead))
+    assert what in error.what
+    assert error.remedy == remedy
+    assert int(error.where.split(":")[-2]) > 16
+
+
+def test_a_policy_for_any_environment_is_one_for_the_scenario(tmp_path: Path) -> None:
+    """A match without an environment is no mistake."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(WORLD + POLICY.replace(", environment: production", ""), encoding="utf-8")
+    assert load(file).policy.match.environment == ""
+
+
 def test_a_file_without_its_policy_says_what_is_missing(tmp_path: Path) -> None:
     """Each scenario carries its policy: an objective must fit the base rate."""
     error = _refused(tmp_path, WORLD.removesuffix("---\n"))

@@ -61,16 +61,28 @@ def test_json_is_neither_folded_nor_lost_on_a_terminal(*, stdout_too: bool) -> N
 
 
 def test_a_scenario_that_stands_still_says_for_what(tmp_path: Path) -> None:
-    """A router and no workload: no canary ever runs, and the table alone would say `never`."""
+    """Metrics that never come: nothing is decided, and the table alone would say `never`."""
     (file,) = find("S01")
-    still = tmp_path / "still.yaml"
-    still.write_text(file.read_text(encoding="utf-8").replace("  workload: {memory: {}}\n", ""), encoding="utf-8")
+    still, gap = tmp_path / "still.yaml", "  faults:\n    - {kind: metrics_gap, at: 0s, lasts: 24h}\n"
+    still.write_text(file.read_text(encoding="utf-8").replace("  faults:\n", gap), encoding="utf-8")
     done = _simulate(str(still), "--seeds", "1", "--jobs", "1")
     assert done.returncode == 3
     assert "1 run in " in done.stdout
     first = done.stderr.splitlines()[0]
-    assert first.startswith("S01 fails: the median run never comes to it; seed 1: paged: setting the weight to 10%")
-    assert "start the canary first" in first
+    assert first.startswith("S01 fails: the median run never comes to it; seed 1: held: ")
+    assert "no metrics" in first
+
+
+def test_a_router_without_a_workload_is_told_before_the_first_run(tmp_path: Path) -> None:
+    """Exit 2 at once: with what is missing, where, and what to write."""
+    (file,) = find("S01")
+    still = tmp_path / "still.yaml"
+    still.write_text(file.read_text(encoding="utf-8").replace("  workload: {memory: {}}\n", ""), encoding="utf-8")
+    done = _simulate(str(still), "--seeds", "1", "--jobs", "1")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "without a workload no request ever reaches the canary" in done.stderr
+    assert "add `workload: {memory: {}}`" in done.stderr
 
 
 def test_yaml_is_one_summary_a_scenario() -> None:
