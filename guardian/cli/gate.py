@@ -19,6 +19,7 @@ from guardian.cli.options import (
 )
 from guardian.cli.output import Output, Table, show
 from guardian.config.source import read_documents
+from guardian.config.units import format_share
 from guardian.errors import CommandError, ConfigError
 
 CODES: Final = {"healthy": ExitCode.YES, "failed": ExitCode.NO, "undecided": ExitCode.UNDECIDED}
@@ -72,14 +73,28 @@ def gate_table(answer: dict[str, Any]) -> Table:
     """Return the gate's answer: one row a rule, the verdict below."""
     rows = [
         (one["name"], f"{one['result']}{' (dry)' if one['dry_run'] else ''}", _number(one["requests"]),
-         "" if one["level"] is None else f"{one['level']:.4g}", one["reason"])
+         _level(one["level"], one.get("unit", "")), one["reason"])
         for one in answer["rules"]
     ]  # fmt: skip
     notes = [f"{answer['service']} in {answer['environment']}: {answer['verdict']}", *answer["problems"]]
-    notes.append("level: share of bad events of a ratio, seconds at its quantile of a histogram")
     columns = ("guardrail", "result", "requests", "level", "reason")
     return Table(columns=columns, rows=rows, notes=notes, styles={"guardrail": "cyan", "result": "bold"})
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}"
+
+
+def _level(value: float | None, unit: str) -> str:
+    """Return a level with its unit; "" where nothing was measured.
+
+    >>> _level(0.0061, "share"), _level(0.61, "seconds"), _level(2.5, "seconds")
+    ('0.61 % bad', '610 ms', '2.5 s')
+    """
+    if value is None:
+        return ""
+    if unit == "share":
+        return f"{format_share(value)} bad"
+    if unit == "seconds":
+        return f"{1000.0 * value:.4g} ms" if value < 1.0 else f"{value:.4g} s"
+    return f"{value:.4g}"

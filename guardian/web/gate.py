@@ -11,7 +11,9 @@ from fastapi import APIRouter, Request, Response
 
 from guardian.core.looks import Breach, GuardrailLook
 from guardian.core.model import Place
-from guardian.core.policy import Guardrail, Policy
+from guardian.core.policy import Guardrail, HistogramSli, Policy, RatioSli
+from guardian.core.sentences import duration
+from guardian.core.sentences import level as said
 from guardian.errors import EventError, PolicyError
 from guardian.web.answers import answer
 from guardian.web.body import read_body
@@ -35,12 +37,23 @@ class GateVerdict(StrEnum):
     UNDECIDED = "undecided"
 
 
+class Unit(StrEnum):
+    """What a level is: a share of bad events, seconds at the objective's quantile, or the metric's own number."""
+
+    SHARE = "share"
+    SECONDS = "seconds"
+    VALUE = "value"
+
+
 _RESULTS: Final = {
     Breach.NONE: Result.PASS,
     Breach.WARNING: Result.WARNING,
     Breach.CRITICAL: Result.FAIL,
     Breach.UNKNOWN: Result.UNKNOWN,
 }
+
+
+_UNITS: Final[dict[type, Unit]] = {RatioSli: Unit.SHARE, HistogramSli: Unit.SECONDS}
 
 
 class RuleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +75,7 @@ class GateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class RuleAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How one rule stands. requests, bad, level (error share, or quantile in seconds): of all that was measured."""
+    """How one rule stands. requests, bad, level (in its unit): of all that was measured."""
 
     name: str
     result: Result
@@ -70,6 +83,7 @@ class RuleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     requests: float
     bad: float
     level: float | None
+    unit: Unit
     reason: str
 
 
@@ -158,6 +172,7 @@ def _rule(guardrail: Guardrail, dry_run: bool, look: GuardrailLook) -> RuleAnswe
         requests=look.canary.requests,
         bad=look.canary.bad,
         level=look.canary.level,
+        unit=_UNITS.get(type(guardrail.sli), Unit.VALUE),
         reason=_reason(guardrail, result),
     )
 
@@ -171,7 +186,8 @@ def _reason(guardrail: Guardrail, result: Result) -> str:
     level = {Result.FAIL: objective.critical, Result.WARNING: objective.warning}.get(result)
     if level is None:
         return "within its objective"
-    return f"{objective.breached} {level.bound:g} for {level.lasts:g}s ({result.value})"
+    bound = said(guardrail, level.bound)
+    return f"{objective.breached} {bound} for {duration(level.lasts)} ({result.value})"
 
 
 def verdict(rules: Sequence[RuleAnswer]) -> GateVerdict:

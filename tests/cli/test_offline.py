@@ -330,13 +330,14 @@ async def test_a_damaged_journal_is_told_with_what_to_do(tmp_path: Path) -> None
 
 
 def test_the_gates_levels_have_a_unit(capsys: pytest.CaptureFixture[str]) -> None:
-    """0.61 may be most requests failing, or a service that is quick enough."""
+    """0.61 may be most requests failing, or a service that is quick enough: each row says which."""
     rule = {"name": "latency", "result": "pass", "dry_run": False, "requests": 10.0, "level": 0.61, "reason": ""}
-    answer = {"service": "checkout", "environment": "staging", "verdict": "healthy", "problems": [], "rules": [rule]}
+    rules = [{**rule, "unit": "seconds"}, {**rule, "name": "errors", "unit": "share"}]
+    answer = {"service": "checkout", "environment": "staging", "verdict": "healthy", "problems": [], "rules": rules}
     show("Gate", answer, Output.TABLE, tables=[gate_table(answer)])
-    shown = capsys.readouterr().out
-    assert "0.61" in shown
-    assert "level: share of bad events of a ratio, seconds at its quantile of a histogram" in shown
+    quick, failing = [line for line in capsys.readouterr().out.splitlines() if "pass" in line]
+    assert "610 ms" in quick
+    assert "61 % bad" in failing
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,14 @@ async def test_the_gate_judges_a_service_without_a_rollout(rules: list[dict[str,
     assert answer.json()["rules"][0]["requests"] > 0
 
 
+async def test_the_gate_tells_levels_and_bounds_in_their_units() -> None:
+    """0.998 may be a share or nearly a second."""
+    async with site() as at:
+        asked = {"service": "checkout", "environment": "production", "rules": [{"guardrail": strict("99.8%")}]}
+        (rule,) = (await at.client.post("/v1/gate", json=asked)).json()["rules"]
+    assert (rule["unit"], rule["reason"]) == ("share", "below 99.8% for 1m (fail)")
+
+
 @pytest.mark.parametrize(
     ("asked", "status"),
     [
