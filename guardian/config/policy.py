@@ -19,7 +19,8 @@ from guardian.config.guardrails import GuardrailConfig
 from guardian.config.plan import AdapterField, AlertConfig, CanaryConfig
 from guardian.config.source import Document, parse_documents, read_documents
 from guardian.core.model import Mode, Ratio, Seconds
-from guardian.core.policy import Concurrency, CountSli, GaugeSli, Labels, Match, Policy, Risk
+from guardian.core.policies import NO_CIRCLE, circles
+from guardian.core.policy import Attribution, Concurrency, CountSli, GaugeSli, Labels, Match, Policy, Risk
 from guardian.errors import ConfigError, PolicyError
 
 
@@ -68,6 +69,18 @@ class LabelsConfig(Section):
         return self
 
 
+class AttributionConfig(Section):
+    """What happens when something else than the revision is probably to blame."""
+
+    limit: Duration = Field(
+        300.0, description="longest a rollback is put off while a dependency's rollout is suspected"
+    )
+
+    def to_core(self) -> Attribution:
+        """Return it as the core reads it."""
+        return Attribution(limit=Seconds(self.limit))
+
+
 class SpecConfig(Section):
     """Everything a rollout is judged by."""
 
@@ -90,6 +103,8 @@ class SpecConfig(Section):
     refuse_for: Duration = Field(86400.0, description="a revision rolled back is refused for this long")
     history: Duration = Field(2400.0, gt=0, description="stable history that is read at the start")
     interval: Duration = Field(10.0, ge=0.1, description="how often the evidence is looked at")
+    depends_on: tuple[Name, ...] = Field((), description="services this one calls; unknown ones are allowed")
+    attribution: AttributionConfig = AttributionConfig()
 
     @field_validator("guardrails")
     @classmethod
@@ -137,6 +152,8 @@ class PolicyConfig(Section):
             refuse_for=Seconds(spec.refuse_for),
             history=Seconds(spec.history),
             interval=Seconds(spec.interval),
+            depends_on=spec.depends_on,
+            attribution=spec.attribution.to_core(),
         )
 
 
@@ -275,6 +292,19 @@ def with_clashes(files: Iterable[PolicyFile]) -> list[PolicyFile]:
             names.setdefault(policy.name, where)
             matches.setdefault(match, policy.name)
         checked.append(PolicyFile(document=file.document, policy=policy, findings=tuple(found)))
+    return _with_circles(checked)
+
+
+def _with_circles(files: list[PolicyFile]) -> list[PolicyFile]:
+    """Add an error to each policy whose depends_on leads back to its own service."""
+    ways = circles([file.policy for file in files if file.policy is not None])
+    checked: list[PolicyFile] = []
+    for file in files:
+        found = file.findings
+        if file.policy is not None and (way := ways.get(file.policy.name)):
+            what, where = f"depends_on makes a circle: {way}", file.document.where(("spec", "depends_on"))
+            found = (*found, _error(what, where, NO_CIRCLE))
+        checked.append(PolicyFile(document=file.document, policy=file.policy, findings=found))
     return checked
 
 

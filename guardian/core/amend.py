@@ -47,6 +47,8 @@ def _rules(old: Policy, new: Policy) -> Iterator[str]:
         yield "hold_back and history are what the evidence so far rests on and cannot change"
     if new.interval > old.interval or new.drain > old.drain or new.refuse_for < old.refuse_for:
         yield "interval and drain cannot grow, refuseFor cannot shrink"
+    if new.attribution.limit > old.attribution.limit or not set(new.depends_on) <= set(old.depends_on):
+        yield "attribution.limit cannot grow, and depends_on cannot name more: harm would be acted on later"
     if old.probes != new.probes:
         yield "probes cannot change while it runs"
 

@@ -42,6 +42,7 @@ def pack(fleet: Fleet, opened: Opened) -> bytes:
             "version": VERSION,
             "rollout": _row(fleet.rollouts, opened.number),
             "weight": opened.weight,
+            "apart": {"marks": opened.marks, "left_out": opened.left_out},
             "sheets": [_sheet(fleet, sheet) for sheet in opened.sheets.values()],
         }
     )
@@ -150,6 +151,17 @@ def _fill(
         sheet = opened.sheets.get(packed["name"])
         if sheet is not None:
             _restore_sheet(fleet, rollout, sheet, packed, numbers)
+    _restore_apart(opened, content)
+
+
+def _restore_apart(opened: Opened, content: dict[str, Any]) -> None:
+    """Take over what may not count; sums against another margin are forgotten: their guardrail begins afresh."""
+    apart = content.get("apart", {"marks": {}, "left_out": []})  # 0.1.0 knew of no such thing
+    rules = {packed["name"]: packed["rule"] for packed in content["sheets"]}
+    kept = {name for name, sheet in opened.sheets.items() if rules.get(name) == _rule(sheet)}
+    for other, mark in apart["marks"].items():
+        opened.marks[other] = {name: sums for name, sums in mark.items() if name in kept}
+    opened.left_out.extend(apart["left_out"])
 
 
 def _numbers(opened: Opened) -> dict[SeriesKey, int]:

@@ -7,6 +7,7 @@ the time or the world; gates.py says what a step lacks, rollback.py how to go ba
 from __future__ import annotations
 
 from guardian.core import records as r
+from guardian.core.attribution import ALONE, Around, was_put_off
 from guardian.core.draft import Draft
 from guardian.core.drift import drifted
 from guardian.core.effects import MakeStable
@@ -21,7 +22,7 @@ from guardian.core.gates import (
     promotable,
     weight_reached,
 )
-from guardian.core.holds import Waiting, pressing
+from guardian.core.holds import Waiting, innocent, pressing
 from guardian.core.looks import Look
 from guardian.core.model import Instant, Mode, Phase, Verdict
 from guardian.core.policy import full
@@ -33,21 +34,26 @@ WATCHED = frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING})
 """Phases in which evidence may order a rollback."""
 
 
-def decide(rollout: Rollout, look: Look | None, reading: WeightRead | None, now: Instant) -> Draft:
+def decide(
+    rollout: Rollout, look: Look | None, reading: WeightRead | None, now: Instant, around: Around = ALONE
+) -> Draft:
     """Return the records that follow from this look; none when nothing changes.
 
-    look: newest look at the rollout's evidence, None before the first. reading: newest weight read back.
+    look: newest look at the rollout's evidence, None before the first. reading: newest weight read back. around: what
+    goes on beneath its service.
     """
     draft = Draft(rollout, now)
     _expire(draft)
-    drift = None
+    drift, instead = None, None
     if draft.rollout.phase in WATCHED:
         drift = drifted(draft, reading)
-        _harm(draft, look)
+        instead = innocent(draft.rollout, look, around, now)
+        if instead is None:
+            _harm(draft, look)
     if draft.rollout.phase in WATCHED:
         _begin_step(draft, look, reading)
-        _judge(draft, look)
-        _holds(draft, look, drift)
+        _judge(draft, look, put_off=instead is not None)
+        _holds(draft, look, pressing(draft.rollout, look, now, others=(drift, instead), cause=around.cause))
     if draft.rollout.phase is Phase.PROGRESSING:
         _advance(draft, look)
     elif draft.rollout.phase is Phase.BAKING:
@@ -72,6 +78,7 @@ def _harm(draft: Draft, look: Look | None) -> None:
     if harmful(rollout, look):
         guardrail = rollout.policy.guardrail(look.worst)
         reason = rollback_sentence(rollout.place.service, rollout.revision, guardrail, look)
+        reason += was_put_off(rollout, draft.now)
         propose(
             draft,
             look,
@@ -93,7 +100,7 @@ def _harm(draft: Draft, look: Look | None) -> None:
         f"{rollout.place.service} {rollout.revision} breaks its critical objective '{name}' ({objective.breached} "
         f"{bound} for {duration(objective.critical.lasts)}), and stable does not. This rule is about the user's "
         "pain; the risk of false rollbacks does not cover it."
-    )
+    ) + was_put_off(rollout, draft.now)
     note = evidence_note(look, name)
     propose(draft, look, why=r.Why.OBJECTIVE, reason=reason, guardrail=name, evidence=note)
 
@@ -116,14 +123,14 @@ def _begin_step(draft: Draft, look: Look | None, reading: WeightRead | None) -> 
     )
 
 
-def _judge(draft: Draft, look: Look | None) -> None:
+def _judge(draft: Draft, look: Look | None, *, put_off: bool) -> None:
     """Record the verdict of the evidence when it changes; before the first row there is none to speak of."""
     rollout = draft.rollout
     if look is None or rollout.phase is Phase.BAKING or not rollout.policy.participating:
         return
     verdict = Verdict.HOLD
     if harmful(rollout, look):
-        verdict = Verdict.ROLLBACK
+        verdict = Verdict.HOLD if put_off else Verdict.ROLLBACK
     elif promotable(rollout, look):
         verdict = Verdict.PROMOTE
     elif not any(at.comparable for at in look.guardrails):
@@ -141,17 +148,16 @@ def _unheard(rollout: Rollout, look: Look) -> bool:
     return rollout.verdict is None and look.canary_last is None and look.stable_last is None
 
 
-def _holds(draft: Draft, look: Look | None, drift: Waiting | None) -> None:
-    found = pressing(draft.rollout, look, draft.now, drifted=drift)
+def _holds(draft: Draft, look: Look | None, found: Waiting | None) -> None:
     if found is None:
         if draft.rollout.held is not None and draft.rollout.held.hold is not r.Hold.WEIGHT:
             draft.resume(f"no longer held: {draft.rollout.held.hold}")
         return
     if found.hold is r.Hold.NO_DATA and look is not None:
         _say_inconclusive(draft, look)
-    draft.hold(found.hold, found.text, guardrail=found.guardrail)
+    draft.hold(found.hold, found.text, guardrail=found.guardrail, cause=found.cause)
     if found.page is not None:
-        draft.page(found.page, found.text, guardrail=found.guardrail)
+        draft.page(found.page, found.text, guardrail=found.guardrail, cause=found.cause)
 
 
 def _say_inconclusive(draft: Draft, look: Look) -> None:

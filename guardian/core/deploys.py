@@ -12,6 +12,7 @@ from guardian.core.effects import Preflight
 from guardian.core.facts import DeployRequested
 from guardian.core.model import Change, Driver, EventRef, Instant, Mode, Phase, RolloutId, Seconds
 from guardian.core.outcomes import begin
+from guardian.core.overlaps import in_circle
 from guardian.core.policies import Policies
 from guardian.core.policy import Concurrency, Match, Policy
 from guardian.core.rollback import take_back
@@ -57,6 +58,8 @@ def take_in(world: World, policies: Policies, request: DeployRequested, now: Ins
     draft = _opened(state, request, policy, now)
     if refusal:
         draft.end(Phase.REJECTED, refusal)
+    elif circle := in_circle(world, policies, place, request.depends_on):
+        draft.note(circle)
     return records + draft.records
 
 

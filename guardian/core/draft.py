@@ -76,16 +76,18 @@ class Draft:
         """Return an id that no other effect of this rollout has, the same on every replay."""
         return EffectId(f"{self.id}/{name}-{self.rollout.ordered + 1}")
 
-    def page(self, key: str, reason: str, *, guardrail: str = "") -> None:
+    def page(self, key: str, reason: str, *, guardrail: str = "", cause: str = "") -> None:
         """Call a person, once per rollout and key."""
         if key not in self.rollout.paged:
-            self.add(r.Paged(rollout=self.id, at=self.now, key=key, reason=reason, guardrail=guardrail))
+            page = r.Paged(rollout=self.id, at=self.now, key=key, reason=reason, guardrail=guardrail, cause=cause)
+            self.add(page)
 
-    def hold(self, hold: r.Hold, reason: str, *, guardrail: str = "") -> None:
+    def hold(self, hold: r.Hold, reason: str, *, guardrail: str = "", cause: str = "") -> None:
         """Wait, saying why; saying it again changes nothing."""
         held = self.rollout.held
-        if held is None or held.hold is not hold or held.guardrail != guardrail:
-            self.add(r.Held(rollout=self.id, at=self.now, hold=hold, reason=reason, guardrail=guardrail))
+        if held is None or (held.hold, held.guardrail, held.cause) != (hold, guardrail, cause):
+            wait = r.Held(rollout=self.id, at=self.now, hold=hold, reason=reason, guardrail=guardrail, cause=cause)
+            self.add(wait)
 
     def resume(self, reason: str) -> None:
         """Stop waiting, if it was."""

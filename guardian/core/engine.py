@@ -16,7 +16,9 @@ from msgspec.structs import replace
 from guardian.core import records as r
 from guardian.core.agenda import Agenda, next_tick
 from guardian.core.alerts import TOUCHABLE, by_our_time, dated, key_of, touches, weigh
+from guardian.core.attribution import Around
 from guardian.core.decide import decide
+from guardian.core.decision import Decision
 from guardian.core.deploys import older, start_next, take_in
 from guardian.core.draft import Draft
 from guardian.core.drain import drained, watch_until
@@ -37,6 +39,7 @@ from guardian.core.measures import MeasureRequest, requests
 from guardian.core.model import EffectId, Instant, Place, RolloutId, Seconds
 from guardian.core.orders import obey, reported
 from guardian.core.outcomes import done, failed
+from guardian.core.overlaps import Overlaps
 from guardian.core.policies import Policies
 from guardian.core.rollout import Rollout
 from guardian.core.unrelated import unrelated
@@ -48,26 +51,6 @@ if TYPE_CHECKING:
 
 REFUSED: Final = "refused: "
 """How the note of an order that cannot be carried out begins."""
-
-
-class Decision:
-    """What followed from one fact.
-
-    refusal: a person's order that could not be carried out. faults: mistakes in deciding itself, to be logged; they
-    stop the one rollout they concern, which a person is paged about, and no other.
-    """
-
-    __slots__ = ("effects", "faults", "records", "refusal")
-
-    def __init__(
-        self,
-        *,
-        records: tuple[r.Record, ...] = (),
-        effects: tuple[tuple[RolloutId, Effect], ...] = (),
-        refusal: CommandError | None = None,
-        faults: tuple[Exception, ...] = (),
-    ) -> None:
-        self.records, self.effects, self.refusal, self.faults = records, effects, refusal, faults
 
 
 class Engine:
@@ -90,6 +73,7 @@ class Engine:
         self._woken: list[RolloutId] = []
         self._faults: list[Exception] = []
         self._resumed: set[RolloutId] = set()
+        self._overlaps = Overlaps(self.world, self._looks, fleet.apart)
         for rollout in self.world.rollouts.values():
             self._take_up(rollout)
 
@@ -228,6 +212,7 @@ class Engine:
         self._expect_again(now)
         looked = self._looked_at(now)
         if looked:
+            self._overlaps.tend(looked, self.policies)
             self._look_at(looked, now)
         for name in looked:
             self._next_look[name] = next_tick(now, self.world.rollouts[name].policy.interval)
@@ -248,7 +233,7 @@ class Engine:
         look, reading = self._looks.get(rollout.id), self._readings.get(rollout.id)
         try:
             if not rollout.phase.terminal:
-                return decide(rollout, look, reading, now)
+                return decide(rollout, look, reading, now, self.around(rollout, now))
             return drained(rollout, look, reading, now) if self._is_last(rollout) else Draft(rollout, now)
         except Exception as error:  # noqa: BLE001  one rollout's fault may not stop the others
             self._faults.append(error)
@@ -290,6 +275,8 @@ class Engine:
             return None
         if isinstance(record, r.Advanced):
             self._look_from(rollout, record.at)
+            if record.step == 0:
+                self._overlaps.began(rollout, self.policies)
         elif isinstance(record, r.StepBegan):
             self.fleet.new_step(rollout.id, now=record.at)
         elif isinstance(record, r.Amended) and rollout.id in self._next_look:
@@ -332,6 +319,10 @@ class Engine:
     def look(self, rollout: RolloutId) -> Look | None:
         """Return the newest look at a rollout."""
         return self._looks.get(rollout)
+
+    def around(self, rollout: Rollout, now: Instant) -> Around:
+        """Return what goes on beneath a rollout's service: who may be to blame instead of it."""
+        return self._overlaps.around(rollout, self.policies, now)
 
     def reading(self, rollout: RolloutId) -> WeightRead | None:
         """Return the newest weight read back."""
@@ -394,3 +385,6 @@ class Engine:
         if rollout.id in self._next_look:
             times.append(self._next_look[rollout.id])
         self._agenda.put(rollout.id, min(times, default=None))
+
+
+__all__ = ["REFUSED", "Decision", "Engine"]

@@ -30,7 +30,10 @@ NAMES: Final[dict[type[r.OfRollout], str]] = {
 
 
 class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The `data` of a decision event; `type` and `id` are those of its CloudEvents envelope."""
+    """The `data` of a decision event; `type` and `id` are those of its CloudEvents envelope.
+
+    cause: the rollout that is probably to blame; left out where none is, as in events of before there was this field.
+    """
 
     type: str = msgspec.field(name="type")
     id: str
@@ -50,6 +53,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     decided_at: Instant
     sequence: int
+    cause: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def event_name(record: r.OfRollout) -> str | None:
@@ -84,4 +88,5 @@ def decision_event(record: r.OfRollout, after: Rollout) -> DecisionEvent | None:
         mode=after.policy.mode.value,
         decided_at=record.at,
         sequence=record.sequence,
+        cause=getattr(record, "cause", "") or msgspec.UNSET,
     )

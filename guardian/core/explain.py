@@ -133,6 +133,8 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
             f"; evidence against {evidence(at.log_harm):.3g}, for promotion {evidence(at.log_safe):.3g} "
             f"of {1.0 / rollout.policy.risk.false_promotion:.3g}"
         )
+        if look is not None and look.left_out:
+            text += f"; without the time in which {', '.join(look.left_out)} had users"
         if not at.calibrated:
             text += "; uncalibrated (too little history of equal pods)"
     elif guardrail.compare is None:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from analysis.rates import Step
+from guardian.core.apart import Apart, Mark
 from guardian.core.checkpoints import pack, unpack
 from guardian.core.columns import Columns
 from guardian.core.feeding import Feeder
@@ -37,13 +38,15 @@ _REASONS = {
 
 @dataclass(slots=True)
 class Opened:
-    """One rollout that is looked at."""
+    """One rollout that is looked at. marks, left_out: stretches of time that may not count, or do not (apart.py)."""
 
     id: RolloutId
     number: int
     policy: Policy
     sheets: dict[str, Sheet] = field(default_factory=dict)
     weight: float | None = None
+    marks: dict[str, Mark] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
 
 class Fleet:
@@ -88,6 +91,7 @@ class Fleet:
         self._series: dict[SeriesKey, int] = {}
         self._waiting: list[Observed] = []
         self._feeder = Feeder(self)
+        self.apart = Apart(self)
 
     # ---- rollouts and series --------------------------------------------------------------------------------
 

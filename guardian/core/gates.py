@@ -126,9 +126,16 @@ def _verdict(rollout: Rollout, look: Look) -> Iterator[Missing]:
     else:
         text = (
             f"promotion evidence {evidence(look.log_safe):.3g} of '{look.weakest}' "
-            f"is below {1.0 / risk.false_promotion:.3g}"
+            f"is below {1.0 / risk.false_promotion:.3g}{_halved(look)}"
         )
         yield Missing(condition=Condition.VERDICT, text=text)
+
+
+def _halved(look: Look) -> str:
+    """Say why more evidence is asked for than the policy says; see Look."""
+    if look.overlapping:
+        return f"; it counts half while {', '.join(look.overlapping)} may yet be left out of it"
+    return f"; it counts half since {', '.join(look.left_out)} was left out of it" if look.left_out else ""
 
 
 def promotable(rollout: Rollout, look: Look) -> bool:

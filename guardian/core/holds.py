@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from guardian.core import records as r
-from guardian.core.gates import critical, first_release, forbidden
+from guardian.core.attribution import Around, excuse, put_off
+from guardian.core.gates import critical, first_release, forbidden, harmful
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
 from guardian.core.model import Instant, Phase, Value
 from guardian.core.policy import full
@@ -20,22 +21,41 @@ _TOLD = 5
 
 
 class Waiting(Value, frozen=True, kw_only=True):
-    """A reason to hold. page: key under which a person is called, None while nobody needs to be."""
+    """A reason to hold. page: key under which a person is called, None while nobody needs to be.
+
+    cause: the rollout that is probably to blame, "" where none is.
+    """
 
     hold: r.Hold
     text: str
     guardrail: str = ""
     page: str | None = None
+    cause: str = ""
 
 
-def pressing(rollout: Rollout, look: Look | None, now: Instant, *, drifted: Waiting | None = None) -> Waiting | None:
-    """Return the most pressing reason to hold, None when there is none; `drifted`: what drift.py found."""
-    found = [*_reasons(rollout, look, now), *((drifted,) if drifted is not None else ())]
+def innocent(rollout: Rollout, look: Look | None, around: Around, now: Instant) -> Waiting | None:
+    """Return why a rollback waits that evidence or objective ask for: something else is probably to blame."""
+    one = excuse(rollout, look, around, now) if look is not None else None
+    if one is None or look is None:
+        return None
+    text, page = put_off(rollout, one), f"attribution-{one.rollout}"
+    name = look.worst if harmful(rollout, look) else critical(look, shared=False) or ""
+    return Waiting(hold=r.Hold.ATTRIBUTION, text=text, guardrail=name, page=page, cause=one.rollout)
+
+
+def pressing(
+    rollout: Rollout, look: Look | None, now: Instant, *, others: Iterable[Waiting | None] = (), cause: str = ""
+) -> Waiting | None:
+    """Return the most pressing reason to hold, None when there is none.
+
+    others: what was found elsewhere. cause: what probably breaks both tracks, "" where nothing is known.
+    """
+    found = [*_reasons(rollout, look, now, cause), *(one for one in others if one is not None)]
     order = list(r.Hold)
     return min(found, key=lambda waiting: order.index(waiting.hold), default=None)
 
 
-def _reasons(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Waiting]:
+def _reasons(rollout: Rollout, look: Look | None, now: Instant, cause: str) -> Iterator[Waiting]:
     sticks = rollout.waived != rollout.step or forbidden(rollout, look) is not None
     if rollout.held is not None and rollout.held.hold in _STICKY and sticks:
         yield Waiting(hold=rollout.held.hold, text=rollout.held.reason, guardrail=rollout.held.guardrail)
@@ -44,7 +64,7 @@ def _reasons(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Wait
         told = ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD} more" if len(names) > _TOLD else "")
         yield Waiting(hold=r.Hold.ALERT, text=f"alert {told} is firing; it resumes when resolved")
     if look is not None:
-        yield from _objectives(look)
+        yield from _objectives(look, cause)
         if look.allocation is Allocation.SKEWED and rollout.step_began is not None:
             yield _skewed(rollout, look)
     yield from _silences(rollout, look, now)
@@ -56,10 +76,11 @@ _STICKY = frozenset({r.Hold.IRREVERSIBLE, r.Hold.FIRST_RELEASE_FAILS})
 """Only a person ends these while their cause lasts; evidence against a release does not wear off by waiting."""
 
 
-def _objectives(look: Look) -> Iterator[Waiting]:
+def _objectives(look: Look, cause: str) -> Iterator[Waiting]:
     name = critical(look, shared=True)
     if name is not None:
         text = f"critical objective '{name}' is broken on stable as well, or was before: not this rollout's doing"
+        text += f"; {cause}" if cause else ""
         yield Waiting(hold=r.Hold.SHARED_INCIDENT, text=text, guardrail=name, page=f"shared-{name}")
     for at in look.guardrails:
         if at.breach is Breach.WARNING:

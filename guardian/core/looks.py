@@ -132,6 +132,8 @@ class Look(Value, frozen=True, kw_only=True):
     log_safe: the smallest over participating guardrails. worst, weakest: guardrail that contributes most to harm, and
     the one with the smallest log_safe. observed: canary share of requests since the step began.
     canary_last, stable_last: newest row of each track over all guardrails; None before the first.
+    overlapping, left_out: rollouts whose time may yet be left out of the evidence, and those whose was. Each of these
+    ways of counting has half of the chance that is left, so log_safe is less by log 2 for each.
     """
 
     rollout: RolloutId
@@ -148,6 +150,8 @@ class Look(Value, frozen=True, kw_only=True):
     canary_last: Instant | None
     stable_last: Instant | None
     drained: bool = True
+    overlapping: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def of(self, name: str) -> GuardrailLook:
         """Return the look at that guardrail; KeyError when there is none."""

@@ -69,6 +69,7 @@ def opened(record: r.Opened, policy: Policy) -> Rollout:
         event_time=request.time,
         author=request.author,
         url=request.url,
+        depends_on=request.depends_on,
         policy=policy,
         steps=plan(policy),
         opened_at=record.at,
@@ -154,7 +155,9 @@ def _step_began(rollout: Rollout, record: r.StepBegan) -> _Changes:
 
 
 def _held(rollout: Rollout, record: r.Held) -> _Changes:
-    return {"held": record}
+    if not record.cause or record.cause in rollout.blamed:
+        return {"held": record}
+    return {"held": record, "blamed": {**rollout.blamed, record.cause: record.at}}
 
 
 def _resumed(rollout: Rollout, record: r.Resumed) -> _Changes:
@@ -230,7 +233,8 @@ def _promoted(rollout: Rollout, record: r.Promoted) -> _Changes:
 
 
 def _ended(rollout: Rollout, record: r.Ended) -> _Changes:
-    return {"ended_at": record.at, "end_reason": record.reason, "held": None, "awaiting": None}
+    changes: _Changes = {"ended_at": record.at, "end_reason": record.reason, "ended_why": record.why}
+    return changes | {"held": None, "awaiting": None}
 
 
 def _effect_ordered(rollout: Rollout, record: r.EffectOrdered) -> _Changes:

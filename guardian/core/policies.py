@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Final
 
+from analysis.graph import circle
 from guardian.core.model import Place
 from guardian.core.policy import Policy
 from guardian.errors import PolicyError
@@ -14,6 +16,27 @@ from guardian.errors import PolicyError
 _MOST_COMPARED: Final = 200
 """Names that a wrong one is compared with: 1 ms. A flood of events that nobody has a policy for must stay cheap."""
 _MOST_REMEMBERED: Final = 256
+NO_CIRCLE: Final = "name only the services that a service calls, not those that call it"
+
+
+def circles(policies: Iterable[Policy]) -> dict[str, str]:
+    """Return, by a policy's name, each circle that depends_on makes in one environment; unknown services make none."""
+    known = list(policies)
+    found: dict[str, str] = {}
+    for environment in sorted({policy.match.environment for policy in known if policy.depends_on}):
+        calls: dict[str, tuple[str, ...]] = {}
+        for policy in known:
+            if policy.match.environment in ("", environment):
+                calls[policy.match.service] = (*calls.get(policy.match.service, ()), *policy.depends_on)
+        for policy in known:
+            if policy.match.environment == environment:
+                way = circle(partial(_called, calls), policy.match.service)
+                found |= {policy.name: " -> ".join(way)} if way else {}
+    return found
+
+
+def _called(calls: dict[str, tuple[str, ...]], service: str) -> tuple[str, ...]:
+    return calls.get(service, ())
 
 
 class Policies:
@@ -38,6 +61,8 @@ class Policies:
             self._by_name[policy.name] = policy
             self._by_place[place] = policy
             self._by_service[place[0]] = (*self.of_service(place[0]), policy)
+        for name, way in circles(self).items():
+            raise PolicyError(f"policy '{name}': depends_on makes a circle: {way}", remedy=NO_CIRCLE)
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._by_name.values())

@@ -179,6 +179,17 @@ class Concurrency(StrEnum):
     REJECT = "reject"
 
 
+class Attribution(_Part, frozen=True, kw_only=True):
+    """What happens when something else than this revision is probably to blame.
+
+    limit: how long a rollback is put off while a dependency's rollout is suspected. one_pod: what evidence does that
+    comes from a single pod of the canary.
+    """
+
+    limit: Seconds = Seconds(300.0)
+    one_pod: Literal["hold", "rollback"] = "hold"
+
+
 class Policy(_Part, frozen=True, dict=True, kw_only=True):
     """Everything a rollout is judged by; a running rollout keeps the one it began with."""
 
@@ -202,6 +213,8 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
     refuse_for: Seconds = Seconds(86400.0)
     history: Seconds = Seconds(2400.0)
     interval: Seconds = Seconds(10.0)
+    depends_on: tuple[str, ...] = ()
+    attribution: Attribution = Attribution()
 
     @cached_property
     def digest(self) -> Digest:

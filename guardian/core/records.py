@@ -87,6 +87,8 @@ class Hold(StrEnum):
     """Why the engine waits, most pressing first."""
 
     IRREVERSIBLE = "irreversible"
+    ATTRIBUTION = "attribution"
+    ONE_POD = "one-pod"
     SHARED_INCIDENT = "shared-incident"
     FIRST_RELEASE_FAILS = "first-release-fails"
     ALERT = "alert"
@@ -150,10 +152,11 @@ class StepBegan(_OfRollout, frozen=True, kw_only=True):
 
 
 class Held(_OfRollout, frozen=True, kw_only=True):
-    """The engine waits."""
+    """The engine waits. cause: the rollout that is probably to blame, "" where none is."""
 
     hold: Hold
     guardrail: str = ""
+    cause: str = ""
 
 
 class Resumed(_OfRollout, frozen=True, kw_only=True):
@@ -214,10 +217,11 @@ class StepWaived(_OfRollout, frozen=True, kw_only=True):
 
 
 class Paged(_OfRollout, frozen=True, kw_only=True):
-    """A person is called; `key` makes it once per rollout and cause."""
+    """A person is called; `key` makes it once per rollout and cause. cause: the rollout that is probably to blame."""
 
     key: str
     guardrail: str = ""
+    cause: str = ""
 
 
 class AlertLinked(_OfRollout, frozen=True, kw_only=True):

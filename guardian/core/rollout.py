@@ -56,6 +56,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     checked: preflight passed. canary_ordered, canary_ready: bringing the canary up was ordered, and was done.
     corrected, corrected_at: how often, and when last, its weight was set to 0 again after it had gone back.
     cause: what ordered the rollback. steps: the plan in force.
+    depends_on: services its event named. blamed: rollouts held to be the cause of its trouble, and since when.
+    ended_why: what brought about its end.
     """
 
     id: RolloutId
@@ -105,6 +107,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     promoted_at: Instant | None = None
     ended_at: Instant | None = None
     end_reason: str = ""
+    depends_on: tuple[str, ...] = ()
+    blamed: dict[str, Instant] = {}
+    ended_why: r.Why | None = None
 
     @property
     def settled(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import isnan, log
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +57,7 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
         at=front if front is not None else now,
         began=None if np.isnan(began) else Instant(began),
         log_harm=log_harm,
-        log_safe=log_safe,
+        log_safe=log_safe - log(2.0) * (len(opened.left_out) + bool(opened.marks)),
         rising=rising,
         worst=compared[int(np.argmax(harm))].name if compared else "",
         weakest=compared[int(np.argmin(safe))].name if compared else "",
@@ -66,6 +66,8 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
         observed=Share(share=Ratio(float(seen[0] / seen.sum())), requests=float(seen.sum())) if seen.sum() else None,
         canary_last=last[0],
         stable_last=last[1],
+        overlapping=tuple(opened.marks),
+        left_out=tuple(opened.left_out),
     )
 
 

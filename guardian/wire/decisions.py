@@ -35,6 +35,8 @@ def decision_data(event: DecisionEvent) -> dict[str, Any]:
 def _data(event: DecisionEvent, decided_at: str) -> dict[str, Any]:
     data = dict(zip(_FIELDS, _VALUES(event), strict=True))
     data["decided_at"] = decided_at
+    if data["cause"] is msgspec.UNSET:
+        del data["cause"]
     return data
 
 

@@ -63,6 +63,20 @@ def test_policies_that_clash_are_refused(tmp_path: Path, change: tuple[str, str]
     assert what in caught.value.what
 
 
+def test_dependencies_in_a_circle_are_refused_and_say_the_way_round(tmp_path: Path) -> None:
+    """Nobody could be the cause of the other's trouble; a service nobody has a policy for is no circle."""
+    text = HEAD + ERRORS + "  depends_on: [CALLED]\n"
+    other = text.replace("name: checkout", "name: payment").replace("service: checkout", "service: payment")
+    (tmp_path / "a.yaml").write_text(text.replace("CALLED", "payment, postgres"))
+    (tmp_path / "b.yaml").write_text(other.replace("CALLED", "postgres"))
+    assert [one.depends_on for one in load_policies(tmp_path)] == [("payment", "postgres"), ("postgres",)]
+    (tmp_path / "b.yaml").write_text(other.replace("CALLED", "checkout"))
+    with pytest.raises(PolicyError) as caught:
+        load_policies(tmp_path)
+    assert "checkout -> payment -> checkout" in caught.value.what
+    assert caught.value.where.startswith(f"{tmp_path / 'a.yaml'}:10:")
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Not an empty set of policies."""
     with pytest.raises(PolicyError):

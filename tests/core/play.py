@@ -24,10 +24,36 @@ STABLE = Revision("2.0.3")
 Look_ = Callable[[RolloutId, Instant], Look | None]
 
 
+class ScriptedApart:
+    """Marks without evidence behind them: which stretches of time may be left out, and which were."""
+
+    def __init__(self) -> None:
+        self.marks: dict[RolloutId, list[str]] = {}
+        self.out: dict[RolloutId, list[str]] = {}
+
+    def marked(self, rollout: RolloutId) -> tuple[str, ...]:
+        return tuple(self.marks.get(rollout, ()))
+
+    def left_out(self, rollout: RolloutId) -> tuple[str, ...]:
+        return tuple(self.out.get(rollout, ()))
+
+    def mark(self, rollout: RolloutId, other: str) -> None:
+        if other not in self.marks.setdefault(rollout, []) and other not in self.left_out(rollout):
+            self.marks[rollout].append(other)
+
+    def unmark(self, rollout: RolloutId, other: str) -> None:
+        self.marks[rollout].remove(other)
+
+    def leave_out(self, rollout: RolloutId, other: str) -> None:
+        self.marks[rollout].remove(other)
+        self.out.setdefault(rollout, []).append(other)
+
+
 class ScriptedFleet:
     """Evidence as a test wants it: `show(rollout, now)` is what every look sees."""
 
     def __init__(self, show: Look_) -> None:
+        self.apart = ScriptedApart()
         self.show = show
         self.open_for: set[RolloutId] = set()
 
