@@ -15,9 +15,9 @@ import numpy as np
 
 from guardian.adapters._series import Wanted, key_of, wanted_of
 from guardian.adapters.metrics.history import Line, PrometheusHistory
+from guardian.core.grid import in_order, rows_on_grid
 from guardian.core.looks import Floats, SeriesKey
 from guardian.core.model import Instant, RolloutId, Seconds, Track
-from guardian.core.past import in_order, rows_on_grid
 from guardian.core.policy import Guardrail, Policy
 from guardian.core.pretend import Shape, Window, starts
 from guardian.core.samples import Batch
