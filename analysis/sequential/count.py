@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints, Mixture, PodReading, Reading
-from analysis.sequential.ratio import gains, null_share
+from analysis.sequential.ratio import beyond_its_part, gains, null_share, rate_of
 from analysis.sequential.rows import both_usable, usable
 
 MANY: Final = np.array([1.15, 1.35, 1.7, 2.5, 5.0, 15.0])
@@ -91,15 +91,7 @@ class CountTest:
 
     def pods(self, counts: Floats, track: Floats, memory: Floats, cell: Ints) -> PodReading:
         """Events of a pod beyond its share of the track's; a lone pod is held against history."""
-        exposure, total = counts[:, 0], track[:, 0]
-        alone = exposure >= total
-        rate = np.divide(track[:, 1], total, out=np.zeros_like(total), where=total > 0)
-        past = np.divide(memory[:, 1], memory[:, 0], out=np.zeros(len(memory)), where=memory[:, 0] > 0)[cell]
-        rate = np.where(alone, past, rate)
-        expected = exposure * rate
-        part = np.divide(exposure, total, out=np.zeros_like(total), where=(total > 0) & ~alone)
-        drift = counts[:, 1] * (rate > 0) - expected
-        noise = expected * (1.0 - part)
+        drift, expected, noise = beyond_its_part(counts, track, rate_of(memory[:, 1], memory[:, 0])[cell])
         return PodReading(
             drift=np.stack((drift, -drift), axis=1),
             exposure=np.stack((expected, expected), axis=1),

@@ -54,6 +54,25 @@ def null_share(canary: Floats, stable: Floats, theta: Floats) -> Floats:
     return np.divide(weighed, total, out=np.zeros_like(total), where=total > 0)
 
 
+def rate_of(events: Floats, exposure: Floats) -> Floats:
+    """Events per exposure; 0 without any."""
+    return np.divide(events, exposure, out=np.zeros_like(exposure), where=exposure > 0)
+
+
+def beyond_its_part(counts: Floats, track: Floats, past: Floats) -> tuple[Floats, Floats, Floats]:
+    """Events of pods beyond their part of their track's, expected ones, and the variance of counting them; each (n,).
+
+    counts, track: (n, 2) exposure and events of a pod and of its track. past: (n,) rate that a lone pod, which is the
+    track, is held against instead; a pod whose rate is 0 shows nothing.
+    """
+    exposure, total = counts[:, 0], track[:, 0]
+    alone = exposure >= total
+    rate = np.where(alone, past, rate_of(track[:, 1], total))
+    expected = exposure * rate
+    part = np.divide(exposure, total, out=np.zeros_like(total), where=(total > 0) & ~alone)
+    return counts[:, 1] * (rate > 0) - expected, expected, expected * (1.0 - part)
+
+
 def lower_rate(bad: Floats, requests: Floats, z: float = 1.64) -> Floats:
     """Lower confidence bound of a rate of rare events, never below 0.35 events; 0 without requests.
 
@@ -141,18 +160,8 @@ class RatioTest:
 
     def pods(self, counts: Floats, track: Floats, memory: Floats, cell: Ints) -> PodReading:
         """Errors of a pod beyond its share of the track's; a lone pod is held against the recent past."""
-        requests, total = counts[:, 0], track[:, 0]
-        alone = requests >= total
-        rate = np.divide(track[:, 1], total, out=np.zeros_like(total), where=total > 0)
-        past = np.divide(memory[:, 0], memory[:, 1], out=np.zeros(len(memory)), where=memory[:, 1] > 0)[cell]
-        rate = np.where(alone, past, rate)
-        expected = requests * rate
-        part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone)
-        return PodReading(
-            drift=(counts[:, 1] * (rate > 0) - expected)[:, None],
-            exposure=expected[:, None],
-            noise=(expected * (1.0 - part))[:, None],
-        )
+        drift, expected, noise = beyond_its_part(counts, track, rate_of(memory[:, 0], memory[:, 1])[cell])
+        return PodReading(drift=drift[:, None], exposure=expected[:, None], noise=noise[:, None])
 
     def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:
         """Add stable's errors and requests; see base.Test. What is not usable is left out."""
