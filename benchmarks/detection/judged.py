@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.sequential.base import Floats, Ints
+from analysis.sequential.base import Ints
+from benchmarks.detection.arena import Fight
 from benchmarks.detection.streams import BOUNDS, Streams
 from guardian.core.contest import Contest
 from guardian.core.model import Verdict
@@ -16,25 +17,15 @@ from guardian.core.rulings import Ruling, Rulings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """One verdict a run; at: seconds after the first canary traffic, inf where there was none of that kind."""
+class Outcome(Fight):
+    """One verdict a run, and the ruling behind it."""
 
-    rolled_back: Floats
-    promoted: Floats
     rulings: tuple[Ruling, ...]
 
     @property
     def runs(self) -> int:
         """How many runs these are."""
         return len(self.rolled_back)
-
-    def rollbacks(self) -> int:
-        """Runs that ended in a rollback."""
-        return int(np.isfinite(self.rolled_back).sum())
-
-    def promotions(self) -> int:
-        """Runs that ended in a promotion."""
-        return int(np.isfinite(self.promoted).sum())
 
 
 class _Lane:

@@ -17,7 +17,7 @@ from analysis.sequential.base import Floats
 from analysis.sequential.count import CountTest
 from analysis.sequential.gauge import GaugeTest
 from benchmarks.detection.arena import Fight, fought
-from benchmarks.detection.streams import NO_CHANGE, Curve, Flags, always, ramp, since
+from benchmarks.detection.streams import NO_CHANGE, Curve, Flags, Tracks, always, ramp, since
 
 GAUGE: Final = GaugeTest(relative=1.1, absolute=0.0, promote_relative=1.5, promote_absolute=0.0)
 QUARTER: Final = always(0.25)
@@ -25,7 +25,7 @@ COUNT: Final = CountTest(relative=1.1, promote_relative=1.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(Tracks):
     """What equal pods do, and what the canary's do otherwise.
 
     level: of a gauge; rate: events per second of the whole service. noise, rho: sd of the log of a reading (of the
@@ -46,22 +46,6 @@ class World:
     effect: Curve = NO_CHANGE
     additive: bool = False
     weight: Curve = QUARTER
-    canary_pods: int = 2
-    stable_pods: int = 6
-    tick: float = 10.0
-    history: float = 1800.0
-    length: float = 1800.0
-
-    @property
-    def times(self) -> Floats:
-        """Ends of the ticks."""
-        first, last = round(-self.history / self.tick), round(self.length / self.tick)
-        return np.asarray(np.arange(first + 1, last + 1) * self.tick, dtype=np.float64)
-
-    @property
-    def canary(self) -> Flags:
-        """Which pods are the canary's."""
-        return np.arange(self.canary_pods + self.stable_pods) < self.canary_pods
 
 
 class Weather:

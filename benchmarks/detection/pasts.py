@@ -13,13 +13,13 @@ import numpy as np
 
 from analysis.sequential.base import Floats
 from analysis.sequential.past import PastWatch
-from benchmarks.detection.streams import NO_CHANGE, Curve, always, correlated, since
+from benchmarks.detection.streams import NO_CHANGE, Curve, Timeline, always, correlated, since
 
 WATCH: Final = PastWatch(relative=1.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
+class Track(Timeline):
     """Bad requests of one service. noise, rho: sd of the log rate and its correlation from tick to tick.
 
     walk: sd of the log rate's random walk over one minute. trend: growth of the log rate per hour. daily: size of a
@@ -38,15 +38,8 @@ class Track:
     burst: float = 0.0
     missing: float = 0.0
     effect: Curve = NO_CHANGE
-    tick: float = 10.0
     history: float = 7200.0
     length: float = 1200.0
-
-    @property
-    def times(self) -> Floats:
-        """Ends of the ticks."""
-        first, last = round(-self.history / self.tick), round(self.length / self.tick)
-        return np.asarray(np.arange(first + 1, last + 1) * self.tick, dtype=np.float64)
 
 
 def drawn(track: Track, *, runs: int, seed: int) -> Floats:

@@ -46,7 +46,35 @@ NOTHING: Final = always(0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Timeline:
+    """Ticks of a run: seconds of history before and of `length` after the change."""
+
+    tick: float = 10.0
+    history: float = 1800.0
+    length: float = 1800.0
+
+    @property
+    def times(self) -> Floats:
+        """Ends of the ticks."""
+        first, last = round(-self.history / self.tick), round(self.length / self.tick)
+        return np.asarray(np.arange(first + 1, last + 1) * self.tick, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracks(Timeline):
+    """Pods on two tracks, the canary's first."""
+
+    canary_pods: int = 2
+    stable_pods: int = 6
+
+    @property
+    def canary(self) -> Flags:
+        """Which pods are the canary's."""
+        return np.arange(self.canary_pods + self.stable_pods) < self.canary_pods
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation(Tracks):
     """What the world does; times in seconds after the first canary traffic, curves of time.
 
     pod_sd: lasting sd of the log error rate between pods. noise_sd, noise_rho: passing noise of the log error rate,
@@ -63,11 +91,6 @@ class Situation:
     base: float = 0.005
     weight: Curve = TENTH
     traffic: Curve = NO_CHANGE
-    canary_pods: int = 2
-    stable_pods: int = 6
-    tick: float = 10.0
-    history: float = 1800.0
-    length: float = 1800.0
     pod_sd: float = 0.0
     noise_sd: float = 0.0
     noise_rho: float = 0.0
@@ -88,17 +111,6 @@ class Situation:
     shared_slower: Curve = NO_CHANGE
     vanish: float = float("inf")
     merged: bool = False
-
-    @property
-    def times(self) -> Floats:
-        """Ends of the ticks."""
-        first, last = round(-self.history / self.tick), round(self.length / self.tick)
-        return np.asarray(np.arange(first + 1, last + 1) * self.tick, dtype=np.float64)
-
-    @property
-    def canary(self) -> Flags:
-        """Which pods are the canary's."""
-        return np.arange(self.canary_pods + self.stable_pods) < self.canary_pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
