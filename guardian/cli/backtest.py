@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from guardian.cli.backtest_tables import Report, document, tables
-from guardian.cli.connect import find_settings
+from guardian.cli.connect import metrics_of
 from guardian.cli.exits import ExitCode
 from guardian.cli.judge import PolicyOption
 from guardian.cli.options import (
@@ -120,19 +120,11 @@ def _recorded(samples: Sequence[Path], rules: Policy, windows: int, shape: Shape
 
 
 def _metrics(rules: Policy, config: Path | None, environment: str | None, region: str) -> Metrics:
-    settings = find_settings(config)
-    name = environment or rules.match.environment or (settings.default_environment if settings else None)
-    if settings is None or not name:
-        raise ConfigError(
-            "there is no past to look at", where="guardian backtest",
-            remedy="name files of samples, or with --config a guardian.yaml whose environment has metrics",
-        )  # fmt: skip
-    metrics = settings.place(name, region).metrics
-    if metrics is None or metrics.url is None:
-        raise ConfigError(
-            f"environment '{name}' has no metrics.url to ask", where="guardian.yaml", remedy="add it, or name files"
-        )
-    return metrics
+    unknown = ConfigError(
+        "there is no past to look at", where="guardian backtest",
+        remedy="name files of samples, or with --config a guardian.yaml whose environment has metrics",
+    )  # fmt: skip
+    return metrics_of(rules, config, environment, region, unknown=unknown, instead="name files")
 
 
 def _measured(

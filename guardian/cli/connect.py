@@ -1,4 +1,4 @@
-"""Where the daemon is and what it wants to be shown: --server, the environment, guardian.yaml, loopback."""
+"""Where the daemon is and what it wants to be shown, and where metrics are: flags, environment, guardian.yaml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Final
 import stamina
 
 from guardian.cli.client import Client
-from guardian.config.settings import Settings, load_settings
+from guardian.config.settings import Metrics, Settings, load_settings
+from guardian.core.policy import Policy
+from guardian.errors import ConfigError
 
 SERVER: Final = "GUARDIAN_SERVER"
 TOKEN: Final = "GUARDIAN_TOKEN"  # noqa: S105  the name of a variable
@@ -33,3 +35,22 @@ def connect(server: str | None, config: Path | None, *, settings: Settings | Non
     url = server or os.environ.get(SERVER) or (found or Settings()).url
     token = os.environ.get(TOKEN) or (found.token.read() if found is not None and found.token is not None else None)
     return Client(url, token=token)
+
+
+def metrics_of(
+    policy: Policy, config: Path | None, environment: str | None, region: str, *, unknown: ConfigError, instead: str
+) -> Metrics:
+    """Return where the metrics of the policy's environment are asked for; it has a url.
+
+    Raises `unknown` where no environment is named or there is no guardian.yaml, and ConfigError where its metrics have
+    no address; instead: what else helps then.
+    """
+    settings = find_settings(config)
+    name = environment or policy.match.environment or (settings.default_environment if settings else None)
+    if settings is None or not name:
+        raise unknown
+    metrics = settings.place(name, region).metrics
+    if metrics is None or metrics.url is None:
+        what = f"environment '{name}' has no metrics.url to ask"
+        raise ConfigError(what, where="guardian.yaml", remedy=f"add it, or {instead}")
+    return metrics

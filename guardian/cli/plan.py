@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from guardian.cli.connect import find_settings
+from guardian.cli.connect import metrics_of
 from guardian.cli.options import (
     ConfigOption,
     EnvironmentOption,
@@ -60,18 +60,11 @@ def plan(
 
 
 def _today(policy: Policy, config: Path | None, environment: str | None, region: str, pods: int) -> tuple[Traffic, str]:
-    settings = find_settings(config)
-    name = environment or policy.match.environment or (settings.default_environment if settings else None)
-    if settings is None or not name:
-        raise ConfigError(
-            "today's traffic is not known", where="guardian plan",
-            remedy="give --rps (and --error-rate), or name a guardian.yaml with --config whose environment has metrics",
-        )  # fmt: skip
-    metrics = settings.place(name, region).metrics
-    if metrics is None or metrics.url is None:
-        raise ConfigError(
-            f"environment '{name}' has no metrics.url to ask", where="guardian.yaml", remedy="add it, or give --rps"
-        )
+    unknown = ConfigError(
+        "today's traffic is not known", where="guardian plan",
+        remedy="give --rps (and --error-rate), or name a guardian.yaml with --config whose environment has metrics",
+    )  # fmt: skip
+    metrics = metrics_of(policy, config, environment, region, unknown=unknown, instead="give --rps")
     traffic = measured(policy, policy.match.service, metrics, pods=pods)
     errors = (f"errors of '{name}' {format_share(share)}" for name, share in traffic.errors.items())
     return traffic, "; ".join((f"mean of 30m from {metrics.url}", *errors))

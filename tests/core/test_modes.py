@@ -298,11 +298,13 @@ def kind(effect: Effect) -> object:
     return effect.weight if isinstance(effect, SetWeight) else type(effect)
 
 
+DIRECTIONS = (MODES, MORE, st.lists(SHOWN, min_size=1, max_size=5), st.sampled_from(list(Driver)))
+"""What `directed` makes a story of: a policy, what happens, what is shown, and who drives the rollout."""
 ENDING = (Order.ABORT, Order.ROLLBACK, Order.REJECT)
 
 
 @settings(max_examples=150, deadline=None)
-@given(MODES, MORE, st.lists(SHOWN, min_size=1, max_size=5), st.sampled_from(list(Driver)))
+@given(*DIRECTIONS)
 def test_advise_writes_nothing_that_no_person_agreed_to(
     base: Policy, actions: list[Action], shows: list[dict[str, object]], driver: Driver
 ) -> None:
@@ -329,7 +331,7 @@ def test_advise_writes_nothing_that_no_person_agreed_to(
 
 
 @settings(max_examples=100, deadline=None)
-@given(MODES, MORE, st.lists(SHOWN, min_size=1, max_size=5), st.sampled_from(list(Driver)))
+@given(*DIRECTIONS)
 def test_observe_writes_nothing(
     base: Policy, actions: list[Action], shows: list[dict[str, object]], driver: Driver
 ) -> None:
