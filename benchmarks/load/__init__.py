@@ -9,7 +9,7 @@ import pkgutil
 
 from benchmarks.load.report import Load
 
-OWN = frozenset({"bare", "daemon", "journal", "posting", "produce", "report"})
+OWN = frozenset({"bare", "daemon", "journal", "posting", "produce", "recordings", "report"})
 """Modules that hold no benchmark."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,12 @@ import msgspec
 import typer
 
 from guardian.adapters.samples.tables import Samples
+from guardian.adapters.samples.waves import waves
 from guardian.cli.exits import of_verdict
 from guardian.cli.output import SCREEN, warn
 from guardian.config.policy import load_policy
 from guardian.core.offline import Offline, OfflineVerdict
-from guardian.core.samples import Batch
+from guardian.core.policy import Policy
 from guardian.errors import SamplesError
 
 SamplesArgument = Annotated[list[Path], typer.Argument(metavar="SAMPLES..", help="CSV or Parquet files, sorted by t")]
@@ -32,15 +33,15 @@ def judge(
 ) -> None:
     """Judge recorded samples: one verdict a rollout, with no look-ahead."""
     with verdict_file(output, inputs=[*samples, policy]) as write:
-        reader = Samples(samples)
-        names = {"rollouts": reader.rollouts, "metrics": reader.metrics, "pods": reader.pods}
         rules = load_policy(policy, recorded=True)
-        court = Offline(rules, **names)
-        for batch in shown(reader):
-            court.take(batch)
-        verdicts = court.finish()
+        verdicts: list[OfflineVerdict] = []
+        metrics: set[str] = set()
+        with counted("rows judged") as told:
+            for reader in waves(samples):
+                verdicts += judged(reader, rules, told)
+                metrics.update(reader.metrics)
         known = [guardrail.name for guardrail in rules.guardrails]
-        if left_out := sorted(set(reader.metrics).difference(known)):
+        if left_out := sorted(metrics.difference(known)):
             warn(f"left out, no guardrail of {policy} has the name: {', '.join(left_out)}; it has {', '.join(known)}")
         if exit_verdict and len(verdicts) != 1:
             raise SamplesError(
@@ -91,17 +92,25 @@ def verdict_file(path: Path | None, *, inputs: Iterable[Path]) -> Iterator[_Writ
         ) from cause
 
 
-def shown(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches, with a count of rows on a terminal and none in a pipe."""
+def judged(reader: Samples, rules: Policy, told: Callable[[int], None]) -> list[OfflineVerdict]:
+    """Verdicts on what one reader gives; told: hears how many rows were taken."""
+    court = Offline(rules, rollouts=reader.rollouts, metrics=reader.metrics, pods=reader.pods)
+    for batch in reader:
+        court.take(batch)
+        told(len(batch))
+    return court.finish()
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int], None]]:
+    """Give what counts the work done: on a terminal only, and nothing in a pipe."""
     if not sys.stderr.isatty() or SCREEN.quiet:
-        yield from batches
+        yield lambda _count: None
         return
     from rich.console import Console  # noqa: PLC0415  costs as much as a small file takes
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} rows judged"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn(f"{{task.completed:,.0f}} {what}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True, no_color=not SCREEN.color), transient=True) as progress:
         task = progress.add_task("rows", total=None)
-        for batch in batches:
-            yield batch
-            progress.advance(task, len(batch))
+        yield lambda count: progress.advance(task, count)

@@ -65,7 +65,7 @@ def past_of(
             f"no stable row of a guardrail that the policy compares; metrics in it: {has}", where=where,
             remedy=f"name them as the policy does: {', '.join(sorted(wanted)) or 'it compares none'}",
         )  # fmt: skip
-    tables = tuple(_joined(parts) for parts in kept.values())
+    tables = tuple(Batch.joined(parts) for parts in kept.values())
     ticks = [np.unique(part.time) for part in tables]
     span = max(float(each[-1] - each[0]) for each in ticks)
     need = shape.history + shape.length
@@ -77,7 +77,3 @@ def past_of(
     each = max(1, windows // len(tables))
     found = [(place, float(at)) for place, times in enumerate(ticks) for at in starts(times, wanted=each, shape=shape)]
     return Past(rows=tables, starts=tuple(found), shape=shape, span=sum(float(t[-1] - t[0]) for t in ticks))
-
-
-def _joined(parts: list[Batch]) -> Batch:
-    return Batch(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in Batch.__slots__})

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from analysis.sequential.base import Floats, Ints
 from guardian.core.model import Value, Verdict
-from guardian.core.offline import OfflineVerdict, joined
+from guardian.core.offline import OfflineVerdict
 from guardian.core.policy import Compare, Guardrail, HistogramSli, Policy, RatioSli
 from guardian.core.replay import Recording, judged, with_values
 from guardian.core.samples import Batch
@@ -141,14 +141,13 @@ def _smallest(
 
 
 def _verdicts(recording: Recording, policy: Policy, rows: Batch, metric: int, requests: Ints) -> list[Verdict]:
-    whole: Batch | None = None
+    parts = []
     for copy, number in enumerate(requests.tolist()):
         part = changed(rows, metric, number)
-        part = with_values(part, rollout=np.full(len(part), copy, dtype=np.int64))
-        whole = part if whole is None else joined(whole, part)
-    if whole is None:
+        parts.append(with_values(part, rollout=np.full(len(part), copy, dtype=np.int64)))
+    if not parts:
         return []
-    return [found.verdict for found in judged(recording, policy, whole, copies=len(requests))]
+    return [found.verdict for found in judged(recording, policy, Batch.joined(parts), copies=len(requests))]
 
 
 def margin_change(recording: Recording, policy: Policy, verdict: OfflineVerdict) -> MarginChange | None:

@@ -62,7 +62,7 @@ class Offline:
         np.maximum.at(self._last, batch.rollout, batch.time)
         rows = self._rows.wanted(batch, self._rulings.open)
         if self._carry is not None:
-            rows = joined(self._carry, rows)
+            rows = Batch.joined((self._carry, rows))
         self._carry = self._work(rows, last=False)
 
     def finish(self) -> list[OfflineVerdict]:
@@ -126,8 +126,3 @@ class Offline:
         for arm in self._roster.arms_of(np.array([ruling.rollout]))[0]:
             self._rows.forget(int(arm))
             self._roster.drop_arm(int(arm))
-
-
-def joined(first: Batch, second: Batch) -> Batch:
-    """Rows of one batch, then of the other."""
-    return Batch(**{name: np.concatenate((getattr(first, name), getattr(second, name))) for name in Batch.__slots__})

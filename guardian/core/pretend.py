@@ -18,7 +18,6 @@ import numpy as np
 
 from analysis.sequential.base import Floats, Ints
 from guardian.core.model import Seconds
-from guardian.core.offline import joined
 from guardian.core.samples import Batch
 
 LEAST_HISTORY: Final = Seconds(1800.0)
@@ -131,9 +130,7 @@ def rows_of(window: Window, pretence: Pretence, shape: Shape) -> Batch:
         else:
             shifted = replace(part, time=part.time + shape.length)
             parts += [_stable(shifted, shape), _canary(part, np.ones(len(part), dtype=np.bool_), shape)]
-    rows = parts[0]
-    for more in parts[1:]:
-        rows = joined(rows, more)
+    rows = Batch.joined(parts)
     return rows.rows(np.argsort(rows.time, kind="stable"))
 
 

@@ -13,7 +13,7 @@ from analysis.sequential.base import Ints
 from guardian.core.course import TOGETHER, Against, Course, Mark, Readings, thresholds
 from guardian.core.looks import evidence
 from guardian.core.model import Seconds
-from guardian.core.offline import Offline, OfflineVerdict, joined
+from guardian.core.offline import Offline, OfflineVerdict
 from guardian.core.policy import Policy
 from guardian.core.roster import combine
 from guardian.core.rulings import Ruling
@@ -29,19 +29,19 @@ class Recording:
         pods: Sequence[str],
     ) -> None:  # fmt: skip
         """Raise SamplesError when no row is of that rollout. rollouts, metrics, pods: the reader's growing lists."""
-        found: Batch | None = None
+        found: list[Batch] = []
         for batch in batches:
             if rollout not in rollouts:
                 continue
-            part = batch.rows(np.flatnonzero(batch.rollout == rollouts.index(rollout)))
-            found = part if found is None else joined(found, part)
-        if found is None or not len(found):
+            found.append(batch.rows(np.flatnonzero(batch.rollout == rollouts.index(rollout))))
+        if not sum(map(len, found)):
             known = ", ".join(rollouts[:5]) + (f" and {len(rollouts) - 5} more" if len(rollouts) > 5 else "")
             raise SamplesError(
                 f"no row has rollout_id '{rollout}'", where="the samples", remedy=f"they hold {known or 'no rollout'}"
             )
         self.name, self.metrics, self.pods = rollout, metrics, pods
-        self.rows = with_values(found, rollout=np.zeros(len(found), dtype=np.int64))
+        rows = Batch.joined(found)
+        self.rows = with_values(rows, rollout=np.zeros(len(rows), dtype=np.int64))
 
 
 def with_values(rows: Batch, **values: object) -> Batch:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
 
 from analysis.sequential.base import Floats, Ints
 
@@ -27,6 +31,13 @@ class Batch:
     bound: Floats
     count: Floats
     value: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Rows of one batch, then of the next; one batch or more."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__})
 
     def __len__(self) -> int:
         return len(self.time)

@@ -1,12 +1,15 @@
 """Reads a long table of samples (CONTRACTS section 6), CSV or Parquet, a batch at a time, and checks every row.
 
 Raises SamplesError with file, line (or row) and column at the first row that breaks the contract. It holds
-one batch, the names seen so far and the newest time of each rollout; it judges nothing.
+one batch, the names seen so far and the newest time of each rollout; it judges nothing. Which rollouts are read
+together, where there are many, is waves.py's part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,58 +28,67 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 BATCH_ROWS: Final = 400_000
-BLOCK_BYTES: Final = 24 << 20
+"""Rows handed on at once: with fewer, a file of one rollout after the other has too few of them side by side."""
+READ_ROWS: Final = 100_000
+"""Rows read from Parquet at once; what they take while they are decoded is several times a batch."""
+BLOCK_BYTES: Final = 6 << 20
 TEXTS: Final = ("rollout_id", "track", "pod", "metric", "le")
 NUMBERS: Final = ("t", "dt", "requests", "bad", "count", "value")
 OPTIONAL: Final = ("value", "requests", "bad", "le", "count")
 TRACKS: Final = ("stable", "canary")
 
 
-class Samples:
-    """Rows of some files, in order. `rollouts`, `metrics`, `pods` grow as names are met."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Rows begin..end-1 of a file, counted from 0."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-        self.rollouts: list[str] = []
+    path: Path
+    begin: int = 0
+    end: int = sys.maxsize
+
+
+class Samples:
+    """Rows of some files, in order. `rollouts`, `metrics`, `pods` grow as names are met.
+
+    only: the rollouts whose rows are read, in the order in which they are numbered; None: all.
+    """
+
+    def __init__(self, files: Sequence[Path | Stretch], *, only: Sequence[str] | None = None) -> None:
+        self._stretches = [file if isinstance(file, Stretch) else Stretch(path=file) for file in files]
+        self._all = only is None
+        self.rollouts: list[str] = list(only or ())
         self.metrics: list[str] = []
         self.pods: list[str] = []
-        self._codes: dict[str, dict[str, int]] = {"rollout_id": {}, "metric": {}, "pod": {}}
+        numbers = {name: number for number, name in enumerate(self.rollouts)}
+        self._codes: dict[str, dict[str, int]] = {"rollout_id": numbers, "metric": {}, "pod": {}}
         self._bounds: dict[str, float] = {"": float("nan")}
         self._newest = np.zeros(0)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of all files. Raises SamplesError."""
-        for path in self._paths:
-            yield from self._file(path)
+        parts: list[Batch] = []
+        for stretch in self._stretches:
+            for row, table in open_table(stretch):
+                batch = self._convert(table, stretch.path, row) if self._all else self._some(table, stretch.path, row)
+                parts.append(batch)
+                if sum(map(len, parts)) >= BATCH_ROWS:
+                    yield Batch.joined(parts)
+                    parts = []
+        if sum(map(len, parts)):
+            yield Batch.joined(parts)
 
-    def _file(self, path: Path) -> Iterator[Batch]:
-        row = 0
-        try:
-            for table in open_table(path):
-                batch = self._convert(table, path, row)
-                row += len(batch)
-                if len(batch):
-                    yield batch
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
-            raise self._unreadable(path, cause) from cause
+    def _some(self, table: pa.RecordBatch, path: Path, row: int) -> Batch:
+        """The rows of the rollouts that are read."""
+        code, names = coded(table, "rollout_id")
+        known = self._codes["rollout_id"]
+        chosen = np.flatnonzero(np.array([name in known for name in names] or [False])[code])
+        return self._convert(table.take(pa.array(chosen)), path, row + chosen)
 
-    def _unreadable(self, path: Path, cause: Exception) -> SamplesError:
-        if isinstance(cause, OSError) and not isinstance(cause, pa.ArrowException):
-            what = cause.strerror or str(cause)
-            return SamplesError(f"cannot be read: {what}", where=str(path), remedy="check the path and its rights")
-        found = locate(path, NUMBERS) if path.suffix != ".parquet" else None
-        if found is not None:
-            return found
-        return SamplesError(
-            f"is not a readable table: {str(cause).splitlines()[0]}", where=str(path),
-            remedy="write CSV (header, comma, UTF-8) or Parquet, by file ending",
-        )  # fmt: skip
-
-    def _convert(self, table: pa.RecordBatch, path: Path, row: int) -> Batch:
+    def _convert(self, table: pa.RecordBatch, path: Path, row: int | Ints) -> Batch:
         numbers = {name: _floats(table, name) for name in NUMBERS}
-        track, tracks = _coded(table, "track")
-        codes = {name: self._numbered(name, *_coded(table, name)) for name in ("rollout_id", "metric", "pod")}
-        le, les = _coded(table, "le")
+        track, tracks = coded(table, "track")
+        codes = {name: self._numbered(name, *coded(table, name)) for name in ("rollout_id", "metric", "pod")}
+        le, les = coded(table, "le")
         canary = np.array([TRACKS.index(text) if text in TRACKS else -1 for text in tracks] or [0])[track]
         bound = np.array([self._bound(text) for text in les] or [np.nan])[le]
         batch = Batch(
@@ -90,11 +102,15 @@ class Samples:
     def _numbered(self, column: str, codes: Ints, names: list[str]) -> Ints:
         known = self._codes[column]
         listed = {"rollout_id": self.rollouts, "metric": self.metrics, "pod": self.pods}[column]
-        for name in names:
+        numbers = np.zeros(len(names) or 1, dtype=np.int64)
+        met = np.bincount(codes, minlength=len(names))  # a dictionary may name more than there is
+        for place in np.flatnonzero(met):
+            name = names[place]
             if name not in known:
                 known[name] = len(listed)
                 listed.append(name)
-        return np.array([known[name] for name in names] or [0])[codes]
+            numbers[place] = known[name]
+        return np.asarray(numbers[codes])
 
     def _bound(self, text: str) -> float:
         """The bucket's bound as a number ('1' = '1.0'); -inf marks a text that is none."""
@@ -106,8 +122,8 @@ class Samples:
             self._bounds[text] = value if value >= 0 else float("-inf")
         return self._bounds[text]
 
-    def _check(self, batch: Batch, path: Path, row: int, *, wrong_bound: npt.NDArray[np.bool_]) -> None:
-        """Raise at the first row that breaks the contract."""
+    def _check(self, batch: Batch, path: Path, row: int | Ints, *, wrong_bound: npt.NDArray[np.bool_]) -> None:
+        """Raise at the first row that breaks the contract; row: number of the first row in its file, or of each."""
         n = len(batch)
         bucket = ~np.isnan(batch.bound)
         ratio = ~np.isnan(batch.requests)
@@ -131,7 +147,7 @@ class Samples:
         first = [(int(np.argmax(bad)), column, what, todo) for bad, column, what, todo in faults if bad.any()]
         if first and n:
             at, column, what, todo = min(first, key=lambda each: each[0])
-            line = row + at + (2 if path.suffix != ".parquet" else 1)
+            line = (row + at if isinstance(row, int) else int(row[at])) + (2 if path.suffix != ".parquet" else 1)
             kind = "line" if path.suffix != ".parquet" else "row"
             name = self.rollouts[int(batch.rollout[at])]
             raise SamplesError(
@@ -156,18 +172,57 @@ class Samples:
         return out
 
 
-def open_table(path: Path) -> Iterator[pa.RecordBatch]:
-    """Batches of one file, with the contract's columns typed. Raises SamplesError for a wrong ending or header."""
-    if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            _check_header(path, file.schema_arrow.names)
-            columns = [name for name in file.schema_arrow.names if name in (*TEXTS, *NUMBERS)]
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
-        return
-    if path.suffix != ".csv":
-        raise SamplesError(
-            f"ends in '{path.suffix}'", where=str(path), remedy="name the file .csv or .parquet, as it is written"
-        )
+def open_table(stretch: Stretch, columns: Sequence[str] = (*TEXTS, *NUMBERS)) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Batches of some rows of a file, with the number of each one's first row; the contract's columns are typed.
+
+    Raises SamplesError for a wrong ending or header, and for what cannot be read.
+    """
+    path = stretch.path
+    try:
+        if path.suffix == ".parquet":
+            yield from _parquet(stretch, columns)
+        elif path.suffix == ".csv":
+            yield from _csv(stretch, columns)
+        else:
+            raise SamplesError(
+                f"ends in '{path.suffix}'", where=str(path), remedy="name the file .csv or .parquet, as it is written"
+            )
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
+        raise _unreadable(path, cause) from cause
+
+
+def _unreadable(path: Path, cause: Exception) -> SamplesError:
+    if isinstance(cause, OSError) and not isinstance(cause, pa.ArrowException):
+        what = cause.strerror or str(cause)
+        return SamplesError(f"cannot be read: {what}", where=str(path), remedy="check the path and its rights")
+    found = locate(path, NUMBERS) if path.suffix != ".parquet" else None
+    if found is not None:
+        return found
+    return SamplesError(
+        f"is not a readable table: {str(cause).splitlines()[0]}", where=str(path),
+        remedy="write CSV (header, comma, UTF-8) or Parquet, by file ending",
+    )  # fmt: skip
+
+
+def _parquet(stretch: Stretch, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    schema = pq.read_schema(stretch.path)
+    _check_header(stretch.path, schema.names)
+    texts = [name for name in TEXTS if name in schema.names and pa.types.is_string(schema.field(name).type)]
+    with pq.ParquetFile(stretch.path, read_dictionary=texts, pre_buffer=False) as file:
+        groups = np.array([file.metadata.row_group(each).num_rows for each in range(file.metadata.num_row_groups)])
+        ends = np.cumsum(groups)
+        wanted = np.flatnonzero((ends > stretch.begin) & (ends - groups < stretch.end))
+        if not len(wanted):
+            return
+        batches = file.iter_batches(
+            batch_size=READ_ROWS, use_threads=False, columns=[name for name in schema.names if name in columns],
+            row_groups=wanted.tolist(),
+        )  # fmt: skip
+        yield from _within(stretch, batches, int((ends - groups)[wanted[0]]))
+
+
+def _csv(stretch: Stretch, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    path = stretch.path
     with path.open(encoding="utf-8") as text:
         header = text.readline().rstrip("\r\n").removeprefix("\ufeff").split(",")
     header = [name.strip().strip('"') for name in header]
@@ -178,11 +233,22 @@ def open_table(path: Path) -> Iterator[pa.RecordBatch]:
         path,
         read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES, column_names=header, skip_rows=1),
         convert_options=pacsv.ConvertOptions(
-            column_types=types, include_columns=[name for name in header if name in types],
+            column_types=types, include_columns=[name for name in header if name in columns],
             null_values=[""], strings_can_be_null=False,
         ),
     ) as reader:  # fmt: skip
-        yield from reader
+        yield from _within(stretch, reader, 0)
+
+
+def _within(stretch: Stretch, batches: Iterable[pa.RecordBatch], row: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The rows of a stretch, and the number of each batch's first; row: number of the first row of all."""
+    for batch in batches:
+        first, last = max(stretch.begin - row, 0), min(stretch.end - row, batch.num_rows)
+        if first < last:
+            yield row + first, batch.slice(first, last - first)
+        row += batch.num_rows
+        if row >= stretch.end:
+            return
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
@@ -200,7 +266,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
             )  # fmt: skip
 
 
-def _coded(table: pa.RecordBatch, name: str) -> tuple[Ints, list[str]]:
+def coded(table: pa.RecordBatch, name: str) -> tuple[Ints, list[str]]:
     """Codes of a text column and the texts they stand for; an absent column or value is ''."""
     if name not in table.schema.names:
         return np.zeros(table.num_rows, dtype=np.int64), [""]

@@ -1,0 +1,83 @@
+"""Files of recorded rollouts for the load on `guardian judge`: a family of noise a file, all rollouts mixed by time.
+
+Two kinds: `pods`, eight pods a rollout and every seventh rollout with a histogram, about 17 MB a file; `tracks`, one
+series a track, about 20 MB in eleven files. What the verdicts should be is judged elsewhere (benchmarks/detection).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.detection.files import sample_table
+from benchmarks.detection.streams import Situation, always, generate, since
+
+FILES: Final = 11
+ROLLOUTS: Final = 13_000
+POLICY: Final = """apiVersion: slo-guardian/v1
+kind: Policy
+metadata: {name: recorded}
+spec:
+  match: {service: recorded, environment: production}
+  strategy: {kind: canary, steps: [{weight: 10%, bake: 5m}, {weight: 100%, bake: 10m}]}
+  guardrails:
+    - name: errors
+      sli: {ratio: {bad: 'http_requests_total{status=~"5.."}', total: http_requests_total}}
+    - name: latency
+      sli: {histogram: {buckets: http_request_duration_seconds_bucket}}
+"""
+NOISE: Final[tuple[Mapping[str, Any], ...]] = (
+    {}, {"pod_sd": 0.1}, {"pod_sd": 0.15}, {"pod_sd": 0.3}, {"noise_sd": 0.4, "noise_rho": 0.3},
+    {"noise_sd": 0.4, "noise_rho": 0.9}, {"cluster": 0.2}, {"missing": 0.1}, {"burst": 0.002}, {"base": 0.001},
+    {"rps": 20.0},
+)  # fmt: skip
+"""What is the matter in each of the files."""
+
+
+class Kind(StrEnum):
+    """What a file records."""
+
+    PODS = "pods"
+    TRACKS = "tracks"
+
+
+def rollouts_of(file: int) -> int:
+    """How many rollouts are in each of the files."""
+    return ROLLOUTS // FILES + (file < ROLLOUTS % FILES)
+
+
+def write(folder: Path, *, kind: Kind, file: int, count: int | None = None) -> Path:
+    """Write one of the files (0..10) with `count` rollouts (default: its own); returns it."""
+    count = rollouts_of(file) if count is None else count
+    told = count // 7 if kind is Kind.PODS else 0
+    plain = count - told
+    shape = {"canary_pods": 1, "stable_pods": 1, "merged": True} if kind is Kind.TRACKS else {}
+    calm = Situation(**{**shape, **NOISE[file]})
+    parts = [
+        _table(calm, runs=plain - plain // 4, seed=4 * file, prefix=f"f{file}-a"),
+        _table(replace(calm, effect=since(300.0, 2.0)), runs=plain // 4, seed=4 * file + 1, prefix=f"f{file}-b"),
+        _table(replace(calm, latency=True), runs=told - told // 4, seed=4 * file + 2, prefix=f"f{file}-c"),
+        _table(replace(calm, latency=True, slower=always(1.2)), runs=told // 4, seed=4 * file + 3, prefix=f"f{file}-d"),
+    ]
+    table = pa.concat_tables([part for part in parts if part is not None])
+    table = table.take(pa.array(np.argsort(table["t"].to_numpy(), kind="stable")))
+    path = folder / f"{kind}-{file}.parquet"
+    pq.write_table(table, path)
+    return path
+
+
+def _table(situation: Situation, *, runs: int, seed: int, prefix: str) -> pa.Table | None:
+    """Rows of some rollouts, numbers as whole numbers and texts as a recorder writes them."""
+    if not runs:
+        return None
+    table = sample_table(generate(situation, runs=runs, seed=seed), prefix=prefix)
+    for name in ("requests", "bad", "count"):
+        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(pa.int64()))
+    return table
