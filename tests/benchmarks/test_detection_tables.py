@@ -1,6 +1,7 @@
 """The command that compares decision rules: what it runs, keeps, shows and writes into the documentation."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -36,6 +37,7 @@ from guardian.core.policy import Margin
 from tests.benchmarks import coins
 
 INF = float("inf")
+RISK, ARGO_LIMIT = "1 %", "95 %"
 SEED = 20261121
 
 
@@ -55,6 +57,16 @@ def test_the_document_shows_what_the_result_files_hold(on_streams: dict[str, Any
     """`python -m benchmarks.detection --docs` was run after the last result was written."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert filled(text, on_streams, on_real) == text
+
+
+def test_the_words_of_the_document_have_no_figures_of_their_own() -> None:
+    """What was measured stands in the tables, which are written anew; words name the cases, the risk and settings."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    words = text[text.index("## What it shows") : text.index("## What is compared")]
+    names = " ".join([*(cell.name for cell in CAMPAIGN.cells), RISK, ARGO_LIMIT])
+    allowed = set(re.findall(r"([\d.]+) ?%", names))
+    assert set(re.findall(r"([\d.]+) ?%", words)) <= allowed
+    assert re.findall(r"\d+ (?:of|to) \d+", words) == []
 
 
 def test_the_plot_is_drawn_from_a_result(on_streams: dict[str, Any], tmp_path: Path) -> None:
