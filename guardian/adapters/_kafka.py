@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from aiokafka import errors
+from aiokafka import AIOKafkaProducer, errors
 
 from guardian.errors import AdapterError, GuardianError, Refused, Unavailable
 
@@ -128,6 +128,19 @@ async def stopped(client: Any) -> None:
     except (TimeoutError, errors.KafkaError, OSError):
         inner = client.client if hasattr(client, "client") else client._client  # noqa: SLF001  no public name
         await inner.close()  # stop() was cut short: its connections would stay open
+
+
+async def writer(access: KafkaAccess, **options: Any) -> AIOKafkaProducer:
+    """Return a started producer that loses and repeats nothing; options: what else it shall do."""
+    producer = AIOKafkaProducer(**access.options(), acks="all", enable_idempotence=True, **options)
+    calmed(producer.client)
+    limit_logs()
+    try:
+        await producer.start()
+    except BaseException:
+        await stopped(producer)
+        raise
+    return producer
 
 
 async def within(deadline: float, doing: Awaitable[T], *, where: str, what: str) -> T:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, MessageSizeTooLargeError
 
-from guardian.adapters._kafka import KafkaAccess, calmed, limit_logs, stopped, translated, within
+from guardian.adapters._kafka import KafkaAccess, calmed, limit_logs, stopped, translated, within, writer
 from guardian.adapters._membership import Membership
 from guardian.adapters._offsets import Progress
 from guardian.core.model import Seconds
@@ -260,17 +260,7 @@ class KafkaSource:
     async def _writer(self) -> Any:
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    **self._access.options(), acks="all", enable_idempotence=True, max_request_size=LARGEST
-                )
-                calmed(producer.client)
-                limit_logs()
-                try:
-                    await producer.start()
-                except BaseException:
-                    await stopped(producer)
-                    raise
-                self._producer = producer
+                self._producer = await writer(self._access, max_request_size=LARGEST)
             return self._producer
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:

@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
-from guardian.adapters._kafka import KafkaAccess, calmed, limit_logs, stopped, within
+from guardian.adapters._kafka import KafkaAccess, stopped, within, writer
 from guardian.core.model import Seconds
 from guardian.errors import AdapterError
 
@@ -112,17 +111,7 @@ class KafkaSink:
     async def _started(self) -> Any:
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    **self._access.options(), acks="all", enable_idempotence=True, max_batch_size=LARGEST_BATCH
-                )
-                calmed(producer.client)
-                limit_logs()
-                try:
-                    await producer.start()
-                except BaseException:
-                    await stopped(producer)
-                    raise
-                self._producer = producer
+                self._producer = await writer(self._access, max_batch_size=LARGEST_BATCH)
             return self._producer
 
     async def close(self) -> None:
