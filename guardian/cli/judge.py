@@ -11,8 +11,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from guardian.adapters._waves import waves
 from guardian.adapters.samples.tables import Samples
-from guardian.adapters.samples.waves import waves
 from guardian.cli.exits import of_verdict
 from guardian.cli.output import SCREEN, warn
 from guardian.config.policy import load_policy
@@ -37,7 +37,8 @@ def judge(
         verdicts: list[OfflineVerdict] = []
         metrics: set[str] = set()
         with counted("rows judged") as told:
-            for reader in waves(samples):
+            for wave in waves(samples):
+                reader = Samples(wave.files, only=wave.rollouts)
                 verdicts += judged(reader, rules, told)
                 metrics.update(reader.metrics)
         known = [guardrail.name for guardrail in rules.guardrails]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from benchmarks.detection.families import POLICY
 from benchmarks.detection.files import sample_table
 from benchmarks.detection.streams import Situation, always, generate
-from guardian.adapters.samples.waves import waves
+from guardian.adapters._waves import waves
+from guardian.adapters.samples.tables import Samples
 from guardian.core.offline import Offline, OfflineVerdict
 from guardian.errors import SamplesError
 
@@ -47,7 +48,8 @@ def written(folder: Path, *tables: pa.Table, suffix: str = "parquet") -> list[Pa
 def judged(paths: list[Path], *, rollouts: int) -> list[tuple[object, ...]]:
     """Verdicts of all waves, evidence to nine digits."""
     found: list[OfflineVerdict] = []
-    for reader in waves(paths, rollouts=rollouts):
+    for wave in waves(paths, rollouts=rollouts):
+        reader = Samples(wave.files, only=wave.rollouts)
         court = Offline(POLICY, rollouts=reader.rollouts, metrics=reader.metrics, pods=reader.pods)
         for batch in reader:
             court.take(batch)
@@ -78,7 +80,7 @@ def test_waves_of_any_size_give_the_same_verdicts(
 def test_rollouts_that_end_with_their_file_are_read_once(tmp_path: Path) -> None:
     """Three files of four rollouts in waves of five: a wave a file, and no row is read for two waves."""
     paths = written(tmp_path, *(file_of(4, prefix=prefix) for prefix in ("a-", "bb-", "ccc-")))
-    readers = list(waves(paths, rollouts=5))
+    readers = [Samples(wave.files, only=wave.rollouts) for wave in waves(paths, rollouts=5)]
     assert [min(reader.rollouts) for reader in readers] == ["a-0", "bb-0", "ccc-0"]
     assert [sum(map(len, reader)) for reader in readers] == [pq.read_metadata(path).num_rows for path in paths]
 

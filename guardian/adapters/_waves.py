@@ -9,38 +9,49 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from analysis.sequential.base import Ints
-from guardian.adapters.samples.tables import Samples, Stretch, coded, open_table
+from guardian.adapters._tables import Stretch, coded, open_table
+
+Ints = npt.NDArray[np.int64]
 
 ROLLOUTS: Final = 2_000
 """Rollouts of one wave at most: enough to work on arrays, 30 to 60 MB of evidence."""
 
 
-def waves(paths: Sequence[Path], *, rollouts: int = ROLLOUTS) -> Iterator[Samples]:
-    """Readers of some files, each with at most so many rollouts, in the order in which these appear.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """What is read together: rows of files, and the rollouts whose rows they are read for; None: all that are there."""
 
-    Raises SamplesError, as the readers do; with several waves they tell the first wrong row of a wave.
+    files: tuple[Stretch, ...]
+    rollouts: tuple[str, ...] | None = None
+
+
+def waves(paths: Sequence[Path], *, rollouts: int = ROLLOUTS) -> Iterator[Wave]:
+    """Waves of at most so many rollouts, in the order in which these appear; memory is given back between them.
+
+    Raises SamplesError for what cannot be read. With several waves their reader tells the first wrong row of a wave.
     """
     names, first, last, sizes = _spans(paths)
     cuts = _cuts(first, last, rollouts)
     if len(cuts) <= 2:
-        yield Samples(paths)
+        yield Wave(files=tuple(Stretch(path=path) for path in paths))
         return
     begins = np.cumsum([0, *sizes])
     for begin, end in pairwise(cuts):
         front, back = int(first[begin]), int(last[begin:end].max()) + 1
-        stretches = [
+        files = tuple(
             Stretch(path=path, begin=max(front - int(start), 0), end=back - int(start))
             for path, start, size in zip(paths, begins, sizes, strict=False)
             if start < back and start + size > front
-        ]
-        yield Samples(stretches, only=names[begin:end])
+        )
+        yield Wave(files=files, rollouts=tuple(names[begin:end]))
         _give_back()
 
 
