@@ -147,13 +147,17 @@ def running_prometheus(run: ServiceRun, plan: PrometheusPlan) -> Iterator[Promet
 
 
 def backfill(folder: Path, history: Sequence[Series]) -> None:
-    """Put the series into the data folder as blocks; the server must not run yet."""
+    """Put the series into the data folder as blocks; the server must not run yet.
+
+    Blocks may be long: the text is read once for each, and weeks would be hundreds of the usual two hours.
+    """
     text = folder / "history.om"
     with text.open("w") as file:
         write_openmetrics(history, file)
     argv = [
         *programs.command(programs.PROMTOOL, folder=folder),
-        "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(text), str(folder / "data"),
+        "tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=744h",
+        str(text), str(folder / "data"),
     ]  # fmt: skip
     made = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     if made.returncode != 0:
