@@ -52,11 +52,12 @@ class _Timed(Part):
 
 
 class ErrorStep(_Timed):
-    """Failures jump, to `share` of requests or by `factor`."""
+    """Failures jump, to `share` of requests or by `factor`; `pods`: on that many pods only, the machine's fault."""
 
     kind: Literal["error_step"]
     share: Portion | None = None
     factor: Factor | None = None
+    pods: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -67,7 +68,14 @@ class ErrorStep(_Timed):
     def bend(self, conditions: Conditions) -> None:
         """Change the chance to fail where it runs."""
         worse = conditions.errors * (self.factor or 0.0) + (self.share or 0.0)  # one of the two is None
-        conditions.errors = np.where(self.touches(conditions), worse, conditions.errors)
+        conditions.errors = np.where(self._hit(conditions), worse, conditions.errors)
+
+    def _hit(self, conditions: Conditions) -> Flags:
+        touched = self.touches(conditions)
+        if self.pods is None:
+            return touched
+        slots = self.on.slots(conditions.fresh)
+        return touched & (np.cumsum(slots) <= self.pods)
 
 
 class LatencyShift(_Timed):

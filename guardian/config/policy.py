@@ -75,10 +75,13 @@ class AttributionConfig(Section):
     limit: Duration = Field(
         300.0, description="longest a rollback is put off while a dependency's rollout is suspected"
     )
+    one_pod: Literal["hold", "rollback"] = Field(
+        "hold", description="when all evidence comes from one canary pod of three or more"
+    )
 
     def to_core(self) -> Attribution:
         """Return it as the core reads it."""
-        return Attribution(limit=Seconds(self.limit))
+        return Attribution(limit=Seconds(self.limit), one_pod=self.one_pod)
 
 
 class SpecConfig(Section):

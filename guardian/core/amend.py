@@ -49,6 +49,8 @@ def _rules(old: Policy, new: Policy) -> Iterator[str]:
         yield "interval and drain cannot grow, refuseFor cannot shrink"
     if new.attribution.limit > old.attribution.limit or not set(new.depends_on) <= set(old.depends_on):
         yield "attribution.limit cannot grow, and depends_on cannot name more: harm would be acted on later"
+    if old.attribution.one_pod == "rollback" and new.attribution.one_pod != "rollback":
+        yield "attribution.one_pod would hold instead of rolling back"
     if old.probes != new.probes:
         yield "probes cannot change while it runs"
 

@@ -144,7 +144,9 @@ class Feeder:
             begin = mine.stop
             slot = fleet.links["slot"][sheets[mine]].astype(np.int64) * 2 + ~canary[mine]
             totals = rows.layout.totals["counts"].reshape(-1, rows.layout.width)
-            np.add.at(totals, slot, rows.counts * live[mine, None])
+            counts = rows.counts * live[mine, None]
+            np.add.at(totals, slot, counts)
+            rows.layout.carry["live"][fleet.pods["slot"][rows.pods].astype(np.int64)] += counts  # a pod has one row
             slow[mine] = rows.layout.beyond(rows.counts, fleet.links["slow"][sheets[mine]].astype(np.int64))
             self._compare(rows, sheets[mine])
         self._objectives(sheets, side, asked, slow)

@@ -123,6 +123,12 @@ def _verdict(rollout: Rollout, look: Look) -> Iterator[Missing]:
     elif look.at - look.began < risk.earliest_promotion:
         left = duration(risk.earliest_promotion - (look.at - look.began))
         yield Missing(condition=Condition.VERDICT, text=f"earliest promotion in {left}")
+    elif (flattered := next((at for at in look.guardrails if at.flatterer), None)) is not None:
+        text = (
+            f"promotion evidence of '{flattered.name}' hangs on one pod of stable, {flattered.flatterer}, that is "
+            "worse than the others: without it the canary is not shown to be good; replace that pod"
+        )
+        yield Missing(condition=Condition.VERDICT, text=text)
     else:
         text = (
             f"promotion evidence {evidence(look.log_safe):.3g} of '{look.weakest}' "
@@ -147,6 +153,7 @@ def promotable(rollout: Rollout, look: Look) -> bool:
         and look.log_safe >= -math.log(risk.false_promotion)
         and look.allocation is not Allocation.SKEWED
         and not look.rising
+        and not any(at.flatterer for at in look.guardrails)
     )
 
 

@@ -9,6 +9,7 @@ from guardian.core.attribution import Around, excuse, put_off
 from guardian.core.gates import critical, first_release, forbidden, harmful
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
 from guardian.core.model import Instant, Phase, Value
+from guardian.core.pods import alone, sentence
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import duration, share, silence
@@ -34,13 +35,24 @@ class Waiting(Value, frozen=True, kw_only=True):
 
 
 def innocent(rollout: Rollout, look: Look | None, around: Around, now: Instant) -> Waiting | None:
-    """Return why a rollback waits that evidence or objective ask for: something else is probably to blame."""
-    one = excuse(rollout, look, around, now) if look is not None else None
-    if one is None or look is None:
+    """Return why a rollback waits that evidence or objective ask for, or will: something else is probably to blame."""
+    if look is None:
         return None
+    one = excuse(rollout, look, around, now)
+    if one is None:
+        return _one_pod(rollout, look)
     text, page = put_off(rollout, one), f"attribution-{one.rollout}"
     name = look.worst if harmful(rollout, look) else critical(look, shared=False) or ""
     return Waiting(hold=r.Hold.ATTRIBUTION, text=text, guardrail=name, page=page, cause=one.rollout)
+
+
+def _one_pod(rollout: Rollout, look: Look) -> Waiting | None:
+    found = alone(rollout, look)
+    if found is None or critical(look, shared=False) is not None:  # the users' pain does not ask for the reason
+        return None
+    guardrail, one = found
+    text = sentence(rollout, guardrail, one)
+    return Waiting(hold=r.Hold.ONE_POD, text=text, guardrail=guardrail.name, page=f"one-pod-{one.name}")
 
 
 def pressing(

@@ -96,6 +96,21 @@ class Side(Value, frozen=True, kw_only=True):
     seen: Instant | None = None
 
 
+class OnePod(Value, frozen=True, kw_only=True):
+    """The one pod of the canary that all evidence against it comes from.
+
+    pods: how many the canary has. level, others, stable: error share or quantile of the pod, of the canary's other
+    pods and of stable. without: log evidence of the others alone, not corrected for pods that differ.
+    """
+
+    name: str
+    pods: int
+    level: float | None
+    others: float | None
+    stable: float | None
+    without: float
+
+
 class GuardrailLook(Value, frozen=True, kw_only=True):
     """One guardrail at one look.
 
@@ -104,7 +119,9 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     step_requests, needed: canary requests in this step (warm rows only), and how many the step rule asks for.
     breach, stable_breach: the objective on its scope, and on stable (now, or already before the rollout).
     moved: quantile whose latency moved most, None where that is not the question. anomalies: rows refused as
-    impossible, by kind. calibrated: enough stable-against-stable history was seen.
+    impossible, by kind. calibrated: enough stable-against-stable history was seen. one_pod: the pod that all evidence
+    against the canary comes from, None where there is no such pod or little evidence. flatterer: pod of stable without
+    which the promotion evidence would not be there, "" where there is no such pod or not enough evidence.
     """
 
     name: str
@@ -121,6 +138,8 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     calibrated: bool = False
     moved: Ratio | None = None
     anomalies: dict[str, int] = {}  # noqa: RUF012  (msgspec copies it)
+    one_pod: OnePod | None = None
+    flatterer: str = ""
 
 
 class Look(Value, frozen=True, kw_only=True):
@@ -171,6 +190,6 @@ def evidence(log_value: float) -> float:
 
 
 __all__ = [
-    "Allocation", "Breach", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "Part", "Seconds", "SeriesKey",
-    "Side", "Weight", "evidence",
+    "Allocation", "Breach", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "OnePod", "Part", "Seconds",
+    "SeriesKey", "Side", "Weight", "evidence",
 ]  # fmt: skip

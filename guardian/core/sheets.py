@@ -23,13 +23,16 @@ REASONS: Final = ("inconsistent", "new_bound", "unusable", "stepped_back", "late
 
 
 class Layout:
-    """Counts of all pods whose guardrails have the same columns; bounds empty: requests and bad."""
+    """Counts of all pods whose guardrails have the same columns; bounds empty: requests and bad.
+
+    carry: a row a pod; what waits for the rest of its scrape, and `live`, all since the canary's first traffic.
+    """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.width = len(bounds) or 2
         self._lower = np.array((0.0, *bounds[:-1]))
-        self.carry = Columns({"counts": (self.width,), "held": ()})
+        self.carry = Columns({"counts": (self.width,), "held": (), "live": (self.width,)})
         self.totals = Columns({"counts": (2, self.width)})
 
     def column(self, key: SeriesKey) -> int:

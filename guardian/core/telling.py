@@ -17,6 +17,7 @@ from guardian.core.contest import Contest
 from guardian.core.intake import LONG_PATIENCE
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
 from guardian.core.model import Instant, Ratio, Share, Track
+from guardian.core.pods import flatterer, one_pod
 from guardian.core.policy import Compare, Policy
 from guardian.core.roster import combine
 from guardian.core.sheets import Sheet
@@ -156,6 +157,8 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         calibrated=calibrated,
         moved=moved,
         anomalies=dict(sheet.anomalies),
+        one_pod=one_pod(fleet, opened, sheet, log_harm),
+        flatterer=flatterer(fleet, opened, sheet, log_safe),
     )
 
 

@@ -1,0 +1,100 @@
+"""Whether a verdict rests on one pod, of the canary or of stable, and the sentence that says so. Orders nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis import outlier
+from analysis.quantiles import bucket_quantile
+from analysis.sequential.base import Floats
+from guardian.core import records as r
+from guardian.core.gates import harmful
+from guardian.core.looks import Allocation, Look, OnePod
+from guardian.core.model import Track
+from guardian.core.policy import Guardrail
+from guardian.core.rollout import Rollout
+from guardian.core.sentences import level
+from guardian.core.sheets import Sheet
+
+if TYPE_CHECKING:
+    from guardian.core.fleet import Fleet, Opened
+
+QUANTILE = 0.95
+"""Quantile told of latencies."""
+
+
+def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OnePod | None:
+    """Return the pod that all evidence against the canary comes from; looked for only where there is some."""
+    alpha = opened.policy.risk.false_rollback
+    if sheet.layout is None or sheet.arm < 0 or not log_harm > 0.0:
+        return None
+    contest = fleet.roster.contests[sheet.contest]
+    canaries = [pod for (track, _), pod in sheet.pods.items() if track is Track.CANARY and pod.slot >= 0]
+    counts = sheet.layout.carry["live"][[pod.slot for pod in canaries]]
+    stable = sheet.layout.totals["counts"][sheet.slot, 1]
+    began, front = fleet.rollouts["began"][opened.number], fleet.sheets["front"][sheet.number]
+    memory = contest.panel.cells["memory"][sheet.cell]
+    found = outlier.outlier(contest.test, counts, stable, memory, elapsed=float(front - began), alpha=alpha)
+    if found is None:
+        return None
+    others = np.delete(counts, found.pod, axis=0).sum(axis=0)
+    return OnePod(
+        name=canaries[found.pod].name,
+        pods=len(canaries),
+        level=_level(sheet, counts[found.pod]),
+        others=_level(sheet, others),
+        stable=_level(sheet, stable),
+        without=found.without,
+    )
+
+
+def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float) -> str:
+    """Return the pod of stable that the promotion evidence hangs on, "" where it would be there without any one."""
+    chance = opened.policy.risk.false_promotion
+    if sheet.layout is None or sheet.arm < 0 or not log_safe >= -math.log(chance):
+        return ""
+    contest = fleet.roster.contests[sheet.contest]
+    stable = [pod for (track, _), pod in sheet.pods.items() if track is Track.STABLE and pod.slot >= 0]
+    counts = sheet.layout.carry["live"][[pod.slot for pod in stable]]
+    canary, memory = sheet.layout.totals["counts"][sheet.slot, 0], contest.panel.cells["memory"][sheet.cell]
+    elapsed = float(fleet.sheets["front"][sheet.number] - fleet.rollouts["began"][opened.number])
+    found = outlier.flatterer(contest.test, canary, counts, memory, elapsed=elapsed, chance=chance)
+    return stable[found].name if found is not None else ""
+
+
+def _level(sheet: Sheet, counts: Floats) -> float | None:
+    """Error share or quantile of one row of counts; None where nothing was asked."""
+    if sheet.layout is None or sheet.layout.requests(counts[None])[0] <= 0:
+        return None
+    if not sheet.layout.bounds:
+        return float(counts[1] / counts[0])
+    return float(bucket_quantile(counts[None], np.array(sheet.layout.bounds), QUANTILE)[0][0])
+
+
+def alone(rollout: Rollout, look: Look) -> tuple[Guardrail, OnePod] | None:
+    """Return the guardrail and pod that are all there is against a rollout, None where more is or nothing much."""
+    held = rollout.held is not None and rollout.held.hold is r.Hold.ONE_POD
+    least = 0.0 if held else -0.5 * math.log(rollout.policy.risk.false_rollback)
+    if rollout.policy.attribution.one_pod != "hold" or look.allocation is Allocation.SKEWED:
+        return None
+    against = [at for at in look.guardrails if at.participates and at.log_harm >= least]
+    if not against and harmful(rollout, look):
+        return None
+    pods = {at.one_pod.name if at.one_pod is not None else "" for at in against}
+    if len(pods) != 1 or "" in pods:
+        return None
+    worst = max(against, key=lambda at: at.log_harm)
+    return (rollout.policy.guardrail(worst.name), worst.one_pod) if worst.one_pod is not None else None
+
+
+def sentence(rollout: Rollout, guardrail: Guardrail, one: OnePod) -> str:
+    """Say which pod it is, by how much, and what to do."""
+    return (
+        f"'{guardrail.name}': all that speaks against {rollout.revision} comes from one of its {one.pods} pods, "
+        f"{one.name}: {level(guardrail, one.level)}, the others {level(guardrail, one.others)}, stable "
+        f"{level(guardrail, one.stable)}. That is a fact about a machine as often as about a version: replace the pod; "
+        "when another one repeats it, the rollout goes back"
+    )
