@@ -4,7 +4,8 @@ About the user's pain, not about the change. One window says "breached" only whe
 level is reached when every look over its whole duration said so. It does not divide the chance over looks: the
 duration, not the bound, is what keeps a healthy release from being called bad (measured: docs/statistics.md).
 
-Source: Clopper and Pearson 1934 (exact binomial bound); Beyer et al., The Site Reliability Workbook, chapter 5.
+Source: Clopper and Pearson 1934 (exact binomial bound); Student 1908 (bound of a mean of readings); Beyer et al., The
+Site Reliability Workbook, chapter 5.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc
+from scipy.special import betainc, stdtrit
 
 Floats = npt.NDArray[np.float64]
 
 LEVEL: Final = 0.01
 LEAST_BAD: Final = 2.0
 """Bad events that a window needs at least: one is never a breach, however few the requests."""
+LEAST_READINGS: Final = 2.0
+"""Readings that a window needs at least: one alone has no spread."""
 
 
 def chance(bad: Floats, total: Floats, allowed: Floats) -> Floats:
@@ -46,6 +49,24 @@ def excludes(bad: Floats, total: Floats, allowed: Floats) -> npt.NDArray[np.bool
     [False, True]
     """
     return np.asarray(chance(bad, total, allowed) <= LEVEL)
+
+
+def mean_excludes(number: Floats, total: Floats, squares: Floats, allowed: Floats) -> npt.NDArray[np.bool_]:
+    """Whether the mean of readings excludes, at one-sided 99 %, that the true mean is at most `allowed`.
+
+    number, total, squares: any shape, how many readings the window holds, their sum and the sum of their squares, from
+    whichever zero `allowed` is told from. Fewer than two readings: False. Readings close in time are alike, so this
+    bound alone is too narrow: the duration of a level is what keeps a swing from being called bad.
+
+    >>> mean_excludes(np.array([6.0, 1.0]), np.array([5.4, 0.9]), np.array([4.88, 0.81]), np.array(0.8)).tolist()
+    [True, False]
+    """
+    several = number >= LEAST_READINGS
+    count = np.where(several, number, LEAST_READINGS)
+    mean = total / count
+    variance = np.maximum(squares - total * mean, 0.0) / (count - 1.0)
+    beyond = mean - allowed > stdtrit(count - 1.0, 1.0 - LEVEL) * np.sqrt(variance / count)
+    return np.asarray(several & beyond)
 
 
 def burn_rate(bad: Floats, total: Floats, objective: float) -> Floats:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from guardian.core.fleet import Fleet, Opened
 
 VERSION: Final = 1
-_LINKS: Final = frozenset({"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column"})
+_LINKS: Final = frozenset(
+    {"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column", "side"}
+)
 """Columns that hold numbers of other rows."""
 _AFRESH: Final = ("gain", "information", "lean", "square", "safe_gain", "safe_information", "started", "totals")
 """What begins anew when a margin changes: sums against the margin, not the baseline."""
@@ -147,6 +149,8 @@ def _fill(
     _put(fleet.rollouts, opened.number, content["rollout"])
     fleet.rollouts["tick"][opened.number] = policy.interval
     opened.weight = content["weight"]
+    if opened.weight is not None:
+        fleet.rollouts["weight"][opened.number] = opened.weight
     for packed in content["sheets"]:
         sheet = opened.sheets.get(packed["name"])
         if sheet is not None:

@@ -1,8 +1,10 @@
-"""From events of single series to rows of pods, tick by tick: the step between series.py and the contests.
+"""From events and levels of single series to rows of pods, tick by tick: the step between series.py and the contests.
 
-The samples of one look may reach far back (history at the start of a rollout): they are cut into ticks of the
-policy's interval and fed in the order of time, so that a look over an hour says the same as many short ones. Ticks of
-history in which the same pods have rows are taken at once (history.py).
+Counters come first in a tick: they tell when a canary's traffic begins, and how much each pod served; rows of gauges
+and of events without a denominator rest on that (derived.py). The samples of one look may reach far back (history at
+the start of a rollout): they are cut into ticks of the policy's interval and fed in the order of time, so that a look
+over an hour says the same as many short ones. Ticks of history in which the same pods have rows are taken at once
+(history.py).
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints
+from guardian.core.derived import Came, add_requests, derive
 from guardian.core.history import take_history
+from guardian.core.layouts import CounterLayout, Layout, LevelLayout
 from guardian.core.policy import HistogramSli
-from guardian.core.series import Deltas
-from guardian.core.sheets import Layout
+from guardian.core.series import Deltas, Shown
 from guardian.core.ticks import Ticks
 from guardian.core.verdicts import Flags
 
@@ -30,13 +33,17 @@ LEAD: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What pods (n,) counted up to `end`, in `seconds`: the rows of one tick and one layout. counts: (n, F)."""
+    """What pods (n,) gave up to `end`, in `seconds`: the rows of one tick and one layout. counts: (n, F).
+
+    asked: (n,) what each row rests on, see Layout.requests.
+    """
 
     layout: Layout
     pods: Ints
     end: Floats
     seconds: Floats
     counts: Floats
+    asked: Floats
 
 
 class Feeder:
@@ -48,14 +55,14 @@ class Feeder:
     def feed(self, deltas: Deltas) -> None:
         """Feed all ticks of a look, oldest first."""
         fleet = self._fleet
-        pods = fleet.table.rows["pod"][deltas.series].astype(np.int64)
-        sheets = fleet.pods["sheet"][pods].astype(np.int64)
-        self._bind_new(sheets)
+        series = deltas.series if deltas.shown is None else np.concatenate((deltas.series, deltas.shown.series))
+        pods = fleet.table.rows["pod"][series].astype(np.int64)
+        self._bind_new(fleet.pods["sheet"][pods].astype(np.int64))
         if not len(pods):
             return
-        column = fleet.table.rows["column"][deltas.series].astype(np.int64)
-        interval = fleet.rollouts["tick"][fleet.sheets["rollout"][sheets].astype(np.int64)]
-        ticks = Ticks.of(deltas, pods=pods, column=column, interval=interval)
+        ticks = self._ticks(deltas, pods)
+        if ticks is None:
+            return
         for begin, end in ticks.stretches():
             lead = min(begin + LEAD, end)
             for tick in range(begin, lead):
@@ -63,6 +70,38 @@ class Feeder:
             if lead < end and not take_history(fleet, ticks, lead, end):
                 for tick in range(lead, end):
                     self._one_tick(ticks, tick)
+
+    def _ticks(self, deltas: Deltas, pods: Ints) -> Ticks | None:
+        """Events and readings in ticks; pods: of all series, those of levels last. None: no scrape is whole yet."""
+        fleet = self._fleet
+        counted = len(deltas.series)
+        column = fleet.table.rows["column"][deltas.series].astype(np.int64)
+        time, value, began = deltas.time, deltas.events, deltas.began
+        if deltas.shown is not None:
+            found = self._gather(deltas.shown, pods[counted:])
+            more = len(found[0])
+            pods = np.concatenate((pods[:counted], found[0]))
+            column = np.concatenate((column, np.zeros(more, dtype=np.int64)))
+            time, value, began = (
+                np.concatenate(pair) for pair in ((time, found[1]), (value, found[2]), (began, np.full(more, np.nan)))
+            )
+        if not len(pods):
+            return None
+        sheets = fleet.pods["sheet"][pods].astype(np.int64)
+        interval = fleet.rollouts["tick"][fleet.sheets["rollout"][sheets].astype(np.int64)]
+        return Ticks.of(pods=pods, column=column, time=time, value=value, began=began, interval=interval)
+
+    def _gather(self, shown: Shown, pods: Ints) -> tuple[Ints, Floats, Floats]:
+        """Pods, times and values of readings: the levels of the series of each pod, added up scrape by scrape."""
+        fleet = self._fleet
+        layout = next(one for one in fleet.layouts if isinstance(one, LevelLayout))
+        slots = fleet.pods["slot"][pods].astype(np.int64)
+        pod_of = np.zeros(layout.carry.size, dtype=np.int64)
+        pod_of[slots] = pods
+        found = layout.readings.gather(slots, time=shown.time, value=shown.value, before=shown.before)
+        for pod in pod_of[found.refused]:
+            fleet.sheet_of[int(fleet.pods["sheet"][pod])].refuse("incomplete")
+        return pod_of[found.pods], found.time, found.value
 
     def _bind_new(self, sheets: Ints) -> None:
         """Fix the buckets of histograms that have none yet: those whose series are known by now."""
@@ -86,43 +125,69 @@ class Feeder:
         batches = []
         for number, layout in enumerate(fleet.layouts):
             chosen = (owner == number).nonzero()[0]
-            if not len(chosen):
-                continue
-            counts = ticks.counts(tick, tick + 1, chosen, layout.width)
-            batches.append(self._released(layout, pods[chosen], end[chosen], seconds[chosen], counts))
+            if len(chosen) and isinstance(layout, CounterLayout):
+                counts = ticks.counts(tick, tick + 1, chosen, layout.width)
+                batches.append(self._released(layout, pods[chosen], end[chosen], seconds[chosen], counts))
         batches = [rows for rows in batches if len(rows.pods)]
+        self._begin_rollouts(batches)
+        if fleet.derived:
+            batches += self._derived(ticks, tick, Came(pods=pods, end=end, seconds=seconds), owner, batches)
         if batches:
             self._note(batches)
         fleet.roster.settle()
 
-    def _released(self, layout: Layout, pods: Ints, end: Floats, seconds: Floats, events: Floats) -> Rows:
+    def _derived(self, ticks: Ticks, tick: int, came: Came, owner: Floats, counted: list[Rows]) -> list[Rows]:
+        """Rows of gauges and of events without a denominator."""
+        fleet, found = self._fleet, []
+        for rows in counted:
+            add_requests(fleet, rows.pods, rows.asked)
+        for number in fleet.derived:
+            layout, chosen = fleet.layouts[number], (owner == number).nonzero()[0]
+            mine = came.rows(chosen)
+            kept = self._is_ours(mine.pods, mine.end).nonzero()[0]
+            if len(kept):
+                mine, chosen = mine.rows(kept), chosen[kept]
+                self._begin_blind(mine)
+                counts = derive(fleet, layout, mine, ticks, tick, chosen)
+                found.append(
+                    Rows(
+                        layout=layout, pods=mine.pods, end=mine.end, seconds=mine.seconds, counts=counts,
+                        asked=layout.requests(counts),
+                    )
+                )  # fmt: skip
+        return found
+
+    def _is_ours(self, pods: Ints, end: Floats) -> Flags:
+        """Whether rows count here: those of canary pods from before the rollout are an earlier release's."""
+        fleet = self._fleet
+        since = fleet.rollouts["since"][fleet.sheets["rollout"][fleet.pods["sheet"][pods].astype(np.int64)].astype(int)]
+        return np.asarray((fleet.pods["canary"][pods] <= 0) | (end > since))
+
+    def _released(self, layout: CounterLayout, pods: Ints, end: Floats, seconds: Floats, events: Floats) -> Rows:
         """The rows that are consistent; the others wait for the rest of their scrape, or are refused."""
         fleet = self._fleet
         counts, sound, refused = layout.release(fleet.pods["slot"][pods].astype(np.int64), events)
-        sheets = fleet.pods["sheet"][pods].astype(np.int64)
         if not sound.all():
-            for number in sheets[refused]:
+            for number in fleet.pods["sheet"][pods[refused]]:
                 fleet.sheet_of[int(number)].refuse("inconsistent")
             waiting = ~sound & ~refused
             fleet.pods["end"][pods[waiting]] = end[waiting] - seconds[waiting]
-        since = fleet.rollouts["since"][fleet.sheets["rollout"][sheets].astype(np.int64)]
-        kept = np.flatnonzero(sound & ((fleet.pods["canary"][pods] <= 0) | (end > since)))
-        return Rows(layout=layout, pods=pods[kept], end=end[kept], seconds=seconds[kept], counts=counts[kept])
+        kept = np.flatnonzero(sound & self._is_ours(pods, end))
+        return Rows(
+            layout=layout, pods=pods[kept], end=end[kept], seconds=seconds[kept], counts=counts[kept],
+            asked=layout.requests(counts[kept]),
+        )  # fmt: skip
 
     def _note(self, batches: list[Rows]) -> None:
         """Add rows to totals, objectives and contests."""
         fleet, state = self._fleet, self._fleet.sheets
-        pods, end, seconds = (
-            np.concatenate([getattr(rows, name) for rows in batches]) for name in ("pods", "end", "seconds")
+        pods, end, seconds, asked = (
+            np.concatenate([getattr(rows, name) for rows in batches]) for name in ("pods", "end", "seconds", "asked")
         )
-        asked, bad = (
-            np.concatenate([each(rows.layout, rows.counts) for rows in batches])
-            for each in (Layout.requests, Layout.bad)
-        )
+        bad = np.concatenate([rows.layout.bad(rows.counts) for rows in batches])
         sheets = fleet.pods["sheet"][pods].astype(np.int64)
         rollouts = state["rollout"][sheets].astype(np.int64)
         canary = fleet.pods["canary"][pods] > 0
-        self._begin_rollouts(rollouts, canary & (asked > 0), end - seconds)
         side = sheets * 2 + ~canary
         began = fleet.rollouts["began"][rollouts]
         live = end > np.fmin(began, np.inf)
@@ -138,7 +203,7 @@ class Feeder:
             counting = live & settled & (fleet.links["first"][sheets] > 0)
             np.add.at(fleet.rollouts["share"].reshape(-1), rollouts * 2 + ~canary, asked * counting)
         begin = 0
-        slow = np.zeros((len(pods), 2))
+        seen = np.zeros((len(pods), 3))
         for rows in batches:
             mine = slice(begin, begin + len(rows.pods))
             begin = mine.stop
@@ -147,14 +212,32 @@ class Feeder:
             counts = rows.counts * live[mine, None]
             np.add.at(totals, slot, counts)
             rows.layout.carry["live"][fleet.pods["slot"][rows.pods].astype(np.int64)] += counts  # a pod has one row
-            slow[mine] = rows.layout.beyond(rows.counts, fleet.links["slow"][sheets[mine]].astype(np.int64))
+            seen[mine] = rows.layout.judged(rows.counts, fleet.links["watched"][sheets[mine]])
             self._compare(rows, sheets[mine])
-        self._objectives(sheets, side, asked, slow)
+        self._objectives(sheets, side, seen)
 
-    def _begin_rollouts(self, rollouts: Ints, busy: Flags, start: Floats) -> None:
-        """Notice the canary's first traffic of rollouts that had none."""
+    def _begin_rollouts(self, counted: list[Rows]) -> None:
+        """Notice the canary's first traffic of rollouts that had none, by its requests."""
+        for rows in counted:
+            busy = (rows.asked > 0) & (self._fleet.pods["canary"][rows.pods] > 0)
+            if busy.any():
+                self._begin(rows.pods[busy], rows.end[busy] - rows.seconds[busy])
+
+    def _begin_blind(self, came: Came) -> None:
+        """Notice it where no guardrail counts requests: by the first row under an accepted weight, or the first."""
         fleet = self._fleet
-        fresh = busy & np.isnan(fleet.rollouts["began"][rollouts])
+        rollouts = fleet.sheets["rollout"][fleet.pods["sheet"][came.pods].astype(np.int64)].astype(np.int64)
+        settled = fleet.rollouts["settled"][rollouts]
+        busy = (fleet.pods["canary"][came.pods] > 0) & (fleet.rollouts["blind"][rollouts] > 0)
+        busy &= ~(fleet.rollouts["weight"][rollouts] <= 0) & (came.end >= settled)
+        if busy.any():
+            self._begin(came.pods[busy], np.maximum(came.end - came.seconds, np.minimum(settled, came.end))[busy])
+
+    def _begin(self, pods: Ints, start: Floats) -> None:
+        """Say that the canary had traffic in rows of these pods, if it had none before."""
+        fleet = self._fleet
+        rollouts = fleet.sheets["rollout"][fleet.pods["sheet"][pods].astype(np.int64)].astype(np.int64)
+        fresh = np.isnan(fleet.rollouts["began"][rollouts])
         if not fresh.any():
             return
         first = np.flatnonzero(fresh)
@@ -164,14 +247,14 @@ class Feeder:
             arms, _ = fleet.roster.arms_of(np.array([number]))
             fleet.roster.begin(arms, began)
 
-    def _objectives(self, sheets: Ints, side: Ints, asked: Floats, slow: Floats) -> None:
+    def _objectives(self, sheets: Ints, side: Ints, seen: Floats) -> None:
         fleet = self._fleet
         chosen = np.flatnonzero(fleet.links["objective"][sheets] >= 0)
         if not len(chosen):
             return
         numbers, place = np.unique(sheets[chosen], return_inverse=True)
         sums = np.zeros((2 * len(numbers), 3))
-        np.add.at(sums, 2 * place + side[chosen] % 2, np.column_stack((asked[chosen], slow[chosen])))
+        np.add.at(sums, 2 * place + side[chosen] % 2, seen[chosen])
         front = fleet.sheets["front"][numbers]
         began = fleet.rollouts["began"][fleet.sheets["rollout"][numbers].astype(np.int64)]
         fleet.objectives.take(

@@ -1,7 +1,8 @@
 """All evidence of a process, as arrays: raw samples in, one Look a rollout out.
 
-Samples are differenced per series (series.py), added up per pod and tick (feeding.py), compared (roster.py) and told
-(telling.py). It reads no clock, keeps no journal and decides nothing; nothing that comes from outside makes it raise.
+What is new in samples is found per series (series.py), added up per pod and tick (feeding.py), compared (roster.py)
+and told (telling.py). It reads no clock, keeps no journal and decides nothing; nothing that comes from outside makes it
+raise.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from guardian.core.apart import Apart, Mark
 from guardian.core.checkpoints import pack, unpack
 from guardian.core.columns import Columns
 from guardian.core.feeding import Feeder
+from guardian.core.layouts import CounterLayout, EventLayout, Layout, layout_of
 from guardian.core.looks import Look, Observed, SeriesKey
 from guardian.core.model import Instant, RolloutId, Track, Weight
 from guardian.core.objectives import Objectives
-from guardian.core.policy import Policy, RatioSli
+from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy
 from guardian.core.roster import TRACE, Roster
 from guardian.core.series import SeriesTable
-from guardian.core.sheets import Layout, Pod, Sheet
+from guardian.core.sheets import Pod, Sheet
 from guardian.core.telling import tell
 from guardian.core.verdicts import Trace
 
@@ -69,6 +71,8 @@ class Fleet:
                 "harm": (),
                 "rising": (),
                 "skewed": (),
+                "weight": (),  # accepted canary share, NaN where nobody sets one
+                "blind": (),  # 1 where no guardrail counts requests: rows and weight tell when traffic began
             }
         )
         self.sheets = Columns(
@@ -81,12 +85,20 @@ class Fleet:
                 "rollout": (),
                 "front": (),
                 "ticks": (),
+                "asked": (2,),  # requests so far, history included, where events are judged by them
             }
         )
-        self.links = Columns({"layout": (), "slot": (), "contest": (), "objective": (), "slow": (2,), "first": ()})
-        self.pods = Columns({"sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": ()})
+        self.links = Columns(
+            {
+                "layout": (), "slot": (), "contest": (), "objective": (), "watched": (2,), "first": (),
+                "exposing": (), "exposes": (),
+            }
+        )  # fmt: skip
+        self.pods = Columns({"sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": ()})
         self.sheet_of: dict[int, Sheet] = {}
         self.layouts: list[Layout] = []
+        self.derived: list[int] = []
+        """Layouts whose rows are more than differences: they come after the counters of their tick, events last."""
         self._layouts: dict[Hashable, int] = {}
         self._series: dict[SeriesKey, int] = {}
         self._waiting: list[Observed] = []
@@ -107,8 +119,11 @@ class Fleet:
         self.rollouts["since"][number] = since
         self.rollouts["tick"][number] = policy.interval
         self.rollouts["notes"][number] = self.rollouts["settled"][number] = -np.inf
+        self.rollouts["weight"][number] = 0.0 if policy.moves_traffic else np.nan
+        self.rollouts["blind"][number] = policy.exposing is None
         opened = Opened(id=rollout, number=number, policy=policy)
         self.opened[rollout] = opened
+        first = next((one for one in policy.guardrails if not isinstance(one.sli, GaugeSli | CountSli)), None)
         for guardrail in policy.guardrails:
             row = self.sheets.add()
             self.sheets["rollout"][row] = number
@@ -116,16 +131,30 @@ class Fleet:
                 self.sheets[name][row] = np.nan
             sheet = Sheet(number=row, rollout=number, guardrail=guardrail)
             if guardrail.objective is not None:
-                sheet.objective = self.objectives.add(guardrail.objective)
+                sheet.objective = self.objectives.add(guardrail.objective, gauge=isinstance(guardrail.sli, GaugeSli))
             self.links.reach(row)
-            for name in ("layout", "slot", "contest"):
+            for name in ("layout", "slot", "contest", "exposing"):
                 self.links[name][row] = -1.0
             self.links["objective"][row] = sheet.objective
-            self.links["first"][row] = not opened.sheets
+            self.links["first"][row], self.links["exposes"][row] = guardrail is first, 0.0
             opened.sheets[guardrail.name] = sheet
             self.sheet_of[row] = sheet
-            if isinstance(guardrail.sli, RatioSli):
+            if not isinstance(guardrail.sli, HistogramSli):
                 self.bind(sheet, ())
+        self._expose(opened)
+
+    def _expose(self, opened: Opened) -> None:
+        """Say by whose requests the events of a rollout are judged."""
+        exposing = opened.policy.exposing
+        if exposing is None:
+            return
+        asked = opened.sheets[exposing.name]
+        for sheet in opened.sheets.values():
+            if isinstance(sheet.guardrail.sli, CountSli):
+                sheet.exposing = asked
+                asked.exposes.append(sheet)
+                self.links["exposing"][sheet.number] = asked.number
+                self.links["exposes"][asked.number] = 1.0
 
     def close(self, rollout: RolloutId) -> None:
         """Forget a rollout; its series' numbers have no effect any more."""
@@ -172,7 +201,7 @@ class Fleet:
         if sheet is None:
             return -1
         pod = self.add_pod(sheet, key.track, key.pod)
-        number = self.table.add(pod.number, number)
+        number = self.table.add(pod.number, number, level=key.part.level)
         self._series[key] = pod.series[key] = number
         if sheet.layout is not None:
             self._set_column(sheet, key, number)
@@ -193,24 +222,31 @@ class Fleet:
         self.table.add_pod(number)
         if sheet.layout is not None:
             self._seat(sheet, pod)
+        for events in sheet.exposes:
+            if (track, name) in events.pods:
+                self._pair(events, events.pods[track, name])
         return pod
 
     def bind(self, sheet: Sheet, bounds: tuple[float, ...]) -> None:
         """Fix what a sheet's columns are, and where it is compared."""
-        if bounds not in self._layouts:
-            self._layouts[bounds] = len(self.layouts)
-            self.layouts.append(Layout(bounds))
-        layout = self.layouts[self._layouts[bounds]]
+        sli = sheet.guardrail.sli
+        kind = (type(sli) if isinstance(sli, GaugeSli | CountSli) else None, bounds)
+        if kind not in self._layouts:
+            self._layouts[kind] = len(self.layouts)
+            self.layouts.append(layout_of(sli, bounds))
+            derived = [at for at, one in enumerate(self.layouts) if not isinstance(one, CounterLayout)]
+            self.derived = sorted(derived, key=lambda at: isinstance(self.layouts[at], EventLayout))
+        layout = self.layouts[self._layouts[kind]]
         sheet.layout, sheet.slot = layout, layout.totals.add()
         if sheet.guardrail.compare is not None:
             sheet.contest = self.roster.contest(sheet.guardrail, bounds)
             sheet.arm = self.roster.add_arm(sheet.rollout, sheet.contest)
             sheet.cell = self.roster.place(sheet.arm)[1]
             self.roster.contests[sheet.contest].begin(sheet.cell, float(self.rollouts["began"][sheet.rollout]))
-        links = {"layout": self._layouts[bounds], "slot": sheet.slot, "contest": sheet.contest}
+        links = {"layout": self._layouts[kind], "slot": sheet.slot, "contest": sheet.contest}
         for name, value in links.items():
             self.links[name][sheet.number] = value
-        self.links["slow"][sheet.number] = layout.first_slow(sheet.guardrail.objective)
+        self.links["watched"][sheet.number] = layout.watched(sheet.guardrail.objective)
         for pod in sheet.pods.values():
             self._seat(sheet, pod)
             for key, number in pod.series.items():
@@ -219,13 +255,21 @@ class Fleet:
     def _seat(self, sheet: Sheet, pod: Pod) -> None:
         if sheet.layout is None:
             return
-        pod.slot = sheet.layout.carry.add()
+        pod.slot = sheet.layout.seat(2 * sheet.number + (pod.track is not Track.CANARY))
         self.pods["slot"][pod.number] = pod.slot
+        if isinstance(sheet.layout, EventLayout):
+            self._pair(sheet, pod)
         if sheet.arm >= 0:
             contest = self.roster.contests[sheet.contest]
             merged = pod.name == ""
             pod.member = contest.add_member(sheet.cell, canary=pod.track is Track.CANARY, merged=merged)
             self.pods["member"][pod.number] = pod.member
+
+    def _pair(self, sheet: Sheet, pod: Pod) -> None:
+        """Find the pod that counts the requests of a pod that counts events: the one of the same name, if there is."""
+        asked = sheet.exposing.pods.get((pod.track, pod.name)) if sheet.exposing is not None else None
+        if isinstance(sheet.layout, EventLayout) and asked is not None:
+            sheet.layout.pair(pod.slot, asked.number)
 
     def _set_column(self, sheet: Sheet, key: SeriesKey, number: int) -> None:
         column = sheet.layout.column(key) if sheet.layout is not None else -1
@@ -282,6 +326,7 @@ class Fleet:
         opened = self.opened.get(rollout)
         if opened is not None and opened.weight != weight:
             opened.weight = float(weight)
+            self.rollouts["weight"][opened.number] = float(weight)
             self.rollouts["share"][opened.number] = 0.0
             self.rollouts["skewed"][opened.number] = np.nan
             self.rollouts["settled"][opened.number] = now + SETTLING

@@ -14,7 +14,8 @@ import numpy as np
 
 from analysis.sequential.base import Floats, Ints
 from guardian.core.contest import Contest, Stretches
-from guardian.core.sheets import Layout
+from guardian.core.derived import Came, add_requests, derive
+from guardian.core.layouts import CounterLayout, Layout
 from guardian.core.ticks import Ticks
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """Ticks (T,) of history of pods (S,) of one layout. end, seconds: (T, S); counts: (T, S, F); sheets: (S,)."""
+    """Ticks (T,) of history of pods (S,) of one layout. end, seconds: (T, S); counts: (T, S, F); sheets: (S,).
+
+    places: (S,) of the pods within each tick. Counts of what is more than a difference are 0 until `_derive`.
+    """
 
     layout: Layout
     pods: Ints
@@ -31,6 +35,7 @@ class Past:
     end: Floats
     seconds: Floats
     counts: Floats
+    places: Ints
 
 
 def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
@@ -54,27 +59,47 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     for number in np.unique(owner):
         mine = np.flatnonzero(owner == number)
         layout = fleet.layouts[number]
-        counts, sound = layout.sound(ticks.counts(begin, end, mine, layout.width))
-        if not sound.all() or layout.holds(fleet.pods["slot"][pods[mine]].astype(np.int64)):
-            return False
+        counts = np.zeros(((end - begin) * len(mine), layout.width))
+        if isinstance(layout, CounterLayout):
+            counts, sound = layout.sound(ticks.counts(begin, end, mine, layout.width))
+            if not sound.all() or layout.holds(fleet.pods["slot"][pods[mine]].astype(np.int64)):
+                return False
         kept = ~canary[mine]
         chosen = mine[kept]
         past.append(
             Past(
                 layout=layout, pods=pods[chosen], sheets=sheets[chosen], end=times[:, chosen],
                 seconds=seconds[:, chosen], counts=counts.reshape(end - begin, -1, layout.width)[:, kept],
+                places=chosen,
             )
         )  # fmt: skip
     matches = [match for each in past for match in _matches(fleet, each)]
     if any(match.stretches is None for match in matches):
         return False
     fleet.pods["end"][pods] = times[-1]
+    _derive(fleet, past, ticks, begin)
     _judge_objectives(fleet, past)
     for each in past:
         _note(fleet, each)
     for match in matches:
         match.take()
     return True
+
+
+def _derive(fleet: Fleet, past: list[Past], ticks: Ticks, begin: int) -> None:
+    """Work out, tick by tick, what is more than a difference: each reading and exposure rests on those before it."""
+    counted = [each for each in past if isinstance(each.layout, CounterLayout)]
+    derived = {fleet.layouts.index(each.layout): each for each in past if not isinstance(each.layout, CounterLayout)}
+    if not derived:
+        return
+    for tick in range(len(past[0].end)):
+        for each in counted:
+            add_requests(fleet, each.pods, each.layout.requests(each.counts[tick]))
+        for number in fleet.derived:
+            if number in derived and len(derived[number].pods):
+                each = derived[number]
+                came = Came(pods=each.pods, end=each.end[tick], seconds=each.seconds[tick])
+                each.counts[tick] = derive(fleet, each.layout, came, ticks, begin + tick, each.places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +160,6 @@ def _seen_by_objectives(fleet: Fleet, past: Past) -> tuple[Ints, Floats, Floats]
     if not len(sheets):
         return sheets, counts[:, :, 0, 0], counts
     end = np.maximum.reduceat(past.end[:, chosen], first, axis=1)
-    slow = past.layout.beyond(past.counts, fleet.links["slow"][past.sheets].astype(np.int64))
-    events = np.concatenate((past.layout.requests(past.counts)[..., None], slow), axis=2)
-    counts[:, :, 1] = np.add.reduceat(events[:, chosen], first, axis=1)
+    seen = past.layout.judged(past.counts, fleet.links["watched"][past.sheets])
+    counts[:, :, 1] = np.add.reduceat(seen[:, chosen], first, axis=1)
     return sheets, np.fmax(end, fleet.sheets["front"][sheets]), counts

@@ -22,6 +22,8 @@ PATIENCE: Final = 3.0
 """Ticks to wait for a late pod while both tracks report."""
 LONG_PATIENCE: Final = 120.0
 """Seconds to wait while a whole track is silent."""
+AT_ONCE: Final = 1e-3
+"""Seconds within which rows of pods whose interval is not known yet count as of one time; unix time has no 1e-9 s."""
 _NEVER: Final = -1e300
 
 
@@ -161,7 +163,7 @@ class Intake:
         end, interval = self.pods["end"][pods], self.pods["interval"][pods]
         np.maximum.at(front, group, end)
         np.maximum.at(tick, group, interval)
-        kept_up = end > front[group] - 0.99 * np.maximum(interval, 1e-9)
+        kept_up = end > front[group] - 0.99 * np.maximum(interval, AT_ONCE)
         current = kept_up & (self.pods["seen"][pods] > 0)
         return Standing(cells=cells, pods=pods, group=group, front=front, tick=tick, current=current)
 

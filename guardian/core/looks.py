@@ -27,6 +27,11 @@ class Part(StrEnum):
     VALUE = "value"
     COUNT = "count"
 
+    @property
+    def level(self) -> bool:
+        """Whether each sample is an observation by itself, and not a count since the process began."""
+        return self is Part.VALUE
+
 
 class SeriesKey(Value, frozen=True, kw_only=True):
     """One series of one guardrail; `labels` is a digest of the labels that make it one series of its pod."""
@@ -41,7 +46,7 @@ class SeriesKey(Value, frozen=True, kw_only=True):
 
 
 class Observed:
-    """Raw cumulative samples as a metric source has them: in any order, overlaps allowed, nothing differenced.
+    """Raw samples as a metric source has them: in any order, overlaps allowed, nothing differenced or averaged.
 
     series: ids from Fleet.series, shape (n,). time: sample time. value: counter or gauge reading; the staleness
     marker and other NaN are data errors or ends of a series, never zero. started: process start time, NaN unknown.
@@ -82,10 +87,20 @@ class Allocation(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Side(Value, frozen=True, kw_only=True):
-    """Totals of one track since the canary's first traffic; `level` is the error share, quantile or mean.
+class Counted(StrEnum):
+    """What the `requests` of a guardrail count: gauges have readings, events without a denominator what was served."""
 
-    last: sample time of the newest row, with or without traffic. seen: of the newest row with requests in it.
+    REQUESTS = "requests"
+    READINGS = "readings"
+    WEIGHT = "weight"
+    """Seconds of all the service's traffic, where no guardrail counts requests."""
+
+
+class Side(Value, frozen=True, kw_only=True):
+    """Totals of one track since the canary's first traffic, of what `GuardrailLook.counted` says.
+
+    level: error share, quantile, mean of readings, or events per request (per second of all traffic where judged by
+    weight). last: sample time of the newest row, with or without traffic. seen: of the newest row with requests in it.
     """
 
     requests: float = 0.0
@@ -116,7 +131,8 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
 
     participates: it compares, and stable has history. log_harm, log_safe: evidence that the canary is beyond the
     rollback margin, and that it is within the promote margin. comparable: both tracks gave rows lately.
-    step_requests, needed: canary requests in this step (warm rows only), and how many the step rule asks for.
+    step_requests, needed: canary requests in this step (warm rows only), and how many the step rule asks for; 0 for
+    gauges, unless the policy says: how much they tell depends on how much pods differ, not on how many readings come.
     breach, stable_breach: the objective on its scope, and on stable (now, or already before the rollout).
     moved: quantile whose latency moved most, None where that is not the question. anomalies: rows refused as
     impossible, by kind. calibrated: enough stable-against-stable history was seen. one_pod: the pod that all evidence
@@ -129,6 +145,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     log_harm: float = math.nan
     log_safe: float = math.nan
     comparable: bool = False
+    counted: Counted = Counted.REQUESTS
     canary: Side = Side()
     stable: Side = Side()
     step_requests: float = 0.0
@@ -190,6 +207,6 @@ def evidence(log_value: float) -> float:
 
 
 __all__ = [
-    "Allocation", "Breach", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "OnePod", "Part", "Seconds",
-    "SeriesKey", "Side", "Weight", "evidence",
+    "Allocation", "Breach", "Counted", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "OnePod", "Part",
+    "Seconds", "SeriesKey", "Side", "Weight", "evidence",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""How objectives stand: trailing windows of good and bad events per guardrail and track, and since when they breach.
+"""How objectives stand: trailing windows of events or readings per guardrail and track, and since when they breach.
 
 A window is breached when its data exclude the threshold (analysis/slo.py); a level is reached when every look over
 its whole duration said so. Sample times only; it decides nothing.
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints
-from analysis.slo import excludes
+from analysis.slo import excludes, mean_excludes
 from guardian.core.columns import Columns
 from guardian.core.looks import Breach
 from guardian.core.policy import Scope, Slo
@@ -29,27 +29,34 @@ class Objectives:
     def __init__(self) -> None:
         self.rows = Columns(
             {
-                # readings: time, then for canary and stable: requests, beyond the warning, beyond the critical bound
+                # readings: time, then for canary and stable: requests, beyond the warning, beyond the critical bound;
+                # of gauges: number, sum and squares of levels as seen from the target
                 "ring": (SLOTS, 7), "window": (LEVELS,), "lasts": (LEVELS,), "allowed": (LEVELS,),
+                # gauges: 1 where users suffer above the bounds, -1 below; 0: not a gauge
+                "sign": (), "beyond": (LEVELS,),
                 "since": (2, LEVELS), "state": (2, LEVELS), "scope": (), "earlier": (), "front": (),
                 "stable_last": (),
             }
         )  # fmt: skip
 
-    def add(self, objective: Slo) -> int:
-        """Make room for one objective and return its number."""
+    def add(self, objective: Slo, *, gauge: bool = False) -> int:
+        """Make room for one objective and return its number; gauge: its bounds are levels, of the mean of readings."""
         row = self.rows.add()
         self.rows["ring"][row, :, 0] = _EMPTY
         self.rows["since"][row] = np.nan
         self.rows["front"][row] = self.rows["stable_last"][row] = _EMPTY
+        sign = 1.0 if objective.breached == "above" else -1.0
+        self.rows["sign"][row] = sign * gauge
         for i, level in enumerate((objective.warning, objective.critical)):
             if level is None:
                 self.rows["window"][row, i] = self.rows["lasts"][row, i] = np.inf
                 self.rows["allowed"][row, i] = 1.0
+                self.rows["beyond"][row, i] = np.inf
                 continue
             self.rows["lasts"][row, i] = level.lasts
             self.rows["window"][row, i] = objective.window if objective.window is not None else max(level.lasts, 1.0)
             self.rows["allowed"][row, i] = 1.0 - level.bound if objective.quantile is None else 1.0 - objective.quantile
+            self.rows["beyond"][row, i] = sign * (level.bound - objective.target)
         self.rows["scope"][row] = float(objective.scope is Scope.SERVICE)
         return row
 
@@ -58,7 +65,7 @@ class Objectives:
         self.rows.give_back(row)
 
     def take(self, rows: Ints, *, time: Floats, counts: Floats, live: Floats) -> None:
-        """Add what came up to `time` (n,): counts (n, 2, 3) of canary and stable: requests, and bad per level.
+        """Add what came up to `time` (n,): counts (n, 2, 3) of canary and stable, as Layout.judged tells them.
 
         live: (n,) 1 once the canary has had traffic; before that a breach of stable is remembered as earlier.
         """
@@ -100,6 +107,11 @@ class Objectives:
         for level in range(LEVELS):
             bad[..., level] = sums[:, :, level, :, 1 + level]
         breached = excludes(bad, total, state["allowed"][rows][:, None])
+        gauges = np.flatnonzero(state["sign"][rows])
+        if len(gauges):
+            sign, beyond = state["sign"][rows[gauges]][:, None, None], state["beyond"][rows[gauges]][:, None]
+            number, beyond_target, squares = (np.swapaxes(sums[:, gauges, ..., at], 2, 3) for at in range(3))
+            breached[:, gauges] = mean_excludes(number, beyond_target * sign, squares, beyond)
         ticks = np.arange(len(now))[:, None, None, None]
         begun = np.where(breached, -1, ticks).max(axis=0) + 1  # first tick of the breach that goes on, if one does
         since = now[np.minimum(begun, len(now) - 1), np.arange(len(rows))[:, None, None]]

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.sequential.base import Ints
 from guardian.core.model import Verdict
-from guardian.core.offline_rows import RowReader, exposing
+from guardian.core.offline_rows import RowReader
 from guardian.core.offline_words import Finding, sentence
 from guardian.core.policy import CountSli, Policy
 from guardian.core.roster import Roster
@@ -41,7 +41,7 @@ class Offline:
     def __init__(self, policy: Policy, *, rollouts: Sequence[str], metrics: Sequence[str], pods: Sequence[str]) -> None:
         """rollouts, metrics, pods: the reader's lists of names; they may grow until `finish`."""
         counted = [each for each in policy.participating if isinstance(each.sli, CountSli)]
-        if counted and exposing(policy) is None:
+        if counted and policy.exposing not in policy.participating:
             raise PolicyError(
                 f"guardrail '{counted[0].name}': nothing says how much each track served",
                 where=f"policy {policy.name}",

@@ -17,8 +17,9 @@ from analysis.sequential.base import Floats, Ints
 from guardian.core.columns import Columns
 from guardian.core.contest import Contest
 from guardian.core.keys import KeyIndex
-from guardian.core.offline_levels import Exposure, Readings
-from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy, RatioSli
+from guardian.core.levels import Readings
+from guardian.core.offline_levels import Requests
+from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy
 from guardian.core.roster import Roster
 from guardian.core.samples import Batch
 
@@ -40,7 +41,8 @@ class RowReader:
         self._names: dict[int, str] = {}
         self._counters: dict[int, Columns] = {}
         self._readings: dict[int, Readings] = {}
-        self._exposure, self._exposing = Exposure(), exposing(policy)
+        self._requests, exposing = Requests(), policy.exposing
+        self._exposing = exposing.name if exposing is not None else None
         self._events: set[int] = set()
 
     def wanted(self, batch: Batch, still_open: npt.NDArray[np.bool_]) -> Batch:
@@ -99,7 +101,8 @@ class RowReader:
             if contest in self._readings:
                 self._readings[contest].forget(int(self._member[number]))
             if contest in self._events:
-                self._exposure.join(np.array([_track(rows)[row]]))
+                side = 2 * (int(rows.rollout[row]) * 64 + int(rows.metric[row])) + int(rows.canary[row])
+                self._requests.exposure.join(int(number), side)
 
     def _start_counter(self, counters: Columns, member: int) -> None:
         while counters.size <= member:
@@ -147,7 +150,7 @@ class RowReader:
     def _feed_gauge(self, contest: int, rows: Batch, members: Ints) -> None:
         members, first = np.unique(members, return_index=True)
         rows = rows.rows(first)
-        counts = self._readings[contest].rows(members, value=rows.value, time=rows.time)
+        counts = self._readings[contest].rows(members, value=rows.value, time=rows.time, live=rows.time > 0)
         kept = np.flatnonzero(counts[:, 0] > 0)
         self._roster.contests[contest].rows(
             members[kept], end=rows.time[kept], seconds=rows.seconds[kept], counts=counts[kept]
@@ -161,7 +164,9 @@ class RowReader:
         metric = self._metrics.index(self._exposing) if self._exposing in self._metrics else 63
         own = self._keys.find(((rows.rollout * 64 + metric) * 2 + rows.canary) * _PODS + rows.pod)
         events = np.where(rows.seconds > 0, rows.value, 0.0)
-        counts = self._exposure.rows(series, own, _track(rows), events)
+        counts = self._requests.rows(
+            series, own, _track(rows), end=rows.time, seconds=rows.seconds, events=events
+        )  # fmt: skip
         self._roster.contests[contest].rows(members, end=rows.time, seconds=rows.seconds, counts=counts)
 
     def _expose(self, rows: Batch, series: Ints, requests: Floats) -> None:
@@ -169,7 +174,7 @@ class RowReader:
         named = np.array([name == self._exposing for name in self._metrics], dtype=np.bool_)
         kept = np.flatnonzero(named[rows.metric])
         if self._events and len(kept):
-            self._exposure.add(series[kept], _track(rows)[kept], requests[kept])
+            self._requests.add(series[kept], _track(rows)[kept], requests[kept])
 
     def _feed_ratio(self, contest: int, rows: Batch, members: Ints, series: Ints) -> None:
         members, first = np.unique(members, return_index=True)
@@ -209,15 +214,6 @@ class RowReader:
         counters["time"][members], counters["value"][members] = time, shown
         contest.rows(members, end=time, seconds=np.where(first, 0.0, time - last), counts=each)
         return each
-
-
-def exposing(policy: Policy) -> str | None:
-    """Name of the guardrail by whose requests events are judged: the first compared ratio, else histogram."""
-    for kind in (RatioSli, HistogramSli):
-        for guardrail in policy.participating:
-            if isinstance(guardrail.sli, kind):
-                return guardrail.name
-    return None
 
 
 def _track(rows: Batch) -> Ints:

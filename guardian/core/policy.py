@@ -226,6 +226,21 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
         """The guardrails that compare canary with stable."""
         return tuple(guardrail for guardrail in self.guardrails if guardrail.compare is not None)
 
+    @cached_property
+    def exposing(self) -> Guardrail | None:
+        """The guardrail by whose requests events without a denominator are judged; None where none counts requests.
+
+        The first ratio, else the first histogram: of those that compare, else of the others.
+        """
+        ranked = [
+            guardrail
+            for known in (self.participating, self.guardrails)
+            for kind in (RatioSli, HistogramSli)
+            for guardrail in known
+            if isinstance(guardrail.sli, kind)
+        ]
+        return ranked[0] if ranked else None
+
     @property
     def moves_traffic(self) -> bool:
         """Whether the guardian itself sets weights under this policy."""

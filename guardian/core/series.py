@@ -1,7 +1,7 @@
-"""From raw cumulative samples to events per series: watermarks, resets, repeats, replicas that step back.
+"""From raw samples to what is new in them: events of counters (resets, replicas that step back), levels of gauges.
 
-Law: any cut and overlap of deliveries gives the same counts, as long as each series' samples come in the order of
-their times. What is late beyond its series' watermark has no effect. It knows pods only as numbers.
+Law: any cut and overlap of deliveries gives the same counts and levels, as long as each series' samples come in the
+order of their times. What is late beyond its series' watermark has no effect. It knows pods only as numbers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.rates import Step, counter_steps
+from analysis.readings import LARGEST
 from analysis.sequential.base import Floats, Ints
 from guardian.core.columns import Columns
 from guardian.core.looks import Observed
@@ -25,10 +26,21 @@ YOUNG: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Levels of single series (n,), sorted by series and time; before: time of the series' level before, or NaN."""
+
+    series: Ints
+    time: Floats
+    value: Floats
+    before: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deltas:
     """Events of single series up to a sample, (n,), sorted by series and time; `refused` are samples not used.
 
-    began: start of the interval where a first sample counts from 0 because its process is young, else NaN.
+    began: start of the interval where a first sample counts from 0 because its process is young, else NaN. shown: what
+    came of series that carry levels; None where none did.
     """
 
     series: Ints
@@ -37,29 +49,36 @@ class Deltas:
     began: Floats
     refused: Ints
     reason: npt.NDArray[np.int8]
+    shown: Shown | None = None
 
 
 class SeriesTable:
     """Watermarks of all series. Numbers of forgotten series come back into use late."""
 
     def __init__(self) -> None:
-        self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": ()})
+        self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": (), "level": ()})
         self.pods = Columns({"first": ()})
         self._free: deque[int] = deque()
+        self._levels = 0
 
-    def add(self, pod: int, number: int | None = None) -> int:
-        """Register a series of a pod and return its number; one it had before may be asked for."""
+    def add(self, pod: int, number: int | None = None, *, level: bool = False) -> int:
+        """Register a series of a pod and return its number; one it had before may be asked for.
+
+        level: its samples are levels, not counts since the process began.
+        """
         if number is not None:
             self._free.remove(number)
         else:
             number = self._free.popleft() if len(self._free) > 4096 else self.rows.add()
-        values = {"value": 0.0, "time": np.nan, "pod": float(pod), "column": -1.0, "alive": 1.0}
+        values = {"value": 0.0, "time": np.nan, "pod": float(pod), "column": -1.0, "alive": 1.0, "level": float(level)}
         for name, value in values.items():
             self.rows[name][number] = value
+        self._levels += level
         return number
 
     def drop(self, number: int) -> None:
         """Forget a series; samples of it have no effect from now on."""
+        self._levels -= int(self.rows["level"][number])
         self.rows["alive"][number] = 0.0
         self._free.append(number)
 
@@ -70,7 +89,7 @@ class SeriesTable:
         self.pods["first"][pod] = np.nan
 
     def difference(self, deliveries: list[Observed]) -> Deltas:
-        """Take samples, in any order and with repeats, and return the events between them."""
+        """Take samples, in any order and with repeats, and return the events between them, and the levels."""
         series = np.concatenate([each.series for each in deliveries]).astype(np.int64)
         time = np.concatenate([each.time for each in deliveries]).astype(np.float64)
         value = np.concatenate([each.value for each in deliveries]).astype(np.float64)
@@ -79,7 +98,11 @@ class SeriesTable:
         )
         known = (series >= 0) & (series < self.rows.size)
         known[known] &= self.rows["alive"][series[known]] > 0
-        broken = known & ~(np.isfinite(value) & (value >= 0) & np.isfinite(time))
+        level = np.zeros(len(series), dtype=np.bool_)
+        if self._levels:
+            level[known] = self.rows["level"][series[known]] > 0
+        possible = np.where(level, np.abs(value) <= LARGEST, (value >= 0) & (value < np.inf))
+        broken = known & ~(possible & np.isfinite(time))
         ended = broken & (value.view(np.int64) == STALE_MARKER)
         chosen = np.flatnonzero(known & ~broken)
         order = chosen[np.lexsort((time[chosen], series[chosen]))]
@@ -87,13 +110,25 @@ class SeriesTable:
         repeat = np.concatenate(([False], (series_[1:] == series_[:-1]) & (time_[1:] == time_[:-1])))
         late = time_ <= np.fmax(self.rows["time"][series_], -np.inf)
         order = order[~repeat & ~late]
+        shown = None
+        if level[order].any():
+            levels, order = order[level[order]], order[~level[order]]
+            shown = self._show(series[levels], time[levels], value[levels])
         deltas = self._steps(series[order], time[order], value[order], started[order])
         bad = np.flatnonzero(broken & ~ended)
         return Deltas(
             series=deltas.series, time=deltas.time, events=deltas.events, began=deltas.began,
             refused=np.concatenate((deltas.refused, series[bad])),
-            reason=np.concatenate((deltas.reason, np.full(len(bad), Step.UNUSABLE, dtype=np.int8))),
+            reason=np.concatenate((deltas.reason, np.full(len(bad), Step.UNUSABLE, dtype=np.int8))), shown=shown,
         )  # fmt: skip
+
+    def _show(self, series: Ints, time: Floats, value: Floats) -> Shown:
+        """Take levels sorted by series and time, none at or before its watermark."""
+        new = np.concatenate(([True], series[1:] != series[:-1]))
+        before = np.where(new, self.rows["time"][series], np.concatenate(([np.nan], time[:-1])))
+        last = np.concatenate((new[1:], [True]))
+        self.rows["value"][series[last]], self.rows["time"][series[last]] = value[last], time[last]
+        return Shown(series=series, time=time, value=value, before=before)
 
     def _steps(self, series: Ints, time: Floats, value: Floats, started: Floats) -> Deltas:
         """Difference samples sorted by series and time, none at or before its watermark."""

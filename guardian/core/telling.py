@@ -11,14 +11,15 @@ from analysis.allocation import LEAST_REQUESTS, skewed
 from analysis.power import latency_growth, ratio_growth, requests_needed
 from analysis.quantiles import bucket_quantile
 from analysis.sequential.base import Floats
+from analysis.sequential.count import CountTest
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from analysis.sequential.ratio import RatioTest
 from guardian.core.contest import Contest
 from guardian.core.intake import LONG_PATIENCE
-from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
+from guardian.core.looks import Allocation, Breach, Counted, GuardrailLook, Look, Side
 from guardian.core.model import Instant, Ratio, Share, Track
 from guardian.core.pods import flatterer, one_pod
-from guardian.core.policy import Compare, Policy
+from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Policy
 from guardian.core.roster import combine
 from guardian.core.sheets import Sheet
 from guardian.core.verdicts import silent, uneasy
@@ -98,7 +99,7 @@ def _allocation(fleet: Fleet, opened: Opened) -> Allocation:
     seen, total = state["share"][number], float(state["share"][number].sum())
     if opened.weight is None or total < LEAST_REQUESTS:
         return Allocation.UNKNOWN
-    sheet = next(iter(opened.sheets.values()))  # whose requests the share counts
+    sheet = next(one for one in opened.sheets.values() if fleet.links["first"][one.number] > 0)  # whose requests count
     front = float(fleet.sheets["front"][sheet.number])
     if front < state["settled"][number] + LEAST_TICKS * state["tick"][number]:
         return Allocation.UNKNOWN
@@ -148,6 +149,7 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         log_harm=log_harm,
         log_safe=log_safe,
         comparable=comparable,
+        counted=counted(opened.policy, sheet.guardrail),
         canary=canary,
         stable=stable,
         step_requests=float(fleet.sheets["step"][sheet.number]),
@@ -162,6 +164,13 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
     )
 
 
+def counted(policy: Policy, guardrail: Guardrail) -> Counted:
+    """What the requests of a guardrail's looks count."""
+    if isinstance(guardrail.sli, GaugeSli):
+        return Counted.READINGS
+    return Counted.WEIGHT if isinstance(guardrail.sli, CountSli) and policy.exposing is None else Counted.REQUESTS
+
+
 def _comparable(contest: Contest, cell: int) -> bool:
     """Whether both tracks gave rows lately."""
     newest = np.array([contest.cells[name][cell] for name in ("canary_last", "stable_last")])
@@ -171,7 +180,7 @@ def _comparable(contest: Contest, cell: int) -> bool:
 def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
     """Totals of canary and stable."""
     asked, bad, last, seen = (fleet.sheets[name][sheet.number].tolist() for name in ("requests", "bad", "last", "seen"))
-    levels = _levels(sheet, asked, bad)
+    levels = _levels(sheet, asked)
     canaries = sum(track is Track.CANARY for track, _ in sheet.pods)
     canary, stable = (
         Side(
@@ -187,15 +196,16 @@ def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
     return canary, stable
 
 
-def _levels(sheet: Sheet, asked: list[float], bad: list[float]) -> list[float | None]:
-    """Error share or quantile of canary and stable; None where nothing was asked."""
+def _levels(sheet: Sheet, asked: list[float]) -> list[float | None]:
+    """Error share, quantile, mean of readings or events per exposure of canary and stable; None without any."""
     if sheet.layout is None:
         return [None, None]
+    counts = sheet.layout.totals["counts"][sheet.slot]
     if not sheet.layout.bounds:
-        return [part / total if total > 0 else None for part, total in zip(bad, asked, strict=True)]
+        parts = counts[:, 1].tolist()
+        return [part / total if total > 0 else None for part, total in zip(parts, asked, strict=True)]
     objective = sheet.guardrail.objective
     wanted = objective.quantile if objective is not None and objective.quantile is not None else QUANTILE
-    counts = sheet.layout.totals["counts"][sheet.slot]
     found = bucket_quantile(counts, np.array(sheet.layout.bounds), float(wanted))[0].tolist()
     return [value if total > 0 and not isnan(value) else None for value, total in zip(found, asked, strict=True)]
 
@@ -227,17 +237,22 @@ def default_requests(fleet: Fleet, sheet: Sheet, policy: Policy, weight: float) 
     compare = sheet.guardrail.compare
     if isinstance(contest.test, LatencyTest) and compare is not None:
         growth = latency_growth(contest.test, memory, scale=2.0 * compare.promote.relative, weight=share)
-    elif isinstance(contest.test, RatioTest) and compare is not None:
-        growth = _growth(compare, memory, share)
+    elif isinstance(contest.test, RatioTest | CountTest) and compare is not None:
+        growth = _growth(compare, *_seen_of(contest.test, memory), share)
     else:
         return 0.0
     return float(np.ceil(requests_needed(growth, alpha=policy.risk.false_rollback)[0]))
 
 
-def _growth(compare: Compare, memory: Floats, share: Floats) -> Floats:
-    """Growth per canary request at twice the promote margin; an unknown stable rate counts as half an event."""
-    base = np.maximum(memory[:, 0], 0.5) / np.maximum(memory[:, 1], 1.0)
-    base = np.clip(base, 1e-9, 0.5)
-    bad = np.clip(2.0 * (base * compare.promote.relative + compare.promote.absolute), 0.0, 1.0)
+def _seen_of(test: RatioTest | CountTest, memory: Floats) -> tuple[Floats, float]:
+    """Events per request of stable (n,), an unknown rate as half an event, and the largest rate there can be."""
+    events, asked, most = (0, 1, 1.0) if isinstance(test, RatioTest) else (1, 0, np.inf)
+    return np.maximum(memory[:, events], 0.5) / np.maximum(memory[:, asked], 1.0), most
+
+
+def _growth(compare: Compare, base: Floats, most: float, share: Floats) -> Floats:
+    """Growth per canary request at twice the promote margin; base: (n,) stable's rate, most: the largest there is."""
+    base = np.clip(base, 1e-9, most / 2.0)
+    bad = np.clip(2.0 * (base * compare.promote.relative + compare.promote.absolute), 0.0, most)
     theta = compare.rollback.relative + compare.rollback.absolute / base
     return ratio_growth(stable_rate=base, canary_rate=bad, theta=theta, weight=share)
