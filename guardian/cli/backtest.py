@@ -82,7 +82,7 @@ def backtest(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Measure false rollbacks, power and margins of a policy on the past, stable against stable."""
-    rules = load_policy(policy, recorded=bool(samples))
+    rules = load_policy(policy)
     if not rules.participating:
         raise PolicyError(
             "compares nothing", where=str(policy), remedy="give a guardrail `compare`; objectives are not backtested"

@@ -33,7 +33,7 @@ def judge(
 ) -> None:
     """Judge recorded samples: one verdict a rollout, with no look-ahead."""
     with verdict_file(output, inputs=[*samples, policy]) as write:
-        rules = load_policy(policy, recorded=True)
+        rules = load_policy(policy)
         verdicts: list[OfflineVerdict] = []
         metrics: set[str] = set()
         with counted("rows judged") as told:

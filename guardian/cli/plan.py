@@ -24,7 +24,7 @@ from guardian.cli.traffic import from_flags, measured
 from guardian.config.policy import load_policy
 from guardian.config.units import format_duration, format_share
 from guardian.core.foresight import WORSE, StepForesight, Traffic, foresee
-from guardian.core.policy import HistogramSli, Policy
+from guardian.core.policy import GaugeSli, Guardrail, HistogramSli, Policy
 from guardian.errors import ConfigError
 
 ASSUMED_ERRORS: Final = 0.005
@@ -101,6 +101,8 @@ def _rows(number: int, step: StepForesight) -> Iterator[tuple[str, ...]]:
 
 
 def _time(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "not known"
     if not math.isfinite(seconds):
         return "never"
     return format_duration(math.ceil(seconds) if seconds < 600 else math.ceil(seconds / 60) * 60)
@@ -108,7 +110,8 @@ def _time(seconds: float) -> str:
 
 def _notes(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, origin: str) -> Iterator[str]:
     total, spent = sum(step.lasts for step in steps), 0.0
-    yield f"A healthy rollout takes {_time(total)}. Traffic: {origin}."
+    unknown = {sight.guardrail: None for step in steps for sight in step.sights if math.isnan(sight.promote)}
+    yield f"A healthy rollout takes {_time(total)}{' or more' if unknown else ''}. Traffic: {origin}."
     yield "sample, sees, promote: time until the sample is there, a release so much worse is seen, a good one is shown."
     yield "Times hold for independent requests and equal pods; pods that differ need more."
     for number, step in enumerate(steps, start=1):
@@ -120,20 +123,30 @@ def _notes(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, o
                 f"a person would be paged; {_remedy(policy, step, spent)} or raise the limit"
             )
         spent += step.lasts
+    for name in unknown:
+        yield f"'{name}': {_why_unknown(policy.guardrail(name))}"
     for guardrail in policy.participating:
-        if not traffic.requests.get(guardrail.name):
+        if not traffic.requests.get(guardrail.name) and guardrail.name not in unknown:
             yield f"warning: guardrail '{guardrail.name}' has no traffic: no step would ever pass"
     if _canary_pods(policy, traffic) == 1 and steps[0].sights:
         yield "With one canary pod, a pod that is lastingly different cannot be told from the release."
+
+
+def _why_unknown(guardrail: Guardrail) -> str:
+    """Say why no time can be told for a guardrail."""
+    if isinstance(guardrail.sli, GaugeSli):
+        return "how soon a level tells depends on how much pods differ, which no traffic says"
+    return "how many events a request makes is not known; name an environment with metrics instead of --rps"
 
 
 def _remedy(policy: Policy, step: StepForesight, spent: float) -> str:
     """Say what would shorten the step: `spent` seconds of the rollout are over when it begins."""
     if step.extends and math.isclose(step.lasts, policy.risk.earliest_promotion - spent):
         return "lower risk.earliest_promotion"
-    margin, sample = "the promote margin", max(step.sights, key=lambda sight: sight.sample)
+    known = [sight for sight in step.sights if not math.isnan(sight.promote)] or list(step.sights)
+    margin, sample = "the promote margin", max(known, key=lambda sight: sight.sample)
     if not math.isclose(sample.sample, step.lasts):
-        slowest = max(step.sights, key=lambda sight: sight.promote)
+        slowest = max(known, key=lambda sight: sight.promote)
         if isinstance(policy.guardrail(slowest.guardrail).sli, HistogramSli):
             margin = "the promote and tail margins"  # whichever is the slower of the two
     elif policy.guardrail(sample.guardrail).min_requests is not None:
@@ -150,11 +163,12 @@ def _canary_pods(policy: Policy, traffic: Traffic) -> int:
 
 
 def _traffic(traffic: Traffic) -> dict[str, object]:
-    return {"requests_per_second": traffic.requests, "error_share": traffic.errors, "pods": traffic.pods}
+    told = {"requests_per_second": traffic.requests, "error_share": traffic.errors, "pods": traffic.pods}
+    return told | ({"events_per_request": traffic.events} if traffic.events else {})
 
 
 def _finite(steps: tuple[StepForesight, ...]) -> list[dict[str, object]]:
-    """Return the steps for JSON, which knows no infinity: never is null."""
+    """Return the steps for JSON, which knows no infinity: never, and what is not known, is null."""
     return [
         {
             "weight": step.weight,

@@ -15,7 +15,7 @@ from guardian.adapters.metrics.history import Line, PrometheusHistory
 from guardian.config.settings import Metrics
 from guardian.core.foresight import Buckets, Traffic
 from guardian.core.model import Instant, Seconds
-from guardian.core.policy import Guardrail, HistogramSli, Policy, RatioSli
+from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, Policy, RatioSli
 
 WINDOW: Final = "30m"
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
@@ -43,7 +43,8 @@ def from_flags(policy: Policy, *, rps: float, error_rate: float, pods: int, p95:
     """Return the same traffic for every guardrail; latencies are log-normal around p95 or the objective's target."""
     requests, errors, buckets = {}, {}, {}
     for guardrail in policy.participating:
-        requests[guardrail.name] = rps
+        if not isinstance(guardrail.sli, GaugeSli):
+            requests[guardrail.name] = rps
         if isinstance(guardrail.sli, RatioSli):
             errors[guardrail.name] = error_rate
         elif isinstance(guardrail.sli, HistogramSli):
@@ -77,7 +78,9 @@ async def _measured(
     requests: dict[str, float] = {}
     errors: dict[str, float] = {}
     buckets: dict[str, Buckets] = {}
-    for guardrail in policy.participating:
+    events: dict[str, float] = {}
+    others = [policy.exposing] if policy.exposing is not None and policy.exposing.compare is None else []
+    for guardrail in (*policy.participating, *others):
         sli = guardrail.sli
         if isinstance(sli, RatioSli):
             total = await history.query(f"sum({_rate(sli.total, policy, service, everywhere)})", now)
@@ -88,7 +91,14 @@ async def _measured(
             found = await history.query(f"sum by (le) ({_rate(sli.buckets, policy, service, everywhere)})", now)
             if found:
                 buckets[guardrail.name], requests[guardrail.name] = _buckets(found)
-    return Traffic(requests=requests, errors=errors, buckets=buckets, pods=pods)
+        elif isinstance(sli, CountSli):
+            counted = await history.query(f"sum({_rate(sli.events, policy, service, everywhere)})", now)
+            events[guardrail.name] = _sum(counted)
+    served = requests.get(policy.exposing.name, 0.0) if policy.exposing is not None else 1.0
+    return Traffic(
+        requests=requests | dict.fromkeys(events, served), errors=errors, buckets=buckets,
+        events={name: rate / served for name, rate in events.items() if served > 0}, pods=pods,
+    )  # fmt: skip
 
 
 def _rate(selector: str, policy: Policy, service: str, everywhere: Mapping[str, str]) -> str:

@@ -116,8 +116,14 @@ def _of_verdict(evidence: Json) -> str:
     canary, stable = evidence["canary"], evidence["stable"]
     return (
         f"'{evidence['guardrail']}': harm {evidence['harm']:.3g}, safe {evidence['safe']:.3g}; "
-        f"{canary['requests']:,.0f} canary and {stable['requests']:,.0f} stable requests"
+        f"{canary['requests']:,.0f} canary and {stable['requests']:,.0f} stable {_counted(evidence)}"
     )
+
+
+def _counted(evidence: Json) -> str:
+    """Return what the requests of an evidence note are; a daemon of before knows requests only."""
+    counted = str(evidence.get("counted", "requests"))
+    return "seconds of all traffic" if counted == "weight" else counted
 
 
 def explanation_tables(told: Json) -> list[Table]:

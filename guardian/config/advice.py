@@ -11,7 +11,7 @@ from guardian.config.policy import PolicyFile
 from guardian.config.source import YamlPath
 from guardian.config.units import format_duration, format_share
 from guardian.core.model import Mode
-from guardian.core.policy import Guardrail, HistogramSli, Policy, RatioSli, full
+from guardian.core.policy import CountSli, Guardrail, HistogramSli, Policy, RatioSli, full
 
 HISTORY: float = 1800.0
 """Seconds of stable history it takes to learn how much equal pods differ."""
@@ -29,6 +29,7 @@ def advice(file: PolicyFile) -> list[Finding]:
         *_steps(file.policy, file.document.file),
         *_approvals(file.policy),
         *_reach(file.policy),
+        *_exposure(file.policy),
         *_secrets(file.policy),
     ]
     for number, guardrail in enumerate(file.policy.guardrails):
@@ -87,6 +88,17 @@ def _reach(policy: Policy) -> Iterator[_Said]:
     if policy.history < HISTORY and policy.participating:
         what = f"{format_duration(policy.history)} of stable history is too short to learn how much equal pods differ"
         yield ("spec", "history"), what, "write 30m or more"
+
+
+def _exposure(policy: Policy) -> Iterator[_Said]:
+    """Say by what events are judged where no guardrail counts requests."""
+    for number, guardrail in enumerate(policy.guardrails):
+        if isinstance(guardrail.sli, CountSli) and policy.exposing is None:
+            what = (
+                f"no guardrail counts requests: '{guardrail.name}' is judged by the weight, in equal parts for all pods"
+            )
+            remedy = "add a ratio or a histogram: then each pod's events are judged by its own requests"
+            yield ("spec", "guardrails", number, "sli", "count"), what, remedy
 
 
 def _secrets(policy: Policy) -> Iterator[_Said]:

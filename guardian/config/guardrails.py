@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from guardian.config.comparison import CompareConfig, CompareField, compare_to_core
 from guardian.config.fields import Duration, Name, Number, Section
 from guardian.config.findings import complaint
-from guardian.config.objectives import SIDES, ObjectiveConfig, objective_to_core
+from guardian.config.objectives import PARSERS, ObjectiveConfig, objective_to_core
 from guardian.config.selectors import Selector
 from guardian.core.model import Seconds
 from guardian.core.policy import (
@@ -50,9 +50,11 @@ class HistogramConfig(Section):
 
 
 class GaugeConfig(Section):
-    """A level of each pod, such as memory or queue length; `guardian judge` only."""
+    """A level of each pod, such as memory or queue length."""
 
-    value: Selector = Field(description="the gauge", examples=["process_resident_memory_bytes"])
+    value: Selector = Field(
+        description="the gauge; series of one pod are added up", examples=["process_resident_memory_bytes"]
+    )
     worse: Literal["above", "below"] = Field("above", description="on which side of stable it hurts")
 
     def to_core(self) -> Sli:
@@ -61,7 +63,7 @@ class GaugeConfig(Section):
 
 
 class CountConfig(Section):
-    """Events that have no denominator, such as logins or orders; `guardian judge` only."""
+    """Events that have no denominator, such as logins or orders."""
 
     events: Selector = Field(description="counter of the events", examples=["orders_total"])
 
@@ -119,7 +121,7 @@ class GuardrailConfig(Section):
     min_requests: int | None = Field(
         None,
         ge=1,
-        description="canary requests a step needs; default: what 80 % power takes",
+        description="canary requests (gauges: readings) a step needs; default: what 80 % power takes, none for gauges",
     )
     page_after: Duration = Field(600.0, gt=0, description="page when there is no data for this long")
     _compare: Compare | None = PrivateAttr(None)
@@ -133,10 +135,11 @@ class GuardrailConfig(Section):
             self._compare = _below("compare", lambda: compare_to_core(written, kind))
         if self.objective is not None:
             objective = self.objective
-            if kind not in SIDES:
-                what = f"a {kind} has no objective in this version"
-                raise complaint(what, "remove 'objective'", at=("objective",))
-            self._objective = _below("objective", lambda: objective_to_core(objective, kind))
+            if kind not in PARSERS:
+                what = f"a {kind} has no objective: how many events there should be depends on the hour of the day"
+                raise complaint(what, "remove 'objective'; `compare` holds it against stable", at=("objective",))
+            worse = self.sli.gauge.worse if self.sli.gauge is not None else None
+            self._objective = _below("objective", lambda: objective_to_core(objective, kind, worse))
         if self._compare is None and self._objective is None:
             what = f"guardrail '{self.name}' neither compares nor has an objective"
             raise complaint(what, "add 'objective', or remove 'compare: none'")

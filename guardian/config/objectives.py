@@ -9,29 +9,34 @@ from pydantic import Field, WithJsonSchema
 
 from guardian.config.fields import Duration, Section, ShareField
 from guardian.config.findings import complaint
-from guardian.config.units import UnitError, parse_duration, parse_share
+from guardian.config.units import UnitError, parse_duration, parse_number, parse_share
 from guardian.core.model import Ratio, Seconds
 from guardian.core.policy import Level, Scope, Slo
 
 _QUANTITY: Final = {
     "type": ["string", "number"],
-    "description": "ratio: a share of good events; histogram: a latency",
-    "examples": ["99.9%", "500ms"],
+    "description": "ratio: a share of good events; histogram: a latency; gauge: a level in its own unit",
+    "examples": ["99.9%", "500ms", 0.8],
 }
 Quantity = Annotated[Any, WithJsonSchema(_QUANTITY)]
 Side = Literal["above", "below"]
 PARSERS: Final[dict[str, Callable[[object], float]]] = {
     "ratio": parse_share,
     "histogram": parse_duration,
+    "gauge": parse_number,
 }
+"""What a bound is, by kind of SLI; a kind that is not named has no objective."""
 SIDES: Final[dict[str, Side]] = {"ratio": "below", "histogram": "above"}
+"""On which side of a bound users suffer; gauges say it themselves."""
 
 
 class LevelConfig(Section):
     """A threshold and how long it must be exceeded."""
 
-    below: Quantity = Field(None, description="ratios: breached below this share of good events")
-    above: Quantity = Field(None, description="histograms: breached above this latency")
+    below: Quantity = Field(
+        None, description="ratios: breached below this share of good events; gauges: below this level"
+    )
+    above: Quantity = Field(None, description="histograms: breached above this latency; gauges: above this level")
     lasts: Duration = Field(alias="for", description="how long it must last")
 
     @property
@@ -43,7 +48,7 @@ class LevelConfig(Section):
 class ObjectiveConfig(Section):
     """The user's pain, judged over a trailing window at every look."""
 
-    target: Quantity = Field(description="what was promised: a share of good events, or a latency")
+    target: Quantity = Field(description="what was promised: a share of good events, a latency, or a level")
     quantile: ShareField | None = Field(None, description="histograms: the share of requests meant, such as 95%")
     warning: LevelConfig | None = Field(None, description="holds the rollout")
     critical: LevelConfig | None = Field(None, description="rolls back")
@@ -51,11 +56,14 @@ class ObjectiveConfig(Section):
     scope: Scope = Field(Scope.CANARY, description="whose users are meant")
 
 
-def objective_to_core(config: ObjectiveConfig, kind: str) -> Slo:
-    """Return the objective in the unit of its SLI. Raises complaints with the path below `objective`."""
+def objective_to_core(config: ObjectiveConfig, kind: str, worse: Side | None = None) -> Slo:
+    """Return the objective in the unit of its SLI. Raises complaints with the path below `objective`.
+
+    worse: on which side a gauge hurts.
+    """
     written = {"warning": config.warning, "critical": config.critical}
     levels = {name: level for name, level in written.items() if level is not None}
-    side = _side(levels, kind)
+    side = _side(levels, kind, worse or SIDES[kind])
     _quantile_fits(config, kind)
     bounds = {name: _level(name, level, side, kind) for name, level in levels.items()}
     _ordered(bounds, side)
@@ -77,14 +85,16 @@ def _number(value: object, kind: str, at: tuple[str, ...]) -> float:
         raise complaint(error.what, error.remedy, at=at) from None
 
 
-def _side(levels: dict[str, LevelConfig], kind: str) -> Side:
-    wanted = SIDES[kind]
+def _side(levels: dict[str, LevelConfig], kind: str, wanted: Side) -> Side:
     for name, level in levels.items():
         if (level.above is None) == (level.below is None):
             raise complaint("needs exactly one of 'above' and 'below'", f"write '{wanted}'", at=(name,))
         if level.side != wanted:
-            meaning = "a share of good events" if kind == "ratio" else "a latency"
-            what = f"a {kind} is {meaning}: '{level.side}' never hurts users"
+            meaning = {"ratio": "is a share of good events", "histogram": "is a latency"}.get(kind)
+            if meaning is None:
+                what = f"this gauge hurts '{wanted}', as 'worse' says, and is bounded '{level.side}'"
+                raise complaint(what, f"write '{wanted}', or another 'worse'", at=(name, level.side))
+            what = f"a {kind} {meaning}: '{level.side}' never hurts users"
             raise complaint(what, f"write '{wanted}'", at=(name, level.side))
     return wanted
 

@@ -20,7 +20,7 @@ from guardian.config.plan import AdapterField, AlertConfig, CanaryConfig
 from guardian.config.source import Document, parse_documents, read_documents
 from guardian.core.model import Mode, Ratio, Seconds
 from guardian.core.policies import NO_CIRCLE, circles
-from guardian.core.policy import Attribution, Concurrency, CountSli, GaugeSli, Labels, Match, Policy, Risk
+from guardian.core.policy import Attribution, Concurrency, CountSli, Labels, Match, Policy, Risk
 from guardian.errors import ConfigError, PolicyError
 
 
@@ -169,40 +169,43 @@ class PolicyFile:
     findings: tuple[Finding, ...]
 
 
-def read_policy(document: Document, *, recorded: bool = False) -> PolicyFile:
-    """Return the policy of one document, or all that is wrong with it; recorded: it is for `guardian judge` only."""
+def read_policy(document: Document) -> PolicyFile:
+    """Return the policy of one document, or all that is wrong with it."""
     try:
         config = PolicyConfig.model_validate(document.data)
     except ValidationError as error:
         found = tuple(findings_of(error, document, PolicyConfig))
         return PolicyFile(document=document, policy=None, findings=found)
     policy = config.to_core()
-    missing = () if recorded else tuple(_not_live(policy, document))
+    missing = tuple(_unexposed(policy, document))
     return PolicyFile(document=document, policy=None if missing else policy, findings=missing)
 
 
-def _not_live(policy: Policy, document: Document) -> Iterator[Finding]:
-    """Yield an error for each kind of guardrail that only recorded samples can be judged by."""
+def _unexposed(policy: Policy, document: Document) -> Iterator[Finding]:
+    """Yield an error for each count where nothing says how much each track served."""
+    if policy.exposing is not None or policy.moves_traffic:
+        return
     for number, guardrail in enumerate(policy.guardrails):
-        kind = {GaugeSli: "gauge", CountSli: "count"}.get(type(guardrail.sli))
-        if kind is not None:
-            where = document.where(("spec", "guardrails", number, "sli", kind), key=True)
-            what = f"this version cannot judge a {kind} in a running rollout, only in samples for `guardian judge`"
-            yield _error(what, where, "measure it as one of ratio, histogram")
+        if isinstance(guardrail.sli, CountSli):
+            where = document.where(("spec", "guardrails", number, "sli", "count"), key=True)
+            what = (
+                "nothing says how much each track served: no guardrail counts requests, no router of ours has a weight"
+            )
+            yield _error(what, where, "add a ratio or a histogram: events are judged by its requests")
 
 
-def read_policies(paths: Iterable[Path], *, recorded: bool = False) -> list[PolicyFile]:
+def read_policies(paths: Iterable[Path]) -> list[PolicyFile]:
     """Return every policy document of these files and folders, mistakes included.
 
     Raises ConfigError when a file cannot be read, is not YAML or no policy.
     """
     files: list[PolicyFile] = []
     for file in files_of(paths):
-        files += policies_in(read_documents(file), file, recorded=recorded)
+        files += policies_in(read_documents(file), file)
     return with_clashes(files)
 
 
-def policies_in(documents: Sequence[Document], file: Path, *, recorded: bool = False) -> list[PolicyFile]:
+def policies_in(documents: Sequence[Document], file: Path) -> list[PolicyFile]:
     """Return the policies of one file, mistakes included. Raises ConfigError when it is something else."""
     if not documents:
         raise ConfigError("holds no policy", where=str(file), remedy="see examples/policies")
@@ -210,15 +213,12 @@ def policies_in(documents: Sequence[Document], file: Path, *, recorded: bool = F
     if isinstance(head.data, dict) and head.data.get("kind") == "Scenario":
         what, remedy = "is a scenario, not a policy", f"run `guardian simulate {file}`"
         raise ConfigError(what, where=head.where(("kind",)), remedy=remedy)
-    return [read_policy(document, recorded=recorded) for document in documents]
+    return [read_policy(document) for document in documents]
 
 
-def load_policy(path: Path, *, recorded: bool = False) -> Policy:
-    """Return the one policy of a file. Raises PolicyError with file:line:column and remedy.
-
-    recorded: it judges samples only; then gauges and counts are allowed.
-    """
-    policies = _good(_read([path], recorded=recorded))
+def load_policy(path: Path) -> Policy:
+    """Return the one policy of a file. Raises PolicyError with file:line:column and remedy."""
+    policies = _good(_read([path]))
     if len(policies) != 1:
         what = f"holds {len(policies)} policies where one is wanted"
         raise PolicyError(what, where=str(path), remedy="split the file")
@@ -244,9 +244,9 @@ def parse_policy(text: str, *, file: str) -> Policy:
     return _good([read_policy(documents[0])])[0]
 
 
-def _read(paths: Iterable[Path], *, recorded: bool = False) -> list[PolicyFile]:
+def _read(paths: Iterable[Path]) -> list[PolicyFile]:
     try:
-        return read_policies(paths, recorded=recorded)
+        return read_policies(paths)
     except ConfigError as error:
         raise PolicyError(error.what, where=error.where, remedy=error.remedy) from None
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from analysis.sequential.base import Floats, Ints
 from guardian.core.model import Value, Verdict
 from guardian.core.offline import OfflineVerdict
-from guardian.core.policy import Compare, Guardrail, HistogramSli, Policy, RatioSli
+from guardian.core.policy import Compare, Guardrail, Policy, RatioSli
 from guardian.core.replay import Recording, judged, with_values
 from guardian.core.samples import Batch
 
@@ -156,7 +156,7 @@ def margin_change(recording: Recording, policy: Policy, verdict: OfflineVerdict)
     A rollback asks for a wider margin, all else for a narrower one that rolls back.
     """
     guardrail = next((one for one in policy.participating if one.name == verdict.metric), None)
-    if guardrail is None or guardrail.compare is None or not isinstance(guardrail.sli, RatioSli | HistogramSli):
+    if guardrail is None or guardrail.compare is None:
         return None
     rows = until(recording.rows, verdict)
     rolled = verdict.verdict is Verdict.ROLLBACK

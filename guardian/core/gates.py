@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from guardian.core import records as r
 from guardian.core.facts import WeightRead
-from guardian.core.looks import Allocation, Breach, Look, evidence
+from guardian.core.looks import Allocation, Breach, Counted, GuardrailLook, Look, evidence
 from guardian.core.model import Instant, Mode, Value
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
@@ -98,8 +98,12 @@ def _samples(look: Look) -> Iterator[Missing]:
         if at.participates and not at.step_requests >= at.needed:
             yield Missing(
                 condition=Condition.SAMPLE,
-                text=f"'{at.name}' has {at.step_requests:,.0f} of {at.needed:,.0f} canary requests in this step",
+                text=f"'{at.name}' has {at.step_requests:,.0f} of {at.needed:,.0f} {_amount(at)} in this step",
             )
+
+
+def _amount(at: GuardrailLook) -> str:
+    return "seconds of all traffic on the canary" if at.counted is Counted.WEIGHT else f"canary {at.counted}"
 
 
 def _harm(rollout: Rollout, look: Look) -> Iterator[Missing]:

@@ -110,7 +110,7 @@ class Objectives:
         gauges = np.flatnonzero(state["sign"][rows])
         if len(gauges):
             sign, beyond = state["sign"][rows[gauges]][:, None, None], state["beyond"][rows[gauges]][:, None]
-            number, beyond_target, squares = (np.swapaxes(sums[:, gauges, ..., at], 2, 3) for at in range(3))
+            number, beyond_target, squares = (np.swapaxes(sums[:, gauges][..., at], 2, 3) for at in range(3))
             breached[:, gauges] = mean_excludes(number, beyond_target * sign, squares, beyond)
         ticks = np.arange(len(now))[:, None, None, None]
         begun = np.where(breached, -1, ticks).max(axis=0) + 1  # first tick of the breach that goes on, if one does

@@ -45,7 +45,7 @@ class Offline:
             raise PolicyError(
                 f"guardrail '{counted[0].name}': nothing says how much each track served",
                 where=f"policy {policy.name}",
-                remedy="add a ratio or a histogram that is compared: events are judged by its requests",
+                remedy="add a ratio or a histogram that is compared: events of samples are judged by its requests",
             )
         self._policy, self._names = policy, rollouts
         self._roster = Roster()

@@ -12,6 +12,7 @@ import msgspec
 
 from guardian.core.effects import Effect
 from guardian.core.facts import AlertSeen, DeployRequested
+from guardian.core.looks import Counted
 from guardian.core.model import (
     Digest,
     EffectId,
@@ -46,7 +47,7 @@ class _OfRollout(_Record, frozen=True, kw_only=True):
 
 
 class SideNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One track in an evidence note; `level` is the error share, or the quantile in seconds."""
+    """One track in an evidence note, as a look tells it (looks.Side)."""
 
     requests: float
     bad: float = 0.0
@@ -56,7 +57,8 @@ class SideNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a verdict rested on. harm, safe: e-values (or calibrated scores), finite and >= 0.
 
-    lasted: seconds since the canary's first traffic. calibrated: whether pod differences were measured.
+    lasted: seconds since the canary's first traffic. calibrated: whether pod differences were measured. counted: what
+    the requests of both sides are.
     """
 
     guardrail: str
@@ -67,6 +69,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lasted: Seconds
     calibrated: bool
     moved: Ratio | None = None
+    counted: Counted = Counted.REQUESTS
 
 
 class Why(StrEnum):

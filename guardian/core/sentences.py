@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from guardian.core import records as r
-from guardian.core.looks import GuardrailLook, Look, Side, evidence
+from guardian.core.looks import Counted, GuardrailLook, Look, Side, evidence
 from guardian.core.model import Instant, Seconds
-from guardian.core.policy import Guardrail, HistogramSli, RatioSli
+from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli
 
 
 def share(value: float) -> str:
@@ -70,16 +70,38 @@ def evidence_note(look: Look, name: str) -> r.Evidence:
         lasted=Seconds(max(0.0, look.at - began)),
         calibrated=at.calibrated,
         moved=at.moved,
+        counted=at.counted,
     )
 
 
 def comparison(guardrail: Guardrail, at: GuardrailLook, lasted: float) -> str:
-    """Say what both tracks did: level against level, requests, time."""
-    moved = f" (most at the {share(at.moved)} quantile)" if at.moved else ""
-    return (
-        f"{level(guardrail, at.canary.level)} against {level(guardrail, at.stable.level)}{moved}, "
-        f"{at.canary.requests:,.0f} canary requests, {duration(lasted)}"
-    )
+    """Say what both tracks did: level against level (counts: events against what stable makes), requests, time."""
+    if isinstance(guardrail.sli, CountSli):
+        seen = _events(at)
+    else:
+        moved = f" (most at the {share(at.moved)} quantile)" if at.moved else ""
+        seen = f"{level(guardrail, at.canary.level)} against {level(guardrail, at.stable.level)}{moved}"
+    rests = "" if at.counted is Counted.WEIGHT else f", {at.canary.requests:,.0f} canary {at.counted}"
+    return f"{seen}{rests}, {duration(lasted)}"
+
+
+def _events(at: GuardrailLook) -> str:
+    """Say how many events the canary had, and how many stable makes at as many requests, or at the same weight."""
+    if at.canary.level is None:
+        return "no data"
+    got = f"{at.canary.level * at.canary.requests:,.0f} events"
+    return got if at.stable.level is None else f"{got} where stable makes {at.stable.level * at.canary.requests:,.0f}"
+
+
+def _worse(guardrail: Guardrail, at: GuardrailLook) -> str:
+    """Say in which way a canary beyond the rollback margin is worse."""
+    if isinstance(guardrail.sli, GaugeSli):
+        lies = "lies or grows above" if guardrail.sli.worse == "above" else "lies or falls below"
+        return f"{lies} what"
+    if isinstance(guardrail.sli, CountSli):
+        more = (at.canary.level or 0.0) > (at.stable.level or 0.0)
+        return "has more events than" if more else "has fewer events than"
+    return "is slower than" if isinstance(guardrail.sli, HistogramSli) else "fails more than"
 
 
 def rollback_sentence(service: str, revision: str, guardrail: Guardrail, look: Look) -> str:
@@ -87,11 +109,11 @@ def rollback_sentence(service: str, revision: str, guardrail: Guardrail, look: L
     at = look.of(guardrail.name)
     lasted = look.at - (look.began if look.began is not None else look.at)
     value = evidence(look.log_harm)
-    worse = "is slower" if isinstance(guardrail.sli, HistogramSli) else "fails more"
+    independent = "readings" if at.counted is Counted.READINGS else "requests"
     text = (
-        f"{service} {revision} {worse} than the margin of '{guardrail.name}' allows: "
+        f"{service} {revision} {_worse(guardrail, at)} the margin of '{guardrail.name}' allows: "
         f"{comparison(guardrail, at, lasted)}. Evidence {value:,.0f}: a healthy release reaches this in at most "
-        f"1 of {value:,.0f} if requests are independent"
+        f"1 of {value:,.0f} if {independent} are independent"
     )
     if at.calibrated:
         return text + ", corrected for how much stable pods were seen to differ"

@@ -12,7 +12,7 @@ from guardian.core.counterfactual import Change, MarginChange, changes, margin_c
 from guardian.core.looks import Look, evidence
 from guardian.core.model import Instant, Phase, Verdict
 from guardian.core.offline import OfflineVerdict
-from guardian.core.policy import Policy, RatioSli
+from guardian.core.policy import CountSli, GaugeSli, Policy, RatioSli
 from guardian.core.records import Why
 from guardian.core.replay import Recording
 from guardian.core.rollout import Rollout
@@ -34,6 +34,7 @@ def _of_rollout(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[s
         return
     for tally in tallies(rollout, look):
         yield from _supposed(suppose(rollout.policy, tally))
+    yield from _not_reckoned(rollout, look)
     if cause is not None or look is None or rollout.phase is not Phase.PROGRESSING:
         return
     if look.weakest and not math.isnan(look.log_safe):
@@ -43,6 +44,22 @@ def _of_rollout(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[s
         yield f"promotion needs evidence {wanted:.3g} of every guardrail; the smallest is {got:.3g}: {state}"
     for waiting in waits(rollout, look, now):
         yield from _waited(waiting)
+
+
+def _not_reckoned(rollout: Rollout, look: Look | None) -> Iterator[str]:
+    """Say of which guardrails nothing can be forecast, and why."""
+    note = rollout.cause.evidence if rollout.cause is not None else None
+    for guardrail in rollout.policy.participating:
+        named = note is not None and note.guardrail == guardrail.name
+        if rollout.cause is None and look is not None:
+            named = any(one.name == guardrail.name and one.participates for one in look.guardrails)
+        if named and isinstance(guardrail.sli, GaugeSli):
+            yield (
+                f"'{guardrail.name}': what would change its evidence cannot be forecast: it rests on how much pods "
+                "differ, not on a number of requests"
+            )
+        if named and isinstance(guardrail.sli, CountSli):
+            yield f"'{guardrail.name}': how many events more or fewer would change its evidence is not reckoned"
 
 
 def _supposed(found: Supposition) -> Iterator[str]:

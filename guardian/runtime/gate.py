@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from guardian.core.fleet import Fleet
 from guardian.core.looks import GuardrailLook, Observed, SeriesKey
 from guardian.core.measures import MeasureRequest
-from guardian.core.model import Instant, Place, RolloutId, Seconds, Track
+from guardian.core.model import Instant, Place, RolloutId, Seconds, Track, Weight
 from guardian.core.policy import Guardrail, Policy, Scope, Slo
 from guardian.errors import Unavailable
 from guardian.ports import Clock
@@ -64,6 +65,7 @@ class ServiceGate:
             ) from None
         fleet = Fleet()
         fleet.open(_NAME, replace(policy, guardrails=wide))
+        fleet.expect(_NAME, weight=Weight(1.0), now=Instant(-math.inf))  # all that is measured serves, weights or not
         keys = map(_together, samples.keys)
         ids = np.fromiter((fleet.series(key) for key in keys), np.int64, len(samples.keys))
         if len(samples.key):

@@ -307,9 +307,19 @@ def test_impossible_steps_are_refused(steps: str, what: str) -> None:
         (ERRORS + "      warm_up: {for: 3m, factor: 0.5}\n", "0.5 is not allowed"),
         (ERRORS.replace("errors_total", "rate(errors_total[5m])"), "is an expression"),
         (ERRORS.replace("errors_total", "errors total"), "is not a metric selector"),
-        (GAUGE, "cannot judge a gauge in a running rollout"),
-        (COUNT, "cannot judge a count in a running rollout"),
-        (GAUGE + "      objective: {target: 500ms}\n", "a gauge has no objective"),
+        (COUNT, "nothing says how much each track served"),
+        (COUNT + "  router: memory\n  mode: observe\n", "nothing says how much each track served"),
+        (COUNT + "      objective: {target: 500}\n", "a count has no objective"),
+        (GAUGE + "      objective: {target: 500ms}\n", "is not a number"),
+        (GAUGE + "      objective: {target: 5, quantile: 95%}\n", "'quantile' is about latencies"),
+        (
+            GAUGE + "      objective: {target: 5, critical: {above: 6, for: 1m}}\n",
+            "this gauge hurts 'below', as 'worse' says",
+        ),
+        (
+            GAUGE + "      objective: {target: 5, warning: {below: 3, for: 1m}, critical: {below: 4, for: 1m}}\n",
+            "critical is milder than warning",
+        ),
         (GAUGE + "      compare: {rollback: {relative: 1.2, absolute: 1%}}\n", "'absolute' is a share of requests"),
         (GAUGE + "      compare: {rollback: {relative: 1.4}, promote: {relative: 1.2}}\n", "1.2 times stable's level"),
         (ERRORS + "  risk: {false_rollback: 0}\n", "0.0 is not allowed"),
@@ -338,13 +348,21 @@ def test_all_mistakes_are_said_in_the_order_of_the_file() -> None:
     assert [int(item.where.split(":")[1]) for item in found] == [10, 11, 12]
 
 
-def test_samples_may_be_judged_by_gauges_and_counts(tmp_path: Path) -> None:
-    """What a running rollout cannot be judged by yet, recorded samples can; margins have their own defaults."""
-    for text, kind, relative in ((GAUGE, "gauge", 1.2), (COUNT, "count", 1.1)):
-        file = tmp_path / f"{kind}.yaml"
-        file.write_text(HEAD + text)
-        guardrail = load_policy(file, recorded=True).guardrails[0]
-        assert guardrail.compare is not None
-        assert guardrail.compare.rollback.relative == relative
-        with pytest.raises(PolicyError, match=f"cannot judge a {kind} in a running rollout"):
-            load_policy(file)
+@pytest.mark.parametrize(
+    ("text", "relative"),
+    [(GAUGE, 1.2), (ERRORS + COUNT.removeprefix("  guardrails:\n"), 1.1), (COUNT + "  router: memory\n", 1.1)],
+)
+def test_gauges_and_counts_are_guardrails_with_margins_of_their_own(text: str, relative: float) -> None:
+    """A count beside a guardrail that counts requests, or under a router whose weight says how much each track gets."""
+    guardrail = policy(text).guardrails[-1]
+    assert guardrail.compare is not None
+    assert guardrail.compare.rollback.relative == relative
+
+
+def test_a_gauge_has_its_objective_in_its_own_unit() -> None:
+    """Breached on the side on which it hurts; negative levels are levels."""
+    text = GAUGE + "      objective: {target: 0, warning: {below: -5, for: 2m}, critical: {below: -10, for: 1m}}\n"
+    objective = policy(text).guardrails[0].objective
+    assert objective is not None
+    assert objective.critical is not None
+    assert (objective.breached, objective.target, objective.critical.bound) == ("below", 0.0, -10.0)

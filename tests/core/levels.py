@@ -14,7 +14,7 @@ from guardian.core.looks import Look, Observed, Part, SeriesKey
 from guardian.core.model import Instant, Ratio, RolloutId, Seconds, Track
 from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Margin, Policy, Risk
 from guardian.core.samples import Batch
-from tests.builders import ERRORS, policy
+from tests.builders import policy
 
 R = RolloutId("r")
 ZERO = 1_750_000_000.0
