@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -33,6 +34,23 @@ from guardian.core.verdicts import Trace
 SETTLING = 5.0
 """Seconds a router takes at most from accepting a weight to serving it; rows from before hold the old share."""
 ALWAYS = Instant(-math.inf)
+ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
+    "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2), "harm": (), "rising": (),
+    "skewed": (),
+    "weight": (),  # accepted canary share, NaN where nobody sets one
+    "blind": (),  # 1 where no guardrail counts requests: rows and weight tell when traffic began
+}  # fmt: skip
+SHEETS: Final[Mapping[str, tuple[int, ...]]] = {
+    "requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": (), "ticks": (),
+    "asked": (2,),  # requests so far, history included, where events are judged by them
+}  # fmt: skip
+LINKS: Final[Mapping[str, tuple[int, ...]]] = {
+    "layout": (), "slot": (), "contest": (), "objective": (), "watched": (2,), "first": (), "exposing": (),
+    "exposes": (),
+}  # fmt: skip
+PODS: Final[Mapping[str, tuple[int, ...]]] = {
+    "sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": (),
+}  # fmt: skip
 _REASONS = {
     Step.STEPPED_BACK: "stepped_back", Step.STALE: "late", Step.UNUSABLE: "unusable",
 }  # fmt: skip
@@ -60,41 +78,8 @@ class Fleet:
         self.objectives = Objectives()
         self.trace = Trace(TRACE)
         self.opened: dict[RolloutId, Opened] = {}
-        self.rollouts = Columns(
-            {
-                "began": (),
-                "since": (),
-                "tick": (),
-                "share": (2,),
-                "settled": (),
-                "notes": (TRACE, 2),
-                "harm": (),
-                "rising": (),
-                "skewed": (),
-                "weight": (),  # accepted canary share, NaN where nobody sets one
-                "blind": (),  # 1 where no guardrail counts requests: rows and weight tell when traffic began
-            }
-        )
-        self.sheets = Columns(
-            {
-                "requests": (2,),
-                "bad": (2,),
-                "last": (2,),
-                "seen": (2,),
-                "step": (),
-                "rollout": (),
-                "front": (),
-                "ticks": (),
-                "asked": (2,),  # requests so far, history included, where events are judged by them
-            }
-        )
-        self.links = Columns(
-            {
-                "layout": (), "slot": (), "contest": (), "objective": (), "watched": (2,), "first": (),
-                "exposing": (), "exposes": (),
-            }
-        )  # fmt: skip
-        self.pods = Columns({"sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": ()})
+        self.rollouts, self.sheets = Columns(ROLLOUTS), Columns(SHEETS)
+        self.links, self.pods = Columns(LINKS), Columns(PODS)
         self.sheet_of: dict[int, Sheet] = {}
         self.layouts: list[Layout] = []
         self.derived: list[int] = []

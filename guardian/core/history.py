@@ -59,11 +59,9 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     for number in np.unique(owner):
         mine = np.flatnonzero(owner == number)
         layout = fleet.layouts[number]
-        counts = np.zeros(((end - begin) * len(mine), layout.width))
-        if isinstance(layout, CounterLayout):
-            counts, sound = layout.sound(ticks.counts(begin, end, mine, layout.width))
-            if not sound.all() or layout.holds(fleet.pods["slot"][pods[mine]].astype(np.int64)):
-                return False
+        counts = _counts(fleet, layout, ticks, (begin, end), pods[mine], mine)
+        if counts is None:
+            return False
         kept = ~canary[mine]
         chosen = mine[kept]
         past.append(
@@ -84,6 +82,16 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     for match in matches:
         match.take()
     return True
+
+
+def _counts(
+    fleet: Fleet, layout: Layout, ticks: Ticks, span: tuple[int, int], pods: Ints, places: Ints
+) -> Floats | None:  # fmt: skip
+    """Differences (T * S, F) of counters, None where some are impossible or wait; 0 for what `_derive` works out."""
+    if not isinstance(layout, CounterLayout):
+        return np.zeros(((span[1] - span[0]) * len(pods), layout.width))
+    counts, sound = layout.sound(ticks.counts(*span, places, layout.width))
+    return None if not sound.all() or layout.holds(fleet.pods["slot"][pods].astype(np.int64)) else counts
 
 
 def _derive(fleet: Fleet, past: list[Past], ticks: Ticks, begin: int) -> None:

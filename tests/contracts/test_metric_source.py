@@ -18,10 +18,12 @@ from guardian.adapters.metrics.history import PrometheusHistory
 from guardian.adapters.metrics.memory import MemorySource
 from guardian.adapters.metrics.polled import PolledSource
 from guardian.adapters.metrics.streamed import StreamedSource
-from guardian.core.looks import Part, SeriesKey
+from guardian.config.comparison import COUNT, GAUGE
+from guardian.core.fleet import Fleet
+from guardian.core.looks import Observed, Part, SeriesKey
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import Instant, Place, RolloutId, Seconds, Track
-from guardian.core.policy import CountSli, Guardrail, Labels
+from guardian.core.policy import CountSli, GaugeSli, Guardrail, Labels
 from guardian.errors import Refused, Unavailable
 from guardian.ports import MetricSource, Samples
 from guardian.runtime.clock import SystemClock
@@ -30,11 +32,13 @@ from simulator.testing.plugin import MakeLoad, MakePod, MakePrometheus
 from simulator.testing.pods.behaviour import Behaviour
 from simulator.testing.prometheus import Prometheus, PrometheusPlan
 from tests.adapters.http_server import Asked, Reply, answering
-from tests.builders import ERRORS, LATENCY, T0
+from tests.builders import ERRORS, LATENCY, T0, policy
 
 CHECKOUT = Place(service="checkout", environment="production")
 ROLLOUT = RolloutId("checkout-1")
 LOGINS = Guardrail(name="logins", sli=CountSli(events="logins_total"))
+QUEUE = Guardrail(name="queue", sli=GaugeSli(value="queue_length"), compare=GAUGE)
+ORDERS = Guardrail(name="orders", sli=CountSli(events="orders_total"), compare=COUNT)
 
 
 def asked(guardrail: Guardrail, *, since: float, until: float) -> MeasureRequest:
@@ -93,10 +97,11 @@ async def caught_up(
 async def world(http_app: MakePod, prometheus: MakePrometheus, load: MakeLoad) -> AsyncIterator[World]:
     """Run the load to its end, until Prometheus has scraped all of it."""
     stable = http_app(track="stable", pod="s-1")
-    canary = http_app(track="canary", pod="c-1", behaviour=Behaviour(error_ratio=0.2))
+    canary = http_app(track="canary", pod="c-1", behaviour=Behaviour(error_ratio=0.2, queue=12.0))
     async with answering(lambda _: Reply(status=204, body=b"")) as web:
         plan = PrometheusPlan(targets=[stable.address, canary.address], remote_write=[f"{web.url}/api/v1/write"])
         server = await asyncio.to_thread(prometheus, plan)
+        await asyncio.to_thread(server.wait_for, 'count(queue_length{job="pods"}) == 2')  # counters begin at 0
         loads = [load(LoadPlan(url=pod.url, rate=100.0, duration=3.0)) for pod in (stable, canary)]
         for one in loads:
             await asyncio.to_thread(one.report)
@@ -135,6 +140,45 @@ async def test_polled_and_streamed_give_equal_samples_of_real_counters(
     assert 30 <= counts["bad", "canary"] <= 100
     buckets = {key: points for key, points in first.items() if key[1] == Part.BUCKET and key[4] == "inf"}
     assert {key[2]: max(points.values()) for key, points in buckets.items()} == {"stable": 300, "canary": 300}
+
+
+@pytest.mark.service
+async def test_levels_and_events_come_polled_and_streamed_alike_and_mean_the_same_to_the_evidence(
+    http_app: MakePod, prometheus: MakePrometheus, load: MakeLoad
+) -> None:
+    """A gauge's samples are levels, as they were scraped; events are held against the requests of the same pod."""
+    clock = SystemClock()
+    since = clock.now()
+    guardrails = (ERRORS, QUEUE, ORDERS)
+    streamed = StreamedSource(clock=clock)
+    streamed.watch(CHECKOUT, guardrails, Labels())
+    client = HttpClient(timeout=5.0)
+    async with world(http_app, prometheus, load) as around:
+        until = clock.now()
+        polled = PolledSource(url=around.prometheus.url, client=client, clock=clock, scrape_interval=Seconds(1.0))
+        requests = [asked(one, since=since, until=until) for one in guardrails]
+        samples = await polled.measure(requests)
+        first = named(samples)
+        newest = max(max(points) for points in first.values())
+        second = await caught_up(streamed, around.written, requests, newest)
+    await client.close()
+    cut = {key: {at: value for at, value in points.items() if at <= newest} for key, points in second.items()}
+    assert first == {key: points for key, points in cut.items() if points}
+    levels = {key[2]: set(points.values()) for key, points in first.items() if key[1] == Part.VALUE}
+    assert levels == {"stable": {0.0}, "canary": {12.0}}
+    sold = {key[2]: max(points.values()) for key, points in first.items() if key[1] == Part.COUNT}
+    assert sold["stable"] == 300
+    assert 200 <= sold["canary"] <= 270
+
+    fleet = Fleet()
+    fleet.open(ROLLOUT, policy(guardrails=guardrails, interval=Seconds(1.0)))
+    keys = np.array([fleet.series(key) for key in samples.keys])
+    fleet.observe(Observed(series=keys[samples.key], time=samples.time, value=samples.value))
+    look = fleet.look([ROLLOUT], now=Instant(until))[ROLLOUT]
+    assert look.of("queue").canary.level == 12.0
+    served, orders = look.of("errors").canary, look.of("orders").canary
+    assert orders.requests == served.requests
+    assert (orders.level or 0.0) * orders.requests == pytest.approx(served.requests - served.bad)
 
 
 @pytest.mark.service

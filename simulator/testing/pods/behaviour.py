@@ -37,9 +37,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the pod does with a request from now on.
 
-    error_ratio: share of requests to `/` answered 500, 0..1. healthy, ready: /health and /ready answer 200
-    or 503. metrics: /metrics answers, or 503 (a gap for Prometheus). hang: requests to `/` get no answer at
-    all.
+    error_ratio: share of requests to `/` answered 500, 0..1. queue: what the gauge queue_length shows. healthy,
+    ready: /health and /ready answer 200 or 503. metrics: /metrics answers, or 503 (a gap for Prometheus). hang:
+    requests to `/` get no answer at all.
     """
 
     error_ratio: float = 0.0
@@ -48,6 +48,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ready: bool = True
     metrics: bool = True
     hang: bool = False
+    queue: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.error_ratio <= 1:

@@ -5,8 +5,9 @@ GET /health /ready /live /version /metrics
 POST /control    a Behaviour in JSON: replaces the present one, answers it back
 
 Metrics are what the ecosystem's usual libraries give: http_requests_total{service,track,pod,status} and
-http_request_duration_seconds{service,track,pod}, plus the process metrics (its start time among them). The
-measured duration is the real one, not the drawn one. A bare protocol instead of a framework: the CPU
+http_request_duration_seconds{service,track,pod}, plus the process metrics (its start time among them); a gauge
+queue_length and a counter orders_total (each good answer is an order), both with {service,track,pod}. The measured
+duration is the real one, not the drawn one. A bare protocol instead of a framework: the CPU
 belongs to what is tested.
 """
 
@@ -21,7 +22,7 @@ from typing import Final, cast
 import httptools
 import msgspec
 import uvloop
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from simulator.testing.pods.behaviour import Behaviour, PodPlan
 
@@ -50,6 +51,9 @@ class Pod:
         labels = {"service": who.service, "track": who.track, "pod": who.pod}
         requests = Counter("http_requests", "Requests answered.", [*labels, "status"], registry=self.registry)
         self.by_status = {status: requests.labels(**labels, status=str(status)) for status in (200, 500)}
+        self.orders = Counter("orders", "Orders taken.", list(labels), registry=self.registry).labels(**labels)
+        queue = Gauge("queue_length", "Orders that wait.", list(labels), registry=self.registry).labels(**labels)
+        queue.set_function(lambda: self.behaviour.queue)
         self.duration = Histogram(
             "http_request_duration_seconds",
             "Time from the request to its answer.",
@@ -140,6 +144,8 @@ class Connection(asyncio.Protocol):
     def served(self, status: int, started: float, keep: bool) -> None:  # noqa: FBT001 - called by call_later
         """Answer `/` and count it."""
         self.pod.by_status[status].inc()
+        if status == 200:
+            self.pod.orders.inc()
         self.pod.duration.observe(time.monotonic() - started)
         self.answer(status, TEXT, b"failed\n" if status == 500 else b"hello\n", keep)
 
