@@ -20,6 +20,8 @@ WINDOWS: Final = np.array([1, 2, 4, 8, 16, 32, 64])
 """Window lengths in ticks."""
 LEAST_WINDOWS: Final = 4
 """Closed windows a pod needs before its passing noise at that length is believed."""
+SLIGHT: Final = 2.0
+"""Excess of this many squared standard errors is believed by half: independent requests alone give about one."""
 
 
 def sum_by(values: Floats, group: Ints, count: int) -> Floats:
@@ -50,6 +52,7 @@ def passing_noise(
     sums: (S, D, W, 4) over closed windows: drift^2, drift*exposure, exposure^2, noise. closed: (S, W) windows closed.
     totals: (S, D, 2) drift and exposure over all ticks. cell: (S,) cell of each pod. alone: (count,) cells whose mean
     level over all ticks is noise too, and not part of a spread between pods.
+    An excess that sampling alone may give is believed in part (SLIGHT), else independent requests would never look so.
     Raised by the relative error of a variance from that many windows, twice where a single series is all there is. A
     length without enough windows takes the last measured one, falling as 1/w. Nothing measured: 0.
     """
@@ -64,7 +67,9 @@ def passing_noise(
     weight = sum_by(np.where(believed, sums[..., 2] * freed, 0.0), cell, count)
     windows = sum_by(np.where(believed[:, 0], closed, 0.0), cell, count)[:, None, :]
     doubt = np.full((count, 1, 1), 2.0) if alone is None else np.where(alone, 8.0, 2.0)[:, None, None]
-    excess *= 1.0 + np.sqrt(doubt / np.maximum(windows, 2.0))
+    sampling = sum_by(np.where(believed, expected * freed, 0.0), cell, count)
+    proved = np.divide(excess, sampling, out=np.zeros_like(excess), where=sampling > 0) ** 2 * windows / 2.0
+    excess *= (1.0 + np.sqrt(doubt / np.maximum(windows, 2.0))) * proved / (proved + SLIGHT)
     measured = np.divide(np.maximum(excess, 0.0), weight, out=np.full_like(weight, np.nan), where=weight > 0)
     known = np.where(np.isnan(measured), 0, np.arange(len(WINDOWS)))
     source = np.maximum.accumulate(known, axis=-1)  # the longest measured length up to each
@@ -105,12 +110,20 @@ def spread_fit(totals: Floats, noise: Floats, passing: Floats, group: Ints, *, s
     """
     drift, exposure = totals[..., 0], totals[..., 1]
     used = (noise > 0) & (exposure > 0)
-    variance = (noise + exposure**2 * passing)[..., None] + exposure[..., None] ** 2 * spreads**2
+    square = _left(np.where(used, exposure, 0.0), group, count) * exposure**2
+    variance = (noise + square * passing)[..., None] + square[..., None] * spreads**2
     safe = np.where(used[..., None], variance, 1.0)
     fit = -0.5 * np.log(safe) - np.where(used, drift**2, 0.0)[..., None] / (2.0 * safe)
     pods = sum_by(used.astype(np.float64), group, count)[..., None]
     total = sum_by(np.where(used[..., None], fit, 0.0), group, count)
     return total * np.divide(pods - 1.0, pods, out=np.zeros_like(pods), where=pods > 1)
+
+
+def _left(exposure: Floats, group: Ints, count: int) -> Floats:
+    """Part (S, D) of the variance between pods that is left against the mean of all, which each pod is part of."""
+    sums = sum_by(np.stack((exposure, exposure**2), axis=-1), group, count)[group]
+    whole, squares = np.maximum(sums[..., 0], 1e-100), sums[..., 1]
+    return np.asarray(np.maximum(1.0 - 2.0 * exposure / whole + squares / whole**2, 0.0))
 
 
 def spread_posterior(fit: Floats, prior: Floats) -> Floats:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from analysis.sequential.base import Floats, Ints, Mixture, logsumexp
 
@@ -43,19 +44,47 @@ class Sums:
         )  # fmt: skip
 
 
-def inflation(sums: Sums, spreads: Floats, posterior: Floats) -> tuple[Floats, Floats]:
-    """Variance of the score over what independent requests give, for each explanation, and their weights.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanations:
+    """What a score may come from but harm: each lasting spread (Q), with and without tracks that wander.
 
-    Explanations: each lasting spread (Q), with and without tracks that wander. Returns phi (C, J, D, 2Q), >= 1, and
-    weights (C, D, 2Q); only Q of each where no track is thought to wander.
+    lasting: (C, J, D, 2Q) variance of the score by lasting differences between pods. passing: the same by all else
+    beyond independent requests. weights: (C, 1, D, 2Q), sum to 1. Only Q where no track is thought to wander.
     """
-    information = sums.information[..., None]
-    extra = sums.reach[..., None] * spreads**2 + sums.passing[..., None]
-    if sums.common.any():
-        extra = np.concatenate((extra, extra + sums.common[..., None]), axis=-1)
-        chance = sums.wander[..., None]
-        posterior = np.concatenate((posterior * (1.0 - chance), posterior * chance), axis=-1)
-    return 1.0 + np.divide(extra, information, out=np.zeros_like(extra), where=information > 0), posterior
+
+    lasting: Floats
+    passing: Floats
+    weights: Floats
+
+    @classmethod
+    def of(cls, sums: Sums, spreads: Floats, posterior: Floats) -> Explanations:
+        """From the weight of each spread (C, D, Q)."""
+        lasting = sums.reach[..., None] * spreads**2
+        passing = np.broadcast_to(sums.passing[..., None], lasting.shape)
+        if sums.common.any():
+            passing = np.concatenate((passing, passing + sums.common[..., None]), axis=-1)
+            lasting = np.concatenate((lasting, lasting), axis=-1)
+            chance = sums.wander[..., None]
+            posterior = np.concatenate((posterior * (1.0 - chance), posterior * chance), axis=-1)
+        return cls(lasting=lasting, passing=passing, weights=posterior[:, None])
+
+    def inflation(self, information: Floats) -> Floats:
+        """Variance of the score over what independent requests give (C, J, D, 2Q), >= 1; information (C, J, D)."""
+        extra, known = self.lasting + self.passing, information[..., None]
+        return 1.0 + np.divide(extra, known, out=np.zeros_like(extra), where=known > 0)
+
+    def within(self, bound: Floats, sums: Sums, deviance: Floats) -> Floats:
+        """Log chance (C, J, D, 2Q) that the lasting part of a score of this deviance (C, J, D) is not beyond a bound.
+
+        bound: (C, D) of the lasting difference between tracks, in standard deviations of one pod's lean: the score's
+        lasting part is Gaussian given the score, and may be at most bound * sqrt(reach).
+        """
+        rest = sums.information[..., None] + self.passing
+        whole = np.maximum(self.lasting + rest, 1e-300)
+        score = np.sqrt(2.0 * sums.information * deviance)[..., None]
+        gap = (bound[:, None] * np.sqrt(sums.reach))[..., None] - score * self.lasting / whole
+        spread = np.sqrt(self.lasting * rest / whole)
+        return np.asarray(log_ndtr(np.divide(gap, spread, out=np.full_like(gap, np.inf), where=spread > 0)))
 
 
 def plain(gain: Floats, *, log_starts: Floats, log_weights: Floats) -> Floats:
@@ -82,46 +111,54 @@ def begins(direction: Ints) -> Ints:
     return np.concatenate(([True], direction[1:] != direction[:-1])).nonzero()[0]
 
 
-def tempered(gain: Floats, phi: Floats, posterior: Floats, direction: Ints) -> Floats:
-    """Log ratio of marginal likelihoods for each alternative, (..., K), against the spreads of its own direction.
+def tempered(sums: Sums, direction: Ints, *, posterior: Floats, spreads: Floats, bound: Floats | None = None) -> Floats:
+    """Log ratio of marginal likelihoods for each alternative, (C, J, K), against the spreads of its own direction.
 
-    gain: (..., K), phi, posterior: (..., D, Q), direction: (K,), sorted: sum over spreads of
-    P(spread | seen, null) * exp(gain / phi).
+    direction: (K,), sorted. posterior: (C, D, Q) of spreads (D, Q): sum over spreads of
+    P(spread | seen, null) * exp(gain / phi). bound: (C, D), the null leaves out lasting differences beyond it
+    (`Explanations.within`): what is as unlikely as the risk that was taken need not be disproved.
     """
+    found = Explanations.of(sums, spreads, posterior)
+    phi = found.inflation(sums.information)
     first = begins(direction)
     deviance = np.zeros(phi.shape[:-1])
-    deviance[..., direction[first]] = np.maximum(np.maximum.reduceat(gain, first, axis=-1), 0.0)
-    fit = null_weights(deviance, phi, posterior)
-    return logsumexp(gain[..., None] / phi[..., direction, :] + fit[..., direction, :], axis=-1)
+    deviance[..., direction[first]] = np.maximum(np.maximum.reduceat(sums.gain, first, axis=-1), 0.0)
+    fit = null_weights(deviance, phi, found.weights)
+    if bound is not None:
+        fit -= logsumexp(fit + found.within(bound, sums, deviance), axis=-1)[..., None]
+    return logsumexp(sums.gain[..., None] / phi[..., direction, :] + fit[..., direction, :], axis=-1)
 
 
-def _explanations(sums: Sums, posterior: Floats, mixture: Mixture) -> tuple[Floats, Floats]:
-    """What `inflation` gives, with an axis for the starts in both."""
-    phi, weights = inflation(sums, mixture.spreads, posterior)
-    return phi, weights[:, None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasting:
+    """What is thought of lasting differences between the pods of each cell.
+
+    posterior: (C, D, Q) weight of each spread. bound: (C, D) difference for which `part` (C, D) of the risk is taken;
+    only the rest of the risk is left for everything else (analysis/lasting.py).
+    """
+
+    posterior: Floats
+    bound: Floats
+    part: Floats
 
 
-def calibrated(sums: Sums, *, posterior: Floats, mixture: Mixture, log_starts: Floats, log_weights: Floats) -> Floats:
-    """Log of the evidence under a null with pod effects (C,). posterior: (C, D, Q) of the mixture's spreads."""
-    each = tempered(sums.gain, *_explanations(sums, posterior, mixture), mixture.harm_direction)
-    return plain(each, log_starts=log_starts, log_weights=log_weights)
-
-
-def harm_evidence(sums: Sums, *, posterior: Floats, mixture: Mixture, starts: Floats) -> Floats:
+def harm_evidence(sums: Sums, *, lasting: Lasting, mixture: Mixture, starts: Floats) -> Floats:
     """Log evidence (C,) that the canary is beyond the rollback margin: the smaller of plain and calibrated.
 
-    posterior: (C, D, Q) weight of each spread. starts: (J,) weights of the start times, sum to 1.
-    Where the plain one is below 0 the calibrated one is not worked out.
+    starts: (J,) weights of the start times, sum to 1. Where the plain one is below 0 the calibrated one is not worked
+    out; what the part of the risk costs never makes of no evidence less than none.
     """
     log_starts, log_weights = np.log(starts), np.log(mixture.harm_weights)
     value = plain(sums.gain, log_starts=log_starts, log_weights=log_weights)
     grown = np.flatnonzero(value > 0.0)
     if len(grown):
-        corrected = calibrated(
-            sums.rows(grown), posterior=posterior[grown], mixture=mixture, log_starts=log_starts,
-            log_weights=log_weights,
+        each = tempered(
+            sums.rows(grown), mixture.harm_direction, posterior=lasting.posterior[grown], spreads=mixture.spreads,
+            bound=lasting.bound[grown],
         )  # fmt: skip
-        value[grown] = np.minimum(value[grown], corrected)
+        each += np.log1p(-lasting.part[grown])[:, None, mixture.harm_direction]
+        calibrated = plain(each, log_starts=log_starts, log_weights=log_weights)
+        value[grown] = np.minimum(value[grown], np.maximum(calibrated, 0.0))
     return value
 
 
@@ -130,7 +167,7 @@ def safe_evidence(sums: Sums, *, posterior: Floats, mixture: Mixture) -> Floats:
 
     sums: with J = 1, gains of the promotion alternatives (C, 1, P), information at the promote margin.
     """
-    each = tempered(sums.gain, *_explanations(sums, posterior, mixture), mixture.safe_direction)
+    each = tempered(sums, mixture.safe_direction, posterior=posterior, spreads=mixture.spreads)
     both = np.concatenate((sums.gain, each), axis=1) + np.log(mixture.safe_weights)
     return np.asarray(np.logaddexp.reduceat(both, begins(mixture.safe_direction), axis=2).min(axis=(1, 2)))
 
@@ -140,5 +177,5 @@ def unrest(sums: Sums, *, posterior: Floats, mixture: Mixture) -> Floats:
 
     Not valid at many looks by itself: it may only make a promotion wait.
     """
-    each = tempered(sums.gain, *_explanations(sums, posterior, mixture), mixture.harm_direction)
+    each = tempered(sums, mixture.harm_direction, posterior=posterior, spreads=mixture.spreads)
     return np.asarray(np.maximum(each.max(axis=(1, 2)), 0.0))

@@ -91,7 +91,7 @@ def upper_rate(bad: Floats, requests: Floats, z: float = 1.64) -> Floats:
     return np.divide(bound, requests, out=np.full_like(bound, np.inf), where=requests > 0)
 
 
-_WEIGHTS: Final = np.array([1.0, 1.6, 2.2, 2.6, 2.4, 1.8, 1.2, 0.8, 0.8, 0.8])
+_WEIGHTS: Final = np.array([1.2, 2.2, 2.6, 2.4, 2.0, 1.4, 0.8, 0.5, 0.8, 0.8])
 MIXTURE: Final = Mixture(
     harm_weights=_WEIGHTS / _WEIGHTS.sum(),
     harm_direction=np.zeros(len(_WEIGHTS), dtype=np.int64),

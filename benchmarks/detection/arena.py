@@ -16,7 +16,8 @@ from analysis.sequential.base import Floats, Ints, Test
 from benchmarks.detection.streams import Flags
 from guardian.core.contest import Contest
 
-ROLLBACK: Final = np.log(1.0 / 0.01)
+RISK: Final = 0.01
+ROLLBACK: Final = -np.log(RISK)
 PROMOTE: Final = np.log(1.0 / 0.05)
 EARLIEST: Final = 900.0
 Rows = Callable[[int], tuple[Floats, Flags]]
@@ -42,7 +43,7 @@ class Fight:
 def fought(test: Test, rows: Rows, *, times: Floats, canary: Flags, runs: int) -> Fight:
     """Judge runs of one situation; times: ends of ticks of equal length, rising. canary: (pods,)."""
     contest = Contest(test)
-    cells: Ints = np.array([contest.add_cell() for _ in range(runs)])
+    cells: Ints = np.array([contest.add_cell(risk=RISK) for _ in range(runs)])
     members = np.zeros((runs, len(canary)), dtype=np.int64)
     for number, cell in enumerate(cells):
         contest.begin(int(cell), 0.0)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 _LINKS: Final = frozenset(
-    {"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column", "side"}
+    {"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column", "side", "risk"}
 )
-"""Columns that hold numbers of other rows."""
+"""Columns that hold numbers of other rows, and what follows from the policy."""
 _AFRESH: Final = ("gain", "information", "lean", "square", "safe_gain", "safe_information", "started", "totals")
 """What begins anew when a margin changes: sums against the margin, not the baseline."""
 

@@ -70,6 +70,10 @@ class Contest:
         """Upper bounds of the buckets; empty where there are none."""
         return self.test.bounds if isinstance(self.test, LatencyTest) else ()
 
+    def _parts(self) -> tuple[float, ...]:
+        """Part of a guardrail's risk for each arm."""
+        return (1.0,) if len(self.arms) == 1 else (1.0 - WARMING_WEIGHT, WARMING_WEIGHT)
+
     def tick(self, cells: Ints) -> Floats:
         """Usual seconds between rows of each cell (C,)."""
         return self.arms[0].tick(cells)
@@ -82,11 +86,11 @@ class Contest:
         allowed = np.maximum(IDLE, IDLE_GAPS * gap)
         return np.asarray(~(now - np.fmax(self.cells["canary_seen"][cells], -np.inf) <= allowed))
 
-    def add_cell(self) -> int:
-        """Make room for one guardrail of one rollout and return its number."""
+    def add_cell(self, *, risk: float) -> int:
+        """Make room for one guardrail of one rollout and return its number; risk: chance of a false rollback by it."""
         cell = self.cells.add()
-        for arm in self.arms:
-            arm.add_cell(arm.panel.add_cell())
+        for arm, part in zip(self.arms, self._parts(), strict=True):
+            arm.add_cell(arm.panel.add_cell(risk * part))
         for name in ("began", "canary_last", "stable_last", "canary_seen", "stable_seen", "front"):
             self.cells[name][cell] = np.nan
         return cell
@@ -213,7 +217,7 @@ class Contest:
         if len(self.arms) > 1:
             warming = self.arms[1].panel
             each = np.stack((harm, warming.harm(cells, warming.sums(cells))), axis=1)
-            harm = average(each, np.array([1.0 - WARMING_WEIGHT, WARMING_WEIGHT]))
+            harm = average(each, np.array(self._parts()))
         unrest = np.zeros(len(cells))
         largest = sums.gain.max(axis=(1, 2))  # no correction for dependence makes more of a gain
         near = np.flatnonzero((safe > 0.0) & (largest > UNREST))  # unrest only ever delays a promotion

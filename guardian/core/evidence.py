@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from analysis.baseline import noise_at, sum_by
 from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, start_times, start_weights
-from analysis.sequential.mixture import Sums, harm_evidence, safe_evidence, unrest
+from analysis.sequential.mixture import Lasting, Sums, harm_evidence, safe_evidence, unrest
 from guardian.core.columns import Columns
 from guardian.core.noise import Noise
 
@@ -56,12 +56,12 @@ class Panel:
         self._directions = np.zeros(alternatives, dtype=np.int64)
         self._directions[: len(mixture.partner)] = mixture.harm_direction
         self._directions[mixture.partner] = mixture.harm_direction
-        self.noise.add_cell(self.cells.add())  # row 0 is nobody's: pods of closed rollouts point there
+        self.noise.add_cell(self.cells.add(), 1.0)  # row 0 is nobody's: pods of closed rollouts point there
 
-    def add_cell(self) -> int:
-        """Make room for one guardrail of one rollout and return its number."""
+    def add_cell(self, risk: float) -> int:
+        """Make room for one guardrail of one rollout and return its number; risk: chance of a false rollback by it."""
         cell = self.cells.add()
-        self.noise.add_cell(cell)
+        self.noise.add_cell(cell, risk)
         return cell
 
     def add_pod(self, cell: int, *, canary: bool) -> int:
@@ -252,10 +252,10 @@ class Panel:
         if parts == 0:
             return np.zeros(len(cells))
         weights = START_WEIGHTS[:parts]
-        return harm_evidence(
-            sums, posterior=self.noise.cells["posterior"][cells], mixture=self.test.mixture,
-            starts=np.append(weights, max(1.0 - weights.sum(), 1e-300)),
-        )  # fmt: skip
+        noise = self.noise.cells
+        lasting = Lasting(posterior=noise["posterior"][cells], bound=noise["bound"][cells], part=noise["part"][cells])
+        starts = np.append(weights, max(1.0 - weights.sum(), 1e-300))
+        return harm_evidence(sums, lasting=lasting, mixture=self.test.mixture, starts=starts)
 
     def safe(self, cells: Ints, sums: Sums) -> Floats:
         """Log evidence (C,) that the canary is within the promote margin."""

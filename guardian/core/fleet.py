@@ -114,7 +114,7 @@ class Fleet:
             self.sheets["rollout"][row] = number
             for name in ("last", "seen", "front"):
                 self.sheets[name][row] = np.nan
-            sheet = Sheet(number=row, rollout=number, guardrail=guardrail)
+            sheet = Sheet(number=row, rollout=number, guardrail=guardrail, risk=policy.risk_each)
             if guardrail.objective is not None:
                 sheet.objective = self.objectives.add(guardrail.objective, gauge=isinstance(guardrail.sli, GaugeSli))
             self.links.reach(row)
@@ -225,7 +225,7 @@ class Fleet:
         sheet.layout, sheet.slot = layout, layout.totals.add()
         if sheet.guardrail.compare is not None:
             sheet.contest = self.roster.contest(sheet.guardrail, bounds)
-            sheet.arm = self.roster.add_arm(sheet.rollout, sheet.contest)
+            sheet.arm = self.roster.add_arm(sheet.rollout, sheet.contest, risk=sheet.risk)
             sheet.cell = self.roster.place(sheet.arm)[1]
             self.roster.contests[sheet.contest].begin(sheet.cell, float(self.rollouts["began"][sheet.rollout]))
         links = {"layout": self._layouts[kind], "slot": sheet.slot, "contest": sheet.contest}

@@ -12,7 +12,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, wander_chance
+from analysis.baseline import (
+    WINDOWS,
+    noise_at,
+    passing_noise,
+    spread_fit,
+    spread_posterior,
+    wander_chance,
+)
+from analysis.lasting import Bounds
 from analysis.sequential.base import Floats, Ints, Test
 from guardian.core.columns import Columns
 from guardian.core.windows import LENGTHS, take_tick, take_ticks, window_columns
@@ -29,6 +37,8 @@ class Noise:
     def __init__(self, test: Test) -> None:
         self._mixture = test.mixture
         directions, count = test.mixture.spreads.shape
+        self._bounds = Bounds(test.mixture.spreads)
+        self._shares = np.bincount(test.mixture.harm_direction, weights=test.mixture.harm_weights)
         windows = window_columns(directions)
         self.pods = Columns({**windows, "noise": (directions,)})
         self.tracks = Columns(windows)
@@ -36,16 +46,18 @@ class Noise:
         self.cells = Columns(
             {
                 "curve": (directions, LENGTHS), "tracks": (directions, LENGTHS), "wander": (directions,),
-                "posterior": (directions, count), "pods": (),
+                "posterior": (directions, count), "bound": (directions,), "part": (directions,), "risk": (), "pods": (),
                 "merged": (),
             }
         )  # fmt: skip
 
-    def add_cell(self, cell: int) -> None:
-        """Make room for a cell; numbers are the panel's."""
+    def add_cell(self, cell: int, risk: float) -> None:
+        """Make room for a cell; numbers are the panel's. risk: chance of a false rollback that is accepted for it."""
         for columns in (self.cells, self.tracks, self.contrasts):
             columns.reach(cell)
         self.cells["posterior"][cell] = self._mixture.lone_prior
+        self.cells["risk"][cell] = risk
+        self._bind(np.array([cell]), np.zeros((1, *self._mixture.spreads.shape)))
         self.cells["wander"][cell] = WANDERS
 
     def drop_cell(self, cell: int) -> None:
@@ -101,9 +113,18 @@ class Noise:
         merged = self.cells["merged"][cells][:, None, None] > 0
         mixture = self._mixture
         prior = np.where(compared, mixture.prior, np.where(merged, mixture.merged_prior, mixture.lone_prior))
-        self.cells["posterior"][cells] = spread_posterior(fit * mixture.freedom[:, None], prior)
+        fit *= mixture.freedom[:, None]
+        self.cells["posterior"][cells] = spread_posterior(fit, prior)
+        self._bind(cells, fit)
         self.cells["pods"][cells] = several
         self._refresh_tracks(cells, curve)
+
+    def _bind(self, cells: Ints, fit: Floats) -> None:
+        """Work out which lasting differences of cells (C,) are beyond the part of the risk taken for them."""
+        part = self._bounds.part(self.cells["posterior"][cells])
+        self.cells["part"][cells] = part
+        chance = part * self.cells["risk"][cells][:, None] * self._shares
+        self.cells["bound"][cells] = self._bounds.bound(fit, chance)
 
     def _refresh_tracks(self, cells: Ints, curve: Floats) -> None:
         """What all stable pods share beyond their own noise, and whether that is the track's own."""

@@ -33,6 +33,7 @@ class RowReader:
 
     def __init__(self, policy: Policy, roster: Roster, metrics: Sequence[str], pods: Sequence[str]) -> None:
         self._roster, self._metrics, self._pods = roster, metrics, pods
+        self._risk = policy.risk_each
         self._guardrails = {guardrail.name: guardrail for guardrail in policy.participating}
         self._keys = KeyIndex()
         self._contest = np.zeros(0, dtype=np.int64)
@@ -127,7 +128,7 @@ class RowReader:
             self._readings.setdefault(contest, Readings())
         if isinstance(guardrail.sli, CountSli):
             self._events.add(contest)
-        arm = self._roster.add_arm(rollout, contest)
+        arm = self._roster.add_arm(rollout, contest, risk=self._risk)
         self._arms[rollout, metric], self._names[arm] = arm, guardrail.name
         self._roster.begin(np.array([arm]), 0.0)
 

@@ -242,6 +242,11 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
         return ranked[0] if ranked else None
 
     @property
+    def risk_each(self) -> float:
+        """Chance of a false rollback that is accepted for each guardrail that compares."""
+        return self.risk.false_rollback / max(len(self.participating), 1)
+
+    @property
     def moves_traffic(self) -> bool:
         """Whether the guardian itself sets weights under this policy."""
         return self.router is not None and self.mode is not Mode.OBSERVE

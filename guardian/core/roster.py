@@ -83,10 +83,13 @@ class Roster:
             )
         return self._keys[key]
 
-    def add_arm(self, rollout: int, contest: int) -> int:
-        """Make room for one participating guardrail of a rollout and return the arm's number."""
+    def add_arm(self, rollout: int, contest: int, *, risk: float) -> int:
+        """Make room for one participating guardrail of a rollout and return the arm's number.
+
+        risk: chance of a false rollback that is accepted for this guardrail (`Policy.risk_each`).
+        """
         arm = self.arms.add()
-        cell = self.contests[contest].add_cell()
+        cell = self.contests[contest].add_cell(risk=risk)
         self._owner[contest][cell] = arm
         values = {"rollout": rollout, "contest": contest, "cell": cell, "in_use": 1.0}
         for name, value in values.items():

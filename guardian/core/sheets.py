@@ -29,12 +29,14 @@ class Pod:
 class Sheet:
     """One guardrail of one rollout. arm, contest, cell: where it is compared, -1 where it is not (yet).
 
+    risk: chance of a false rollback accepted for it.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
     """
 
     number: int
     rollout: int
     guardrail: Guardrail
+    risk: float
     layout: Layout | None = None
     slot: int = -1
     arm: int = -1

@@ -115,7 +115,7 @@ def test_a_tick_cut_into_equal_parts_gains_the_same(name: str, seed: int, parts:
 def rollout(kind: Kind, order: list[int], *, seed: int, live: int = 30, worse: float = 1.6) -> Floats:
     """Evidence (2,) of harm and safety after a rollout whose pods are numbered and handed over in this order."""
     contest = Contest(kind.test)
-    cell = contest.add_cell()
+    cell = contest.add_cell(risk=0.01)
     contest.begin(cell, 0.0)
     members = {pod: contest.add_member(cell, canary=pod < 2) for pod in order}
     random = np.random.default_rng(seed)
@@ -216,7 +216,7 @@ def test_an_hour_of_zeros_is_no_evidence(name: str) -> None:
     """A service without traffic: rows come, and all of them are 0, on both tracks."""
     kind = KINDS[name]
     contest = Contest(kind.test)
-    cell = contest.add_cell()
+    cell = contest.add_cell(risk=0.01)
     contest.begin(cell, 0.0)
     members = np.array([contest.add_member(cell, canary=pod < 1) for pod in range(3)])
     for tick in range(-30, 360):
@@ -237,7 +237,7 @@ def test_few_pods_or_none_are_no_exception(name: str, pods: tuple[int, int]) -> 
     """One pod a track is compared; a track that is not there is not, and neither is a verdict."""
     kind = KINDS[name]
     contest = Contest(kind.test)
-    cell = contest.add_cell()
+    cell = contest.add_cell(risk=0.01)
     contest.begin(cell, 0.0)
     canary = [True] * pods[0] + [False] * pods[1]
     members = [contest.add_member(cell, canary=each) for each in canary]

@@ -12,7 +12,7 @@ from analysis.multiplicity import average
 from analysis.sequential import TESTS
 from analysis.sequential.base import start_times, start_weights
 from analysis.sequential.latency import LatencyTest, label_fit, moved_quantile
-from analysis.sequential.mixture import Sums, harm_evidence, plain
+from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain
 from analysis.sequential.ratio import MULTIPLES, RatioTest, gains, lower_rate, null_share, upper_rate
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, float("inf"))
@@ -92,10 +92,12 @@ def test_evidence_is_never_more_than_the_plain_process() -> None:
     for gain, reach in product((-3.0, 0.5, 8.0, 60.0), (0.0, 50.0, 5e4)):
         each = sums(gain, information=100.0, reach=reach)
         bare = plain(each.gain, log_starts=np.zeros(1), log_weights=weights)
-        corrected = harm_evidence(
-            each, posterior=RATIO.mixture.prior[None], mixture=RATIO.mixture, starts=np.ones(1),
-        )  # fmt: skip
-        assert corrected[0] <= bare[0] + 1e-12
+        for bound in (0.01, 0.3, 5.0):
+            lasting = Lasting(
+                posterior=RATIO.mixture.prior[None], bound=np.full((1, 1), bound), part=np.full((1, 1), 0.5)
+            )
+            corrected = harm_evidence(each, lasting=lasting, mixture=RATIO.mixture, starts=np.ones(1))
+            assert corrected[0] <= bare[0] + 1e-12
 
 
 def test_pods_that_differ_cost_evidence() -> None:
@@ -104,14 +106,22 @@ def test_pods_that_differ_cost_evidence() -> None:
     for place in (0, 5):
         posterior = np.zeros((1, 1, RATIO.mixture.spreads.shape[1]))
         posterior[..., place] = 1.0
-        found.append(
-            harm_evidence(
-                sums(12.0, information=100.0, reach=5e3), posterior=posterior, mixture=RATIO.mixture,
-                starts=np.ones(1),
-            )[0]
-        )  # fmt: skip
+        lasting = Lasting(posterior=posterior, bound=np.full((1, 1), 5.0), part=np.zeros((1, 1)))
+        each = sums(12.0, information=100.0, reach=5e3)
+        found.append(harm_evidence(each, lasting=lasting, mixture=RATIO.mixture, starts=np.ones(1))[0])
     assert found[0] == pytest.approx(12.0, abs=0.1)
     assert found[1] < 4.0
+
+
+def test_lasting_differences_beyond_the_bound_need_not_be_disproved() -> None:
+    """The same gains with the same pods: the narrower the bound, the less a lasting difference explains."""
+    found = []
+    for bound in (5.0, 1.0, 0.3, 0.1):
+        lasting = Lasting(posterior=RATIO.mixture.prior[None], bound=np.full((1, 1), bound), part=np.zeros((1, 1)))
+        each = sums(12.0, information=100.0, reach=5e3)
+        found.append(harm_evidence(each, lasting=lasting, mixture=RATIO.mixture, starts=np.ones(1))[0])
+    assert found == sorted(found)
+    assert found[-1] > found[0] + 1.0
 
 
 def test_the_margin_uses_a_lower_bound_of_the_base_rate() -> None:
