@@ -212,7 +212,6 @@ class Engine:
         self._expect_again(now)
         looked = self._looked_at(now)
         if looked:
-            self._overlaps.tend(looked, self.policies)
             self._look_at(looked, now)
         for name in looked:
             self._next_look[name] = next_tick(now, self.world.rollouts[name].policy.interval)
@@ -224,6 +223,10 @@ class Engine:
         return self._commit(records, now)
 
     def _look_at(self, rollouts: tuple[RolloutId, ...], now: Instant) -> None:
+        try:
+            self._overlaps.tend(rollouts, self.policies)
+        except Exception as error:  # noqa: BLE001  what may not count goes on counting; looks go on
+            self._faults.append(error)
         try:
             self._looks.update(self.fleet.look(rollouts, now=now))
         except Exception as error:  # noqa: BLE001  old looks stay; they grow silent, and silence holds
