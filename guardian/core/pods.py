@@ -10,6 +10,8 @@ import numpy as np
 from analysis import outlier
 from analysis.quantiles import bucket_quantile
 from analysis.sequential.base import Floats
+from analysis.sequential.latency import LatencyTest
+from analysis.sequential.ratio import RatioTest
 from guardian.core import records as r
 from guardian.core.gates import harmful
 from guardian.core.looks import Allocation, Look, OnePod
@@ -29,7 +31,7 @@ QUANTILE = 0.95
 def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OnePod | None:
     """Return the pod that all evidence against the canary comes from; looked for only where there is some."""
     alpha = opened.policy.risk.false_rollback
-    if sheet.layout is None or sheet.arm < 0 or not log_harm > 0.0:
+    if sheet.layout is None or not _counts_requests(fleet, sheet) or not log_harm > 0.0:
         return None
     contest = fleet.roster.contests[sheet.contest]
     canaries = [pod for (track, _), pod in sheet.pods.items() if track is Track.CANARY and pod.slot >= 0]
@@ -54,7 +56,7 @@ def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OneP
 def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float) -> str:
     """Return the pod of stable that the promotion evidence hangs on, "" where it would be there without any one."""
     chance = opened.policy.risk.false_promotion
-    if sheet.layout is None or sheet.arm < 0 or not log_safe >= -math.log(chance):
+    if sheet.layout is None or not _counts_requests(fleet, sheet) or not log_safe >= -math.log(chance):
         return ""
     contest = fleet.roster.contests[sheet.contest]
     stable = [pod for (track, _), pod in sheet.pods.items() if track is Track.STABLE and pod.slot >= 0]
@@ -63,6 +65,11 @@ def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float) -> st
     elapsed = float(fleet.sheets["front"][sheet.number] - fleet.rollouts["began"][opened.number])
     found = outlier.flatterer(contest.test, canary, counts, memory, elapsed=elapsed, chance=chance)
     return stable[found].name if found is not None else ""
+
+
+def _counts_requests(fleet: Fleet, sheet: Sheet) -> bool:
+    """Whether totals say it all: readings of a gauge hang together over time, so their sum says less than it seems."""
+    return sheet.arm >= 0 and isinstance(fleet.roster.contests[sheet.contest].test, RatioTest | LatencyTest)
 
 
 def _level(sheet: Sheet, counts: Floats) -> float | None:
