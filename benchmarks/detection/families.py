@@ -22,16 +22,20 @@ ERRORS: Final = Guardrail(
     sli=RatioSli(bad="errors", total="requests"),
     compare=Compare(rollback=Margin(relative=1.05, absolute=0.00005), promote=Margin(relative=1.5, absolute=0.0005)),
 )
+LATENCY_COMPARE: Final = Compare(rollback=Margin(relative=1.02), promote=Margin(relative=1.15))
 LATENCY: Final = Guardrail(
     name="latency",
     sli=HistogramSli(buckets="latency"),
-    compare=Compare(rollback=Margin(relative=1.02), promote=Margin(relative=1.15)),
+    compare=LATENCY_COMPARE,
 )
 POLICY: Final = Policy(
     name="judged", match=Match(service="judged"), strategy=Canary(plan=()), guardrails=(ERRORS, LATENCY)
 )
 ERRORS_ONLY: Final = replace(POLICY, guardrails=(ERRORS,))
 LATENCY_ONLY: Final = replace(POLICY, guardrails=(LATENCY,))
+LATENCY_FRESH: Final = replace(
+    LATENCY_ONLY, guardrails=(replace(LATENCY, compare=replace(LATENCY_COMPARE, fresh_pods=True)),)
+)
 WARM: Final = WarmUp(lasts=Seconds(180.0), factor=3.0)
 ERRORS_WARM: Final = replace(POLICY, guardrails=(replace(ERRORS, warm_up=WARM),))
 LATENCY_WARM: Final = replace(POLICY, guardrails=(replace(LATENCY, warm_up=WARM),))

@@ -45,6 +45,11 @@ class CompareConfig(Section):
     rollback: MarginConfig | None = Field(None, description="more than this is worse: it rolls back")
     promote: MarginConfig | None = Field(None, description="shown to be within this: it may be promoted")
     tail: TailConfig | None = None
+    fresh_pods: bool = Field(
+        default=False,
+        description="the canary's pods run on machines drawn anew while stable's are old: stable's pods do not show "
+        "how much such machines differ, so more is asked of the evidence; false where both are of an age",
+    )
 
 
 def compare_to_core(config: CompareConfig | None, kind: str) -> Compare:
@@ -64,6 +69,7 @@ def compare_to_core(config: CompareConfig | None, kind: str) -> Compare:
         promote=promote or _bounded(defaults.promote, rollback, max),
         tail_rollback=_share(tail.rollback, defaults.tail_rollback, tail.promote, min),
         tail_promote=_share(tail.promote, defaults.tail_promote, tail.rollback, max),
+        fresh_pods=config.fresh_pods,
     )
     _not_inverted(compare, kind)
     return compare

@@ -48,9 +48,9 @@ Stretches = list[tuple[Intake, Ints, Stretch]]
 class Contest:
     """All cells of one rule. A member is one pod of one track of one cell."""
 
-    def __init__(self, test: Test, *, warming: Test | None = None, warm_up: float = 0.0) -> None:
+    def __init__(self, test: Test, *, warming: Test | None = None, warm_up: float = 0.0, fresh: bool = False) -> None:
         self.test, self.warm_up = test, warm_up
-        self.arms = [Intake(Panel(each)) for each in (test, warming) if each is not None]
+        self.arms = [Intake(Panel(each, fresh=fresh)) for each in (test, warming) if each is not None]
         self.members = Columns({"cell": (), "canary": (), "first": (), "main": (), "warm": ()})
         self.cells = Columns(
             {

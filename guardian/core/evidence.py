@@ -31,7 +31,7 @@ _SINCE: Final = ("gain", "information", "lean", "square")
 class Panel:
     """Evidence of all cells of one test. Cells and pods are added, never moved; columns hold their state."""
 
-    def __init__(self, test: Test) -> None:
+    def __init__(self, test: Test, *, fresh: bool = False) -> None:
         self.test = test
         mixture = test.mixture
         alternatives, safe = int(mixture.partner.max()) + 1, len(mixture.safe_weights)
@@ -51,7 +51,7 @@ class Panel:
                 "lean0": (parts, directions), "square0": (parts, directions),
             }
         )  # fmt: skip
-        self.noise = Noise(test)
+        self.noise = Noise(test, fresh=fresh)
         self._asked: tuple[Ints, Ints, Ints] | None = None
         self._directions = np.zeros(alternatives, dtype=np.int64)
         self._directions[: len(mixture.partner)] = mixture.harm_direction

@@ -32,10 +32,13 @@ CONTRAST: Final = 1
 
 
 class Noise:
-    """Noise of cells and pods, numbered as in the panel that owns it."""
+    """Noise of cells and pods, numbered as in the panel that owns it.
 
-    def __init__(self, test: Test) -> None:
-        self._mixture = test.mixture
+    fresh: canary pods are of another kind than stable's: only what they show themselves says how much they differ.
+    """
+
+    def __init__(self, test: Test, *, fresh: bool = False) -> None:
+        self._mixture, self._fresh = test.mixture, fresh
         directions, count = test.mixture.spreads.shape
         self._bounds = Bounds(test.mixture.spreads)
         self._shares = np.bincount(test.mixture.harm_direction, weights=test.mixture.harm_weights)
@@ -106,13 +109,14 @@ class Noise:
         )
         passing = noise_at(curve[group], self.pods["ticks"][pods][:, None])
         fit = np.zeros(self.cells["posterior"][cells].shape)
-        for side in (canary, ~canary):
+        for side in (canary,) if self._fresh else (canary, ~canary):
             fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._mixture.spreads, count=count)
         self.cells["curve"][cells] = curve
         compared = (fit != 0.0).any(axis=(1, 2))[:, None, None]
         merged = self.cells["merged"][cells][:, None, None] > 0
         mixture = self._mixture
-        prior = np.where(compared, mixture.prior, np.where(merged, mixture.merged_prior, mixture.lone_prior))
+        several_prior = mixture.lone_prior if self._fresh else mixture.prior
+        prior = np.where(compared, several_prior, np.where(merged, mixture.merged_prior, mixture.lone_prior))
         fit *= mixture.freedom[:, None]
         self.cells["posterior"][cells] = spread_posterior(fit, prior)
         self._bind(cells, fit)

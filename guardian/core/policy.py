@@ -68,12 +68,15 @@ class Compare(_Part, frozen=True, kw_only=True):
     """The change: worse than `rollback` fails, shown to be within `promote` passes.
 
     tail_rollback, tail_promote: histograms only; share of requests that may become 4 or more times slower.
+    fresh_pods: the canary's pods run on machines drawn anew, stable's do not: how much stable's pods differ then says
+    nothing of how much the canary's do.
     """
 
     rollback: Margin
     promote: Margin
     tail_rollback: Ratio = Ratio(0.001)
     tail_promote: Ratio = Ratio(0.003)
+    fresh_pods: bool = False
 
 
 class Level(_Part, frozen=True, kw_only=True):

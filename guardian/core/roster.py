@@ -79,6 +79,7 @@ class Roster:
                     comparison(guardrail, bounds, factor=1.0),
                     warming=comparison(guardrail, bounds, factor=warm.factor) if warm else None,
                     warm_up=warm.lasts if warm else 0.0,
+                    fresh=compare is not None and compare.fresh_pods,
                 )
             )
         return self._keys[key]

@@ -125,6 +125,12 @@ def test_a_default_margin_never_contradicts_the_one_that_is_written() -> None:
     assert compared("{tail: {rollback: 1%}}", LATENCY).tail_promote == 0.01
 
 
+def test_fresh_pods_are_said_by_the_policy_and_not_assumed() -> None:
+    """Only who draws machines anew knows that stable's pods say nothing of the canary's."""
+    assert compared("{fresh_pods: true}").fresh_pods
+    assert not compared("{rollback: {relative: 2}}").fresh_pods
+
+
 def test_compare_none_leaves_the_objective_alone() -> None:
     """The guardrail then does not participate."""
     read = policy(f"{ERRORS}      compare: none\n      objective: {{target: 99.9%}}\n")

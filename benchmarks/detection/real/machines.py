@@ -19,12 +19,16 @@ OLD_SPREAD: Final = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """Which pods run on fresh machines. slower: times as slow as stable the new version truly is."""
+    """Which pods run on fresh machines. slower: times as slow as stable the new version truly is.
+
+    told: whether our policy says so where the canary's are fresh and stable's are not (`fresh_pods`).
+    """
 
     canary: int
     stable: int
     fresh_stable: bool
     slower: float = 1.0
+    told: bool = True
 
 
 def machine_streams(fleet: Fleet, kinds: list[Floats], *, runs: int, seed: int) -> Streams:

@@ -37,10 +37,15 @@ FLEETS: Final[Mapping[str, Fleet]] = {
     "1 fresh against 6 old": Fleet(canary=1, stable=6, fresh_stable=False),
     "2 fresh against 6 old": Fleet(canary=2, stable=6, fresh_stable=False),
     "3 fresh against 6 old": Fleet(canary=3, stable=6, fresh_stable=False),
+    "1 fresh against 6 old, not told": Fleet(canary=1, stable=6, fresh_stable=False, told=False),
+    "2 fresh against 6 old, not told": Fleet(canary=2, stable=6, fresh_stable=False, told=False),
+    "3 fresh against 6 old, not told": Fleet(canary=3, stable=6, fresh_stable=False, told=False),
     "2 fresh against 6 fresh": Fleet(canary=2, stable=6, fresh_stable=True),
     "3 fresh against 3 fresh": Fleet(canary=3, stable=3, fresh_stable=True),
     "1 fresh against 6 old, 30 % slower": Fleet(canary=1, stable=6, fresh_stable=False, slower=1.3),
+    "1 fresh against 6 old, 80 % slower": Fleet(canary=1, stable=6, fresh_stable=False, slower=1.8),
     "3 fresh against 6 old, 20 % slower": Fleet(canary=3, stable=6, fresh_stable=False, slower=1.2),
+    "3 fresh against 6 old, 50 % slower": Fleet(canary=3, stable=6, fresh_stable=False, slower=1.5),
     "3 fresh against 3 fresh, 20 % slower": Fleet(canary=3, stable=3, fresh_stable=True, slower=1.2),
 }
 
