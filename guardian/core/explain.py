@@ -12,7 +12,7 @@ import msgspec
 from guardian.core import records as r
 from guardian.core.course import Course, course_of
 from guardian.core.gates import first_release, missing
-from guardian.core.looks import Breach, GuardrailLook, Look, evidence
+from guardian.core.looks import Breach, Counted, GuardrailLook, Look, evidence
 from guardian.core.model import Instant, Phase
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
@@ -22,7 +22,10 @@ from guardian.core.world import World
 
 
 class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
-    """One guardrail: a sentence, and the numbers behind it. objective: whether it has one that could be breached."""
+    """One guardrail: a sentence, and the numbers behind it.
+
+    objective: whether it has one that could be breached. counted: what the requests of both sides are.
+    """
 
     name: str
     sentence: str
@@ -34,6 +37,7 @@ class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
     breach: Breach
     calibrated: bool
     anomalies: dict[str, int] = {}
+    counted: Counted = Counted.REQUESTS
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +156,7 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         breach=at.breach,
         calibrated=at.calibrated,
         anomalies=at.anomalies,
+        counted=at.counted,
     )
 
 

@@ -56,7 +56,7 @@ class SeriesTable:
     """Watermarks of all series. Numbers of forgotten series come back into use late."""
 
     def __init__(self) -> None:
-        self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": (), "level": ()})
+        self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": (), "level": (), "refused": ()})
         self.pods = Columns({"first": ()})
         self._free: deque[int] = deque()
         self._levels = 0
@@ -71,6 +71,7 @@ class SeriesTable:
         else:
             number = self._free.popleft() if len(self._free) > 4096 else self.rows.add()
         values = {"value": 0.0, "time": np.nan, "pod": float(pod), "column": -1.0, "alive": 1.0, "level": float(level)}
+        values["refused"] = -np.inf
         for name, value in values.items():
             self.rows[name][number] = value
         self._levels += level
@@ -115,12 +116,18 @@ class SeriesTable:
             levels, order = order[level[order]], order[~level[order]]
             shown = self._show(series[levels], time[levels], value[levels])
         deltas = self._steps(series[order], time[order], value[order], started[order])
-        bad = np.flatnonzero(broken & ~ended)
+        bad = self._newly_refused(np.flatnonzero(broken & ~ended), series, time)
         return Deltas(
             series=deltas.series, time=deltas.time, events=deltas.events, began=deltas.began,
             refused=np.concatenate((deltas.refused, series[bad])),
             reason=np.concatenate((deltas.reason, np.full(len(bad), Step.UNUSABLE, dtype=np.int8))), shown=shown,
         )  # fmt: skip
+
+    def _newly_refused(self, bad: Ints, series: Ints, time: Floats) -> Ints:
+        """Samples that were not refused before: deliveries overlap, and each is told once."""
+        fresh = bad[~(time[bad] <= self.rows["refused"][series[bad]])]
+        np.fmax.at(self.rows["refused"], series[fresh], time[fresh])
+        return fresh
 
     def _show(self, series: Ints, time: Floats, value: Floats) -> Shown:
         """Take levels sorted by series and time, none at or before its watermark."""

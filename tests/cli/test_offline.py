@@ -204,6 +204,20 @@ def test_plan_names_what_it_assumes(tmp_path: Path) -> None:
     assert "stable's errors 0.1 %; latencies are assumed log-normal with a p95 of 300ms" in told
 
 
+def test_plan_says_of_which_guardrails_no_time_is_known(tmp_path: Path) -> None:
+    """And why; the others decide how long a step lasts, at least."""
+    policy = tmp_path / "levels.yaml"
+    more = "    - {name: memory, sli: {gauge: {value: bytes}}}\n    - {name: orders, sli: {count: {events: sold}}}\n"
+    policy.write_text(EXAMPLE.read_text().replace("  alerts:\n", more + "  alerts:\n"))
+    told = guardian("plan", str(policy), "--rps", "200", folder=tmp_path).out
+    assert "not known" in told
+    assert "or more. Traffic: from --rps" in told
+    assert "'memory': how soon a level tells depends on how much pods differ" in told
+    assert "'orders': how many events a request makes is not known" in told
+    step = json.loads(guardian("plan", str(policy), "--rps", "200", "-o", "json", folder=tmp_path).out)["steps"][0]
+    assert [one["promote"] is None for one in step["guardrails"]] == [False, False, True, True]
+
+
 def test_plan_names_the_guardrail_that_makes_a_step_late(tmp_path: Path) -> None:
     """Widening the margin of another one would change nothing."""
     notes = json.loads(guardian("plan", str(EXAMPLE), "--rps", "1", "-o", "json", folder=tmp_path).out)["notes"]

@@ -48,6 +48,16 @@ def test_readings_that_are_no_levels_decide_nothing_and_are_told(value: float) -
     assert found.log_safe <= 0.0
 
 
+def test_a_sample_that_is_refused_is_told_once() -> None:
+    """Deliveries overlap: the same NaN comes again and again until a good sample is there."""
+    samples = replace(SHORT, memory=lambda t, canary, _: math.nan if canary and t == 40.0 else 1e9).samples()
+    fleet = opened(by(ERRORS, MEMORY))
+    for upto in range(5, len(samples), 40):
+        observe(fleet, samples[max(upto - 200, 0) : upto])
+        look(fleet)
+    assert look(fleet).of("memory").anomalies == {"unusable": 2}
+
+
 def test_negative_levels_are_levels() -> None:
     """A temperature, a balance, an offset: below zero is no error."""
     cold = replace(SHORT, memory=lambda _, __, random: -40.0 + random.normal())

@@ -18,12 +18,14 @@ from guardian.adapters.samples.tables import Samples
 from guardian.core.counterfactual import canary_totals, changed, changes, margin_change, until, with_margin
 from guardian.core.course import TOGETHER, Against
 from guardian.core.model import Ratio, Seconds, Verdict
-from guardian.core.policy import Policy, Risk
+from guardian.core.policy import Guardrail, Policy, Risk
 from guardian.core.replay import Recording, judged, replay
 from guardian.core.supposing import Tally, first, suppose
 from guardian.core.what_if import of_recording
 from guardian.errors import SamplesError
 from tests.builders import ERRORS, LATENCY, policy
+from tests.core.levels import MEMORY, METRICS, ORDERS, Story, events, level
+from tests.core.levels import by as levels_by
 
 RISK = Risk(false_rollback=Ratio(0.01), false_promotion=Ratio(0.05), earliest_promotion=Seconds(300.0))
 BY = replace(policy(), risk=RISK)
@@ -98,6 +100,22 @@ def test_a_wider_margin_is_where_the_rollback_ends(tmp_path: Path) -> None:
     ]
     assert verdicts == [found.after, Verdict.ROLLBACK]
     assert found.after is not Verdict.ROLLBACK
+
+
+@pytest.mark.parametrize(
+    ("story", "guardrail"), [(Story(memory=level(1.6)), MEMORY), (Story(orders=events(0.5)), ORDERS)]
+)
+def test_the_margin_of_levels_and_of_events_is_tried_as_well(story: Story, guardrail: Guardrail) -> None:
+    """They have no bad requests to take away; at another margin they are judged like everything else."""
+    by, (rows, pods) = levels_by(ERRORS, guardrail), story.batch()
+    known = Recording([rows], rollout="r", rollouts=["r"], metrics=METRICS, pods=pods)
+    was, _ = replay(known, by)
+    found = margin_change(known, by, was)
+    assert found is not None
+    assert (found.guardrail, found.before) == (guardrail.name, Verdict.ROLLBACK)
+    assert found.margin > 1.1
+    assert found.after is not Verdict.ROLLBACK
+    assert any("counts no bad requests" in line for line in of_recording(known, by, was))
 
 
 def test_changed_requests_are_as_many_as_were_asked_for_and_never_more_than_there_are(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import math
 import pytest
 from msgspec.structs import replace
 
+from guardian.config.comparison import DEFAULTS
 from guardian.core.foresight import Sight, Traffic, foresee
 from guardian.core.model import Seconds, Weight
-from guardian.core.policy import Compare, Margin, Match, Policy
+from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Margin, Match, Policy
 from guardian.core.strategies import Canary, Step
 from tests.builders import ERRORS, LATENCY
 
@@ -32,6 +33,33 @@ def traffic(rate: float, errors: float = 0.005) -> Traffic:
 def sight(policy: Policy = POLICY, rate: float = 200.0, errors: float = 0.005) -> Sight:
     """Return what the first step sees of the error guardrail."""
     return foresee(policy, traffic(rate, errors))[0].sights[0]
+
+
+MEMORY = Guardrail(name="memory", sli=GaugeSli(value="memory_bytes"), compare=DEFAULTS["gauge"])
+ORDERS = Guardrail(name="orders", sli=CountSli(events="orders_total"), compare=DEFAULTS["count"])
+
+
+def test_what_cannot_be_told_of_gauges_is_not_told() -> None:
+    """It is NaN, not "never" and not "at once"; what is known decides how long a step lasts."""
+    both = replace(POLICY, guardrails=(ERRORS, MEMORY))
+    step, alone = (foresee(rules, traffic(200.0))[1] for rules in (both, replace(POLICY, guardrails=(ERRORS,))))
+    memory = step.sights[1]
+    assert all(math.isnan(time) for time in (*memory.worse, memory.promote))
+    assert memory.sample == 0.0
+    assert alone.lasts <= step.lasts < math.inf  # two guardrails share the risk
+
+
+def test_events_are_seen_by_their_number() -> None:
+    """Half as many events take twice as long; without knowing how many a request makes nothing is known."""
+    rules = replace(POLICY, guardrails=(ERRORS, ORDERS))
+    often, rarely, unknown = (
+        foresee(rules, replace(traffic(200.0), requests={"errors": 200.0, "orders": 200.0}, events=events))[0].sights[1]
+        for events in ({"orders": 0.2}, {"orders": 0.1}, {})
+    )
+    assert often.worse[1] < often.worse[0] < math.inf
+    assert rarely.worse[0] == pytest.approx(2.0 * often.worse[0])
+    assert rarely.promote == pytest.approx(2.0 * often.promote)
+    assert all(math.isnan(time) for time in (*unknown.worse, unknown.promote, unknown.sample))
 
 
 def test_time_is_inverse_to_traffic() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from guardian.core.fleet import Fleet
 from guardian.core.history import take_history
 from guardian.core.looks import Look
-from guardian.core.model import Seconds, Verdict
+from guardian.core.model import Instant, Seconds, Verdict, Weight
 from guardian.core.offline import Offline, OfflineVerdict
 from guardian.core.policy import Guardrail, Level, Policy, Slo
 from tests.builders import ERRORS
@@ -149,6 +149,25 @@ def test_a_checkpoint_restores_bit_for_bit_and_goes_on_alike() -> None:
     for each in (fleet, again):
         observe(each, [sample for sample in samples if sample[1] >= now - 20.0])
     assert look(again) == look(fleet)
+    assert again.checkpoint(R) == fleet.checkpoint(R)
+
+
+def test_a_checkpoint_from_before_there_were_levels_is_read() -> None:
+    """Whoever updates a daemon must not lose the evidence of what runs."""
+    rules = by(ERRORS)
+    fleet, again = opened(rules), Fleet()
+    fleet.expect(R, weight=Weight(0.1), now=Instant(ZERO))
+    observe(fleet, [sample for sample in SHORT.samples() if sample[0].guardrail == "errors"])
+    wanted = look(fleet)
+    content = msgspec.msgpack.decode(fleet.checkpoint(R))
+    for name in ("weight", "blind"):
+        del content["rollout"][name]
+    for sheet in content["sheets"]:
+        del sheet["row"]["asked"]
+        for pod in sheet["pods"]:
+            del pod["row"]["asked"]
+    again.restore(R, rules, msgspec.msgpack.encode(content))
+    assert look(again) == wanted
     assert again.checkpoint(R) == fleet.checkpoint(R)
 
 

@@ -81,6 +81,8 @@ class Service:
         self.metrics = MemoryMetrics()
         self.bad = bad
         """Error share of the canary; stable's is always 0.5 %."""
+        self.memory = self.orders = 1.0
+        """How many times the memory, and the orders per good answer, the canary has."""
         self._clock, self._router, self._place = clock, router, place
         self._chance = np.random.default_rng(7)
         self._counters: dict[tuple[str, str, str], float] = {}
@@ -105,12 +107,18 @@ class Service:
     def _serve(self, track: str, pod: str, rate: float, bad: float) -> None:
         total = self._chance.poisson(rate * TICK)
         failed = self._chance.binomial(total, bad)
+        memory, orders = (self.memory, self.orders) if track == "canary" else (1.0, 1.0)
+        who = {"service": self._place.service, "track": track, "pod": pod}
         for status, count in (("200", total - failed), ("500", failed)):
-            key = (track, pod, status)
-            self._counters[key] = self._counters.get(key, 0.0) + count
-            labels = {"__name__": "http_requests_total", "service": self._place.service}
-            labels |= {"track": track, "pod": pod, "status": status}
-            self.metrics.add(labels, Instant(self._at), self._counters[key])
+            self._count((track, pod, status), count, {"__name__": "http_requests_total", **who, "status": status})
+        sold = self._chance.poisson(0.1 * orders * (total - failed))
+        self._count((track, pod, "sold"), sold, {"__name__": "orders_total", **who})
+        level = memory * self._chance.normal(1e9, 2e7)
+        self.metrics.add({"__name__": "memory_bytes", **who}, Instant(self._at), level)
+
+    def _count(self, key: tuple[str, str, str], count: float, labels: dict[str, str]) -> None:
+        self._counters[key] = self._counters.get(key, 0.0) + count
+        self.metrics.add(labels, Instant(self._at), self._counters[key])
 
 
 @dataclass(kw_only=True)

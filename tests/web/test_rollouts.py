@@ -157,6 +157,20 @@ async def test_the_gate_tells_levels_and_bounds_in_their_units() -> None:
     assert (rule["unit"], rule["reason"]) == ("share", "below 99.8% for 1m (fail)")
 
 
+@pytest.mark.parametrize(("bound", "result"), [(0.9e9, "fail"), (1.1e9, "pass")])
+async def test_the_gate_judges_levels(bound: float, result: str) -> None:
+    """A gauge needs no requests beside it: all pods that are measured serve."""
+    rule = {
+        "name": "memory", "sli": {"gauge": {"value": "memory_bytes"}}, "compare": "none",
+        "objective": {"target": bound, "critical": {"above": bound, "for": "1m"}},
+    }  # fmt: skip
+    async with site() as at:
+        asked = {"service": "checkout", "environment": "production", "rules": [{"guardrail": rule}]}
+        (told,) = (await at.client.post("/v1/gate", json=asked)).json()["rules"]
+    assert (told["result"], told["unit"]) == (result, "value")
+    assert told["level"] == pytest.approx(1e9, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("asked", "status"),
     [
