@@ -36,7 +36,7 @@ def overlapping(seed: int, runs: int, *, world: World, lasts: float, blamed: boo
 SUFFERS = {"back": 0.01, "payment": 0.01}
 CELLS: dict[str, tuple[World, float, dict[str, float]]] = {
     "suffers, payment x10": (World(), LASTS, SUFFERS),
-    "suffers, payment x3": (World(times=3.0), LASTS, SUFFERS),
+    "suffers, payment x3": (World(times=3.0), LASTS, {"back": 0.06, "payment": 0.01}),
     "suffers half of payment x10": (World(shared=0.5), LASTS, SUFFERS),
     "suffers ten times its own errors": (World(checkout=0.0005, times=3.0), LASTS, {"payment": 0.01}),
     "healthy beside a bad payment": (World(shared=0.0), LASTS, SUFFERS),

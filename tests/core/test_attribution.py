@@ -13,9 +13,10 @@ from guardian.core.attribution import ALONE
 from guardian.core.effects import Effect, SetWeight
 from guardian.core.engine import Decision
 from guardian.core.events import decision_event
+from guardian.core.explain import explain
 from guardian.core.facts import DeployRequested, Fact, Order, WeightRead
 from guardian.core.looks import Breach, Look
-from guardian.core.model import Instant, Mode, Phase, Place, RolloutId, Seconds, Verdict, Weight
+from guardian.core.model import Driver, Instant, Mode, Phase, Place, RolloutId, Seconds, Verdict, Weight
 from guardian.core.policies import Policies
 from guardian.core.policy import Attribution, Match, Policy
 from guardian.core.rollout import Rollout
@@ -393,3 +394,44 @@ def test_an_amendment_may_shorten_the_limit_and_not_lengthen_it() -> None:
         story.refusal = None
         story.tell(ordered(rollout.id, Order.AMEND, reason=f"{limit} {dependencies}", policy=stricter))
         assert (story.refusal is not None) is refused
+
+
+def test_explain_says_whose_trouble_it_probably_is_and_how_long_it_waits() -> None:
+    """An operator reads who is to blame, on what evidence, and when the wait ends; nothing is left to guess."""
+    story = play(of("payment"), of("checkout", "payment"), harm={"payment": bad, "checkout": bad})
+    story.tell(deploy("checkout"))
+    story.tell(deploy("payment"))
+    story.until(5)
+    rollout = newest(story, "checkout")
+    told = explain(rollout, story.engine.look(rollout.id), story.now)
+    assert "is held at 10%" in told.summary
+    assert f"probably that of payment 2.1.0 ({newest(story, 'payment').id})" in told.summary
+    assert "evidence 226 of 'errors'" in told.summary
+    assert "for 5m at most" in told.summary
+
+
+def test_a_dependency_that_somebody_else_drives_is_a_suspect_like_any_other() -> None:
+    """Without a router the guardian orders the abort; its own rollout is over at once, and its users drain."""
+    watched = of("payment", router=None)
+    story = play(watched, of("checkout", "payment"), harm={"payment": bad, "checkout": bad})
+    explained(story, "checkout")
+    story.tell(deploy("checkout"))
+    story.tell(deploy("payment", driver=Driver.OTHER))
+    story.until(200)
+    assert newest(story, "payment").phase is Phase.ROLLED_BACK
+    assert newest(story, "checkout").phase is Phase.PROGRESSING
+
+
+def test_a_dependency_found_healthy_after_all_excuses_no_longer() -> None:
+    """Suspicion follows the suspect's evidence: when that falls, the dependent's own decides, before the limit."""
+    story = play(
+        of("payment"),
+        of("checkout", "payment"),
+        harm={"payment": lambda at: 20.0 if at < 100 else FINE, "checkout": lambda at: BAD},  # noqa: ARG005
+    )
+    story.tell(deploy("payment"))
+    story.tell(deploy("checkout"))
+    story.until(95)
+    assert newest(story, "checkout").phase is Phase.PROGRESSING
+    story.until(125)
+    assert newest(story, "checkout").phase is Phase.ROLLED_BACK
