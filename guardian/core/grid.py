@@ -1,4 +1,4 @@
-"""From counters read on a grid of times to the rows of a samples file: differenced per series, then summed per pod.
+"""From series on a grid of times to rows of a samples file: counters differenced, then summed per pod; levels summed.
 
 A range query of Prometheus answers on such a grid. It asks nothing and judges nothing.
 """
@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.rates import counter_steps
-from guardian.core.looks import Floats, Part, SeriesKey
+from guardian.core.looks import Floats, Ints, Part, SeriesKey
 from guardian.core.samples import Batch
+from guardian.core.verdicts import Flags
 
 Readings = Mapping[SeriesKey, tuple[Floats, Floats]]
 """Series -> times and values, each of shape (n,), times rising; NaN is no sample."""
@@ -24,8 +25,8 @@ def rows_on_grid(series: Readings, grid: Floats, *, start: float, metric: int, p
     grid: (T,) evenly spaced times, in the readings' seconds. pods: codes by name; new names are added. A pod's first
     row is its counters' baseline and counts nothing.
     """
-    buckets = any(key.part is Part.BUCKET for key in series)
-    found = _buckets(series, grid) if buckets else _ratio(series, grid)
+    part = next((key.part for key in series), Part.TOTAL)
+    found = {Part.BUCKET: _buckets, Part.VALUE: _levels, Part.COUNT: _events}.get(part, _ratio)(series, grid)
     return [_batch(columns, metric, pods.setdefault(pod, len(pods)), grid - start) for pod, columns in found]
 
 
@@ -38,13 +39,19 @@ def in_order(parts: Sequence[Batch]) -> Batch:
 def _counts(times: Floats, values: Floats, grid: Floats) -> Floats:
     """Events of one series up to each time of the grid since the time before; NaN where there is no sample."""
     out = np.full(len(grid), np.nan)
-    at = np.rint((times - grid[0]) / (grid[1] - grid[0])).astype(np.int64)
-    fits = (at >= 0) & (at < len(grid)) & np.isfinite(values)
-    at, value, time = at[fits], values[fits], times[fits]
+    at, fits = _places(times, values, grid)
+    value, time = values[fits], times[fits]
     before, earlier = np.concatenate(([np.nan], value[:-1])), np.concatenate(([np.nan], time[:-1]))
     none = np.zeros(len(value), dtype=np.bool_)
     out[at] = counter_steps(value, time, last_value=before, last_time=earlier, restarted=none)[0]
     return out
+
+
+def _places(times: Floats, values: Floats, grid: Floats) -> tuple[Ints, Flags]:
+    """Where on the grid the samples are that can be used, and which these are."""
+    at = np.rint((times - grid[0]) / (grid[1] - grid[0])).astype(np.int64)
+    fits = (at >= 0) & (at < len(grid)) & np.isfinite(values)
+    return at[fits], fits
 
 
 def _by_pod(series: Readings, part: Part, grid: Floats) -> dict[str, dict[float, Floats]]:
@@ -69,6 +76,32 @@ def _ratio(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
         at = np.flatnonzero(np.isfinite(total))
         columns = {"at": at.astype(np.float64), "requests": total[at], "bad": np.minimum(failed[at], total[at])}
         found.append((pod, columns))
+    return found
+
+
+def _events(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
+    found = []
+    for pod, by_bound in _by_pod(series, Part.COUNT, grid).items():
+        at = np.flatnonzero(np.isfinite(by_bound[-1.0]))
+        found.append((pod, {"at": at.astype(np.float64), "value": by_bound[-1.0][at]}))
+    return found
+
+
+def _levels(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
+    """Levels of a pod's series, added up; left out where one is missing that was there a step before (levels.py)."""
+    shown: dict[str, list[Floats]] = {}
+    for key, (times, values) in series.items():
+        at, fits = _places(times, values, grid)
+        level = np.full(len(grid), np.nan)
+        level[at] = values[fits]
+        shown.setdefault(key.pod, []).append(level)
+    found = []
+    for pod, levels in shown.items():
+        each = np.array(levels)
+        there = np.isfinite(each)
+        lost = (there[:, :-1] & ~there[:, 1:]).any(axis=0)
+        at = np.flatnonzero(there.any(axis=0) & ~np.concatenate(([False], lost)))
+        found.append((pod, {"at": at.astype(np.float64), "value": np.nansum(each[:, at], axis=0)}))
     return found
 
 
@@ -97,5 +130,6 @@ def _batch(columns: Columns, metric: int, pod: int, times: Floats) -> Batch:
     return Batch(
         rollout=zeros, canary=zeros, metric=np.full(len(at), metric), pod=np.full(len(at), pod), time=times[at],
         seconds=seconds[place], requests=columns.get("requests", nothing), bad=columns.get("bad", nothing),
-        bound=columns.get("bound", nothing), count=columns.get("count", nothing), value=nothing,
+        bound=columns.get("bound", nothing), count=columns.get("count", nothing),
+        value=columns.get("value", nothing),
     )  # fmt: skip

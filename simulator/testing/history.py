@@ -50,7 +50,7 @@ def pod_history(
     seed: int = 1,
     buckets: tuple[float, ...] = BUCKETS,
 ) -> list[Series]:
-    """Counters and histogram of one pod over the `seconds` up to `end` (unix time), one sample a `step`.
+    """Counters, histogram and gauge of one pod over the `seconds` up to `end` (unix time), one sample a `step`.
 
     Counters start at 0 and rise; requests per step are Poisson. The pod that is scraped later starts at 0
     again, which readers see as a reset.
@@ -78,6 +78,8 @@ def pod_history(
         ),
         series("http_request_duration_seconds_count", per_bucket[:, -1]),
         series("http_request_duration_seconds_sum", sums),
+        series("orders_total", (requests - bad).cumsum().astype(np.float64)),
+        series("queue_length", np.random.default_rng((seed, 1)).poisson(pod.behaviour.queue, count).astype(np.float64)),
     ]
 
 

@@ -139,7 +139,7 @@ def test_without_files_and_settings_it_says_where_a_past_could_come_from(tmp_pat
 
 def pods(count: int, *, hours: float, end: float) -> list[Series]:
     """The past of some pods of stable, scraped every 15 s."""
-    behaviour = Behaviour(error_ratio=0.02, latency=Latency(median=0.02, sigma=0.5))
+    behaviour = Behaviour(error_ratio=0.02, latency=Latency(median=0.02, sigma=0.5), queue=40.0)
     found: list[Series] = []
     for number in range(count):
         past = PodHistory(
@@ -169,6 +169,21 @@ def test_the_past_is_read_from_prometheus(prometheus: MakePrometheus, tmp_path: 
     assert set(shares) == {("errors", 1.5), ("errors", 2.0), ("latency", 1.5), ("latency", 2.0)}
     assert shares["latency", 2.0] == 1.0
     assert shares["errors", 2.0] >= 0.5
+
+
+def test_levels_and_events_of_the_past_are_judged_too(prometheus: MakePrometheus, tmp_path: Path) -> None:
+    """A queue and orders of healthy pods: they take part, and promote like the others; no power is told of them."""
+    server = prometheus(PrometheusPlan(history=pods(4, hours=4.0, end=time.time() - 60.0)))
+    settings(tmp_path, server.url)
+    more = "    - {name: queue, sli: {gauge: {value: queue_length}}}\n"
+    more += "    - {name: orders, sli: {count: {events: orders_total}}}\n"
+    answer = backtest(tmp_path, "--since", "6h", "--windows", 4, "-o", "json", policy=POLICY + more)
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert found["windows"] == {"used": 4, "left_out": {}}
+    assert found["false_rollbacks"][0]["rolled_back"] == 0
+    assert {one["guardrail"] for one in found["margins"]} == {"errors", "queue", "orders"}
+    assert {one["guardrail"] for one in found["power"]} == {"errors"}
 
 
 def test_counters_become_counts_and_none_is_lost(prometheus: MakePrometheus) -> None:

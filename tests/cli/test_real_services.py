@@ -81,7 +81,8 @@ def test_plan_reads_todays_traffic_from_prometheus(prometheus: MakePrometheus, t
         identity=Identity(pod="s-0"), instance="10.0.0.1:80", rate=100.0, behaviour=Behaviour(error_ratio=0.01)
     )
     server = prometheus(PrometheusPlan(history=pod_history(past, end=time.time() - 1.0)))
-    (tmp_path / "p.yaml").write_text(POLICY.replace("BUCKETS", "http_request_duration_seconds_bucket"))
+    policy = POLICY.replace("BUCKETS", "http_request_duration_seconds_bucket")
+    (tmp_path / "p.yaml").write_text(policy + "    - {name: orders, sli: {count: {events: orders_total}}}\n")
     (tmp_path / "guardian.yaml").write_text(f"environments: {{production: {{metrics: {{url: '{server.url}'}}}}}}")
     answer = guardian("plan", "p.yaml", "-o", "json", folder=tmp_path)
     assert answer.code == 0, answer.err
@@ -89,7 +90,9 @@ def test_plan_reads_todays_traffic_from_prometheus(prometheus: MakePrometheus, t
     assert found["traffic"]["requests_per_second"] == {
         "errors": pytest.approx(100, rel=0.1),
         "latency": pytest.approx(100, rel=0.1),
+        "orders": pytest.approx(100, rel=0.1),
     }
+    assert found["traffic"]["events_per_request"]["orders"] == pytest.approx(0.99, rel=0.05)
     assert found["traffic"]["error_share"]["errors"] == pytest.approx(0.01, rel=0.2)
     assert found["steps"][0]["guardrails"][1]["x2"] is not None
 

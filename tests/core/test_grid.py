@@ -1,0 +1,60 @@
+"""Series read on a grid, as a range query gives them: the rows a samples file would have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from guardian.core.grid import in_order, rows_on_grid
+from guardian.core.looks import Floats, SeriesKey
+from guardian.core.model import Track
+from guardian.core.samples import Batch
+from tests.core.levels import METRICS, ZERO, Sample, Story
+
+STORY = Story(history=30, lasts=0)
+GRID: Floats = np.asarray(ZERO + 10.0 * np.arange(-30, 1), dtype=np.float64)
+
+
+def read(samples: list[Sample], guardrail: str) -> Batch:
+    """Rows of stable's series of a guardrail, at every 10 s."""
+    series: dict[SeriesKey, tuple[list[float], list[float]]] = {}
+    for key, at, value in samples:
+        if key.guardrail == guardrail and key.track is Track.STABLE:
+            times, values = series.setdefault(key, ([], []))
+            times.append(at)
+            values.append(value)
+    found = {key: (np.array(times), np.array(values)) for key, (times, values) in series.items()}
+    parts = rows_on_grid(found, GRID, start=ZERO, metric=METRICS.index(guardrail), pods={f"p{n}": n for n in range(6)})
+    return in_order(parts)
+
+
+def told(rows: Batch) -> Floats:
+    """Time, length and value of each row, by pod and time."""
+    order = np.lexsort((rows.time, rows.pod))
+    return np.stack([column[order] for column in (rows.pod, rows.time, rows.seconds, rows.value)], axis=1)
+
+
+@pytest.mark.parametrize("guardrail", ["memory", "orders"])
+def test_levels_and_events_have_the_rows_of_a_file(guardrail: str) -> None:
+    """Readings as they are, events since the row before; the first row is a baseline."""
+    whole, pods = STORY.batch()
+    wanted = whole.rows(np.flatnonzero((whole.metric == METRICS.index(guardrail)) & (whole.canary == 0)))
+    wanted = replace(wanted, pod=np.array([int(pods[pod].removeprefix("p")) for pod in wanted.pod]))
+    got, expected = told(read(STORY.samples(), guardrail)), told(wanted)
+    if guardrail == "orders":
+        expected[expected[:, 2] == 0.0, 3] = 0.0  # a baseline counts nothing, whatever a file says
+    assert got == pytest.approx(expected)
+
+
+def test_levels_of_a_pod_are_added_up_and_a_missing_one_is_no_dip() -> None:
+    """As in a running rollout: the step that lacks a series of the step before is left out."""
+    samples = [sample for sample in STORY.samples() if sample[0].part.level]
+    second = [(msgspec.structs.replace(key, labels="b"), at, value) for key, at, value in samples]
+    gaps = [sample for sample in second if sample[1] != ZERO - 100.0]
+    rows, alone = read([*samples, *gaps], "memory"), read(samples, "memory")
+    assert len(rows) == len(alone) - 4
+    kept = alone.time != -100.0
+    assert told(rows)[:, 3] == pytest.approx(2.0 * told(alone.rows(np.flatnonzero(kept)))[:, 3])
