@@ -211,16 +211,16 @@ class Contest:
         return np.unique(np.concatenate(changed)) if changed else np.zeros(0, dtype=np.int64)
 
     def evidence(self, cells: Ints) -> Evidence:
-        """What all ticks so far say of these cells (C,); their sums are worked out once for all three."""
-        sums = self.panel.sums(cells)
-        harm, safe = self.panel.harm(cells, sums), self.panel.safe(cells, sums)
+        """What all ticks so far say of these cells (C,); their gains are worked out once."""
+        gain = self.panel.gains(cells)
+        harm, safe = self.panel.harm(cells, gain), self.panel.safe(cells)
         if len(self.arms) > 1:
             warming = self.arms[1].panel
-            each = np.stack((harm, warming.harm(cells, warming.sums(cells))), axis=1)
+            each = np.stack((harm, warming.harm(cells, warming.gains(cells))), axis=1)
             harm = average(each, np.array(self._parts()))
         unrest = np.zeros(len(cells))
-        largest = sums.gain.max(axis=(1, 2))  # no correction for dependence makes more of a gain
+        largest = gain.max(axis=(1, 2))  # no correction for dependence makes more of a gain
         near = np.flatnonzero((safe > 0.0) & (largest > UNREST))  # unrest only ever delays a promotion
         if len(near):
-            unrest[near] = self.panel.unrest(cells[near], sums.rows(near))
+            unrest[near] = self.panel.unrest(cells[near], gain[near])
         return Evidence(harm=harm, safe=safe, unrest=unrest)

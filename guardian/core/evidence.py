@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from analysis.baseline import noise_at, sum_by
 from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, start_times, start_weights
-from analysis.sequential.mixture import Lasting, Sums, harm_evidence, safe_evidence, unrest
+from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain, safe_evidence, unrest
 from guardian.core.columns import Columns
 from guardian.core.noise import Noise
 
@@ -246,31 +246,42 @@ class Panel:
             mine, group = self.members(cells)
             self.noise.refresh(cells, mine, group, self.pods["canary"][mine] > 0)
 
-    def harm(self, cells: Ints, sums: Sums) -> Floats:
-        """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic."""
-        parts = sums.gain.shape[1] - 1
+    def harm(self, cells: Ints, gain: Floats) -> Floats:
+        """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic.
+
+        gain: as `gains` gave it. What pods differ is worked out only where the plain mixture says anything.
+        """
+        parts = gain.shape[1] - 1
         if parts == 0:
             return np.zeros(len(cells))
-        weights = START_WEIGHTS[:parts]
-        noise = self.noise.cells
-        lasting = Lasting(posterior=noise["posterior"][cells], bound=noise["bound"][cells], part=noise["part"][cells])
+        weights, mixture, noise = START_WEIGHTS[:parts], self.test.mixture, self.noise.cells
         starts = np.append(weights, max(1.0 - weights.sum(), 1e-300))
-        return harm_evidence(sums, lasting=lasting, mixture=self.test.mixture, starts=starts)
+        value = plain(gain, log_starts=np.log(starts), log_weights=np.log(mixture.harm_weights))
+        grown = np.flatnonzero(value > 0.0)
+        if len(grown):
+            chosen = cells[grown]
+            lasting = Lasting(
+                posterior=noise["posterior"][chosen], bound=noise["bound"][chosen], part=noise["part"][chosen]
+            )
+            sums = self.sums(chosen, gain[grown])
+            value[grown] = harm_evidence(sums, lasting=lasting, mixture=mixture, starts=starts)
+        return value
 
-    def safe(self, cells: Ints, sums: Sums) -> Floats:
+    def safe(self, cells: Ints) -> Floats:
         """Log evidence (C,) that the canary is within the promote margin."""
+        reach, passing, common = self._reach(cells, 1, self._since(("information",), cells, 1)[0])
         since_first = Sums(
-            gain=self.cells["safe_gain"][cells][:, None], reach=sums.reach[:, :1], passing=sums.passing[:, :1],
-            common=sums.common[:, :1], information=self.cells["safe_information"][cells][:, None],
-            wander=sums.wander,
+            gain=self.cells["safe_gain"][cells][:, None], reach=reach, passing=passing, common=common,
+            information=self.cells["safe_information"][cells][:, None], wander=self.noise.cells["wander"][cells],
         )  # fmt: skip
         return safe_evidence(since_first, posterior=self.noise.cells["posterior"][cells], mixture=self.test.mixture)
 
-    def unrest(self, cells: Ints, sums: Sums) -> Floats:
+    def unrest(self, cells: Ints, gain: Floats) -> Floats:
         """Largest log evidence (C,) of one start and alternative alone, tempered by the plainest dispersion."""
-        if sums.gain.shape[1] == 1:
+        if gain.shape[1] == 1:
             return np.zeros(len(cells))
-        return unrest(sums, posterior=self.noise.cells["posterior"][cells], mixture=self.test.mixture)
+        posterior = self.noise.cells["posterior"][cells]
+        return unrest(self.sums(cells, gain), posterior=posterior, mixture=self.test.mixture)
 
     def calibrated(self, cells: Ints) -> npt.NDArray[np.bool_]:
         """Whether enough of stable against itself was seen (C,)."""
@@ -282,15 +293,19 @@ class Panel:
         begun, state = (np.arange(parts) < self.cells["started"][cells][:, None])[:, :, None], self.cells
         return tuple((state[name][cells][:, None] - state[f"{name}0"][cells, :parts]) * begun for name in names)
 
-    def sums(self, cells: Ints) -> Sums:
-        """Sums since each start (C, parts + 1, ...); the last part, all 0, stands for what has not begun."""
-        parts = int(self.cells["started"][cells].max(initial=0))
-        gain, information = self._since(("gain", "information"), cells, parts)
-        reach, passing, common = self._reach(cells, parts, information)
+    def gains(self, cells: Ints) -> Floats:
+        """Gains since each start (C, parts + 1, K); the last part, all 0, stands for what has not begun."""
+        (gain,) = self._since(("gain",), cells, int(self.cells["started"][cells].max(initial=0)))
         partner = self.test.mixture.partner
+        return _padded(np.minimum(gain[..., : len(partner)], gain[..., partner]))
+
+    def sums(self, cells: Ints, gain: Floats) -> Sums:
+        """Everything since each start (C, parts + 1, ...); gain: as `gains` gave it."""
+        parts = gain.shape[1] - 1
+        (information,) = self._since(("information",), cells, parts)
+        reach, passing, common = self._reach(cells, parts, information)
         return Sums(
-            gain=_padded(np.minimum(gain[..., : len(partner)], gain[..., partner])),
-            information=_padded(information), reach=_padded(reach), passing=_padded(passing),
+            gain=gain, information=_padded(information), reach=_padded(reach), passing=_padded(passing),
             common=_padded(common), wander=self.noise.cells["wander"][cells],
         )  # fmt: skip
 

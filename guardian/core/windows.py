@@ -31,18 +31,39 @@ def _products(windows: Floats) -> Floats:
 
 def take_tick(state: Columns, rows: Ints, terms: Floats) -> None:
     """Add one tick to rows (S,), each at most once; terms: (S, D, 3) drift, exposure, noise."""
-    state["drift"][rows] += terms[..., :2]
-    state["ticks"][rows] += 1
-    closes = state["ticks"][rows][:, None] % WINDOWS == 0
-    still_open = state["open"][rows] + terms[:, :, None, :]
-    # lengths are powers of two: where one closes, all shorter ones do
-    lengths = int(closes.sum(axis=1).max(initial=0))
-    if lengths:
-        closing = still_open[:, :, :lengths] * closes[:, None, :lengths, None]
-        state["sums"][rows, :, :lengths] += _products(closing)
-        state["closed"][rows] += closes
-        still_open *= ~closes[:, None, :, None]
-    state["open"][rows] = still_open
+    if not len(rows):
+        return
+    at, terms, new = _side_by_side(rows, terms)
+    state["drift"][at] += terms[..., :2]
+    ticks = state["ticks"][at] + new
+    state["ticks"][at] = ticks
+    # lengths are powers of two: where one closes, all shorter ones do, and the longest is the lowest bit that is set
+    longest = ticks.astype(np.int64)
+    longest = (longest & -longest) * new
+    lengths = int(np.searchsorted(WINDOWS, longest.max(), side="right"))
+    closes = longest[:, None] >= WINDOWS[:lengths]
+    still_open = state["open"][at]
+    still_open += terms[:, :, None, :]
+    state["sums"][at, :, :lengths] += _products(still_open[:, :, :lengths] * closes[:, None, :, None])
+    state["closed"][at, :lengths] += closes
+    still_open[:, :, :lengths] *= ~closes[:, None, :, None]
+    if not isinstance(at, slice):
+        state["open"][at] = still_open
+
+
+def _side_by_side(rows: Ints, terms: Floats) -> tuple[Ints | slice, Floats, Ints]:
+    """Where to add terms (S, D, 3), and whether each row there is new (1) or only between the others (0).
+
+    Rows that lie close together are worked on in place, as one slice: picking them out would cost more than the sums.
+    """
+    low, high = int(rows.min()), int(rows.max()) + 1
+    if high - low > 2 * len(rows):
+        return rows, terms, np.ones(len(rows), dtype=np.int64)
+    if high - low == len(rows) and np.all(rows[1:] > rows[:-1]):
+        return slice(low, high), terms, np.ones(len(rows), dtype=np.int64)
+    new, spread = np.zeros(high - low, dtype=np.int64), np.zeros((high - low, *terms.shape[1:]))
+    new[rows - low], spread[rows - low] = 1, terms
+    return slice(low, high), spread, new
 
 
 def take_ticks(state: Columns, rows: Ints, terms: Floats) -> None:
