@@ -7,7 +7,7 @@ what --compare reads. Exit code: 0, 2 wrong usage, 3 a bench is worse than in FI
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -65,6 +65,13 @@ def table(figures: Sequence[Figure]) -> Table:
     return shown
 
 
+def details(figures: Sequence[Figure]) -> Iterator[str]:
+    """What else the benches tell, a line each."""
+    for figure in figures:
+        for name, value in figure.detail.items():
+            yield f"{figure.name}: {name} {value:,.4g}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     chosen = parse(arguments)
@@ -79,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write("".join(json.dumps(figure.as_json()) + "\n" for figure in figures))
     else:
         Console().print(table(figures))
+        sys.stdout.write("".join(f"{line}\n" for line in details(figures)))
     worse = regressions(figures, earlier, tolerance=chosen.tolerance)
     sys.stderr.write("".join(f"{sentence}\n" for sentence in worse))
     return 3 if worse else 0

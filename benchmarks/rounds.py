@@ -6,7 +6,7 @@ same seconds, says something about the code. It does not say why a figure is wha
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from statistics import median
 from typing import Any
@@ -23,10 +23,14 @@ class Better(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """Two ways to do the same work; each call measures once and returns the figure in the bench's unit."""
+    """Two ways to do the same work; each call measures once and returns the figure in the bench's unit.
+
+    detail: asked after the last round for what else a reader wants to know; names say the unit.
+    """
 
     ours: Callable[[], float]
     reference: Callable[[], float]
+    detail: Callable[[], Mapping[str, float]] = dict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class Figure:
     highest: float
     rounds: int
     machine: environment.Machine
+    detail: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The fields by name, ready for JSON."""
@@ -83,6 +88,7 @@ def measure(bench: Bench, *, round_done: Callable[[], None] = lambda: None) -> F
         for number in range(bench.rounds + 1):
             pairs.append(_round(measures, reference_first=number % 2 == 1))
             round_done()
+        detail = dict(measures.detail())
     counted = pairs[1:]
     if min(min(pair) for pair in counted) <= 0:
         raise ValueError(f"bench {bench.name!r}: a figure is not above 0 in {counted}")
@@ -100,6 +106,7 @@ def measure(bench: Bench, *, round_done: Callable[[], None] = lambda: None) -> F
         highest=max(ratios),
         rounds=bench.rounds,
         machine=environment.machine(),
+        detail=detail,
     )
 
 

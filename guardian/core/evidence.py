@@ -297,7 +297,8 @@ class Panel:
         """Gains since each start (C, parts + 1, K); the last part, all 0, stands for what has not begun."""
         (gain,) = self._since(("gain",), cells, int(self.cells["started"][cells].max(initial=0)))
         partner = self.test.mixture.partner
-        return _padded(np.minimum(gain[..., : len(partner)], gain[..., partner]))
+        alone = gain.shape[2] == len(partner)  # each is its own partner
+        return _padded(gain if alone else np.minimum(gain[..., : len(partner)], gain[..., partner]))
 
     def sums(self, cells: Ints, gain: Floats) -> Sums:
         """Everything since each start (C, parts + 1, ...); gain: as `gains` gave it."""
