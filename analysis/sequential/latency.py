@@ -31,6 +31,9 @@ MOVED: Final = np.array([0.5, 0.9, 0.95, 0.99, 0.999])
 """Quantiles of which the one that moved most is told."""
 RECENT: Final = 400.0
 """Seconds over which the remembered distribution of stable forgets."""
+CELLS: Final = 256
+PODS: Final = 2048
+"""Cells and pods worked on at once: what is worked out of them in between fits the processor's cache."""
 PSEUDO: Final = 0.5
 """Requests added to every bucket of the remembered distribution: no alternative is ever certain."""
 
@@ -195,6 +198,12 @@ class LatencyTest:
     def read(self, canary: Floats, stable: Floats, memory: Floats, *, elapsed: Floats) -> Reading:  # noqa: ARG002
         """Read one tick; see base.Test. A cell with a count that is not finite, or below 0, gains nothing."""
         canary, stable = both_usable(canary, stable)
+        parts = [self._read(canary[some], stable[some], memory[some]) for some in _blocks(len(canary), CELLS)]
+        if len(parts) == 1:
+            return parts[0]
+        return Reading(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in Reading.__slots__})
+
+    def _read(self, canary: Floats, stable: Floats, memory: Floats) -> Reading:
         known, tilt = self.densities(memory)
         ours, theirs = canary.sum(axis=1), stable.sum(axis=1)
         used = ((ours > 0) & (theirs > 0) & (memory.sum(axis=1) > 0)).astype(np.float64)[:, None]
@@ -226,24 +235,21 @@ class LatencyTest:
 
     def pods(self, counts: Floats, track: Floats, memory: Floats, cell: Ints) -> PodReading:
         """Mean score of a pod beyond its track's; a lone pod is held against the recent past."""
+        seen = [self._past(memory[some]) for some in _blocks(len(memory), CELLS)]
+        past, logs, effect = seen[0] if len(seen) == 1 else (np.concatenate(each) for each in zip(*seen, strict=True))
+        parts = [_pods(counts[r], track[r], past, logs, effect, cell[r]) for r in _blocks(len(counts), PODS)]
+        if len(parts) == 1:
+            return parts[0]
+        names = PodReading.__slots__
+        return PodReading(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def _past(self, memory: Floats) -> tuple[Floats, Floats, Floats]:
+        """Stable's distribution (C, B), scores of the reference alternatives (C, D, B) and their mean effect (C, D)."""
         past, reference = self.densities(memory, references=True)
         logs = np.log(reference)
-        known, scores = past[cell], logs[cell]
-        requests, total = counts.sum(axis=1), track.sum(axis=1)
-        alone = (requests >= total)[:, None]
-        mean = np.divide(track, total[:, None], out=np.zeros_like(track), where=total[:, None] > 0)
-        mean = np.where(alone, known, mean)
-        part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone[:, 0])
-        centre = along(scores, mean)
-        variance = np.maximum(along(scores**2, mean) - centre**2, 0.0)
         effect = along((reference - 1.0) * logs, past) / self.units()
         effect *= (memory.sum(axis=1) > 0)[:, None]
-        seen = (effect > 0)[cell]
-        return PodReading(
-            drift=(along(scores, counts) - requests[:, None] * centre) * seen,
-            exposure=requests[:, None] * effect[cell],
-            noise=requests[:, None] * variance * (1.0 - part)[:, None] * seen,
-        )
+        return past, logs, effect
 
     def remember(self, memory: Floats, stable: Floats, *, seconds: Floats, history: bool) -> None:  # noqa: ARG002
         """Add stable's requests by bucket; see base.Test."""
@@ -253,6 +259,29 @@ class LatencyTest:
     def requests(self, counts: Floats) -> Floats:
         """Requests in each row of counts."""
         return np.asarray(counts.sum(axis=-1))
+
+
+def _pods(counts: Floats, track: Floats, past: Floats, logs: Floats, effect: Floats, cell: Ints) -> PodReading:
+    """Mean score of pods (S, B) beyond their track's; past, logs, effect: of the cells, as `_past` gave them."""
+    known, scores = past[cell], logs[cell]
+    requests, total = counts.sum(axis=1), track.sum(axis=1)
+    alone = (requests >= total)[:, None]
+    mean = np.divide(track, total[:, None], out=np.zeros_like(track), where=total[:, None] > 0)
+    mean = np.where(alone, known, mean)
+    part = np.divide(requests, total, out=np.zeros_like(total), where=(total > 0) & ~alone[:, 0])
+    centre = along(scores, mean)
+    variance = np.maximum(along(scores**2, mean) - centre**2, 0.0)
+    seen = (effect > 0)[cell]
+    return PodReading(
+        drift=(along(scores, counts) - requests[:, None] * centre) * seen,
+        exposure=requests[:, None] * effect[cell],
+        noise=requests[:, None] * variance * (1.0 - part)[:, None] * seen,
+    )
+
+
+def _blocks(count: int, size: int) -> list[slice]:
+    """Slices of at most `size` rows, one at least."""
+    return [slice(begin, begin + size) for begin in range(0, max(count, 1), size)]
 
 
 def _times(parts: Mapping[float, float], scale: float) -> dict[float, float]:

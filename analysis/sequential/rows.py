@@ -17,6 +17,8 @@ def usable(counts: Floats, *, signed: bool = False) -> Flags:
     [False, False, True]
     """
     fine = np.isfinite(counts) if signed else (counts >= 0) & (counts < np.inf)
+    if fine.all():  # many times quicker than row by row, and nearly always so
+        return np.ones(fine.shape[:-1], dtype=np.bool_)
     return np.asarray(fine.all(axis=-1))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.load.recordings import FILES, POLICY, ROLLOUTS, Kind, rollouts_of, write
+from benchmarks.load.recordings import FILES, POLICY, ROLLOUTS, Kind, path_of, rollouts_of
 from benchmarks.load.report import Figure, Found, Load
 from simulator.testing.run import ServiceRun
 
@@ -56,7 +56,9 @@ def figures_of(kind: Kind, folder: Path, repeat: int) -> tuple[list[Figure], dic
     """Write the files of one kind, judge 1, 4 and all of them, read them alone."""
     policy = folder / "policy.yaml"
     policy.write_text(POLICY, encoding="utf-8")
-    files = [write(folder, kind=kind, file=number) for number in range(FILES)]
+    # in a process of its own: a child's peak memory begins with its parent's
+    subprocess.run([sys.executable, "-m", "benchmarks.load.recordings", folder, kind], check=True)
+    files = [path_of(folder, kind=kind, file=number) for number in range(FILES)]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     least = {count: min(judged(files[:count], policy, folder / "out.jsonl") for _ in range(repeat)) for count in COUNTS}
     reading, plain = min(used("-c", READING, *files) for _ in range(repeat))

@@ -6,6 +6,7 @@ series a track, about 20 MB in eleven files. What the verdicts should be is judg
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -53,6 +54,11 @@ def rollouts_of(file: int) -> int:
     return ROLLOUTS // FILES + (file < ROLLOUTS % FILES)
 
 
+def path_of(folder: Path, *, kind: Kind, file: int) -> Path:
+    """Where one of the files is."""
+    return folder / f"{kind}-{file}.parquet"
+
+
 def write(folder: Path, *, kind: Kind, file: int, count: int | None = None) -> Path:
     """Write one of the files (0..10) with `count` rollouts (default: its own); returns it."""
     count = rollouts_of(file) if count is None else count
@@ -68,7 +74,7 @@ def write(folder: Path, *, kind: Kind, file: int, count: int | None = None) -> P
     ]
     table = pa.concat_tables([part for part in parts if part is not None])
     table = table.take(pa.array(np.argsort(table["t"].to_numpy(), kind="stable")))
-    path = folder / f"{kind}-{file}.parquet"
+    path = path_of(folder, kind=kind, file=file)
     pq.write_table(table, path)
     return path
 
@@ -81,3 +87,8 @@ def _table(situation: Situation, *, runs: int, seed: int, prefix: str) -> pa.Tab
     for name in ("requests", "bad", "count"):
         table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(pa.int64()))
     return table
+
+
+if __name__ == "__main__":
+    for number in range(FILES):
+        write(Path(sys.argv[1]), kind=Kind(sys.argv[2]), file=number)
