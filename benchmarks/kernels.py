@@ -23,6 +23,7 @@ from guardian.core.contest import Contest
 ROLLOUTS: Final = 10_000
 CANARY_PODS: Final = 2
 STABLE_PODS: Final = 6
+RISK: Final = 0.01
 HISTORY: Final = 30
 """Ticks of a minute each, so that all rollouts are calibrated."""
 FIRST: Final = (10.0, 20.0, 30.0, 40.0, 60.0, 100.0, 160.0, 250.0, 400.0, 640.0)
@@ -51,7 +52,7 @@ class Fleet:
         """Rollouts with their history and the first minutes behind them."""
         contest = Contest(test)
         panel, each = contest.panel, CANARY_PODS + STABLE_PODS
-        cells = np.array([contest.add_cell() for _ in range(rollouts)])
+        cells = np.array([contest.add_cell(risk=RISK) for _ in range(rollouts)])
         pods = np.array([panel.add_pod(int(cell), canary=i < CANARY_PODS) for cell in cells for i in range(each)])
         stable = pods.reshape(-1, each)[:, CANARY_PODS:].ravel()
         for _ in range(HISTORY):
