@@ -127,7 +127,8 @@ class Feeder:
             chosen = (owner == number).nonzero()[0]
             if len(chosen) and isinstance(layout, CounterLayout):
                 counts = ticks.counts(tick, tick + 1, chosen, layout.width)
-                batches.append(self._released(layout, pods[chosen], end[chosen], seconds[chosen], counts))
+                came = ticks.came(tick, tick + 1, chosen, layout.width)
+                batches.append(self._released(layout, pods[chosen], end[chosen], seconds[chosen], counts, came))
         batches = [rows for rows in batches if len(rows.pods)]
         self._begin_rollouts(batches)
         if fleet.derived:
@@ -163,10 +164,12 @@ class Feeder:
         since = fleet.rollouts["since"][fleet.sheets["rollout"][fleet.pods["sheet"][pods].astype(np.int64)].astype(int)]
         return np.asarray((fleet.pods["canary"][pods] <= 0) | (end > since))
 
-    def _released(self, layout: CounterLayout, pods: Ints, end: Floats, seconds: Floats, events: Floats) -> Rows:
-        """The rows that are consistent; the others wait for the rest of their scrape, or are refused."""
+    def _released(
+        self, layout: CounterLayout, pods: Ints, end: Floats, seconds: Floats, events: Floats, came: Flags
+    ) -> Rows:
+        """The rows that are whole and consistent; the others wait for the rest of their scrape, or are refused."""
         fleet = self._fleet
-        counts, sound, refused = layout.release(fleet.pods["slot"][pods].astype(np.int64), events)
+        counts, sound, refused = layout.release(fleet.pods["slot"][pods].astype(np.int64), events, came)
         if not sound.all():
             for number in fleet.pods["sheet"][pods[refused]]:
                 fleet.sheet_of[int(number)].refuse("inconsistent")

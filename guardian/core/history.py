@@ -91,6 +91,7 @@ def _counts(
     if not isinstance(layout, CounterLayout):
         return np.zeros(((span[1] - span[0]) * len(pods), layout.width))
     counts, sound = layout.sound(ticks.counts(*span, places, layout.width))
+    sound &= layout.whole(ticks.came(*span, places, layout.width))
     return None if not sound.all() or layout.holds(fleet.pods["slot"][pods].astype(np.int64)) else counts
 
 

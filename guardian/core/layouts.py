@@ -22,6 +22,8 @@ from guardian.core.levels import Readings
 from guardian.core.looks import SeriesKey
 from guardian.core.policy import CountSli, GaugeSli, Sli, Slo
 
+Flags = npt.NDArray[np.bool_]
+
 
 class Layout(ABC):
     """Columns that some guardrails share: `width` of them, a row for each pod (`carry`) and each sheet (`totals`).
@@ -66,7 +68,7 @@ class CounterLayout(Layout):
 
     def __init__(self, bounds: tuple[float, ...] = ()) -> None:
         width = len(bounds) or 2
-        super().__init__(width, Columns({"counts": (width,), "held": (), "live": (width,)}))
+        super().__init__(width, Columns({"counts": (width,), "held": (), "live": (width,), "came": (len(bounds),)}))
         self.bounds = bounds
         self._lower = np.array((0.0, *bounds[:-1]))
 
@@ -100,7 +102,7 @@ class CounterLayout(Layout):
         beyond = reach[..., np.arange(len(first))[:, None], first]
         return np.concatenate((self.requests(counts)[..., None], beyond), axis=-1)
 
-    def sound(self, carried: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def sound(self, carried: Floats) -> tuple[Floats, Flags]:
         """Counts (n, F) behind what series show, and which rows are consistent: bad at most all, buckets cumulative."""
         if self.bounds:
             return bucket_counts(carried)
@@ -110,19 +112,31 @@ class CounterLayout(Layout):
         """Whether counts of any of these pods wait for the rest of their scrape."""
         return bool(self.carry["held"][slots].any())
 
-    def release(self, slots: Ints, events: Floats) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Counts (n, F) of pods that are consistent, which those are, and which were refused as impossible.
+    def whole(self, came: Flags) -> Flags:
+        """Which rows have all that a row needs; came: (n, F) columns with a sample.
 
-        events: (n, F) what came. Inconsistent counts wait once for the rest of their scrape.
+        Every bucket: one that ended or has not come yet is not one without requests. Errors may come into being late.
+        """
+        return np.asarray(came.all(axis=1)) if self.bounds else np.ones(len(came), dtype=np.bool_)
+
+    def release(self, slots: Ints, events: Floats, came: Flags) -> tuple[Floats, Flags, Flags]:
+        """Counts (n, F) of pods that are whole and consistent, which those are, and which were refused as impossible.
+
+        events, came: (n, F) what came, and in which columns. Other counts wait once for the rest of their scrape.
         """
         carried = self.carry["counts"][slots] + events
         counts, sound = self.sound(carried)
+        if self.bounds:
+            came = came | (self.carry["came"][slots] > 0)
+        sound &= self.whole(came)
         if sound.all() and not self.holds(slots):
             return counts, sound, ~sound
         refused = ~sound & (self.carry["held"][slots] > 0)
         waiting = ~sound & ~refused
         self.carry["held"][slots] = waiting
         self.carry["counts"][slots] = carried * waiting[:, None]
+        if self.bounds:
+            self.carry["came"][slots] = came & waiting[:, None]
         return np.where(sound[:, None], counts, 0.0), sound, refused
 
 

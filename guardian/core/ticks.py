@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.sequential.base import Floats, Ints
 
@@ -74,6 +75,14 @@ class Ticks:
             minlength=(end - begin) * len(chosen) * width,
         )  # fmt: skip
         return np.asarray(flat.reshape(-1, width))
+
+    def came(self, begin: int, end: int, chosen: Ints, width: int) -> npt.NDArray[np.bool_]:
+        """Which columns (T * S, width) of ticks begin..end-1 had a sample; chosen as in `counts`."""
+        items, to = self._items(begin, end, chosen)
+        found = np.zeros(((end - begin) * len(chosen), width), dtype=np.bool_)
+        used = (to >= 0) & (self.column[items] >= 0)
+        found[to[used], self.column[items][used]] = True
+        return found
 
     def readings(self, begin: int, end: int, chosen: Ints) -> tuple[Ints, Floats, Floats]:
         """Readings (k,) of ticks begin..end-1: rows of the (T * S) that they belong to, times and values."""

@@ -1,0 +1,222 @@
+"""However samples are delivered, counts and verdict are the same; what cannot be used is never a verdict."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardian.core.fleet import Fleet
+from guardian.core.looks import Look, Part
+from guardian.core.model import Track
+from tests.core.pods import BEGAN, POLICY, STEP, R, Sample, key, look, observe, opened, scrapes, tick_by_tick
+
+ROLLBACK, PROMOTE = math.log(100.0), math.log(20.0)
+STORIES: dict[str, dict[str, Any]] = {"healthy": {}, "errors": {"worse": 3.0}, "slower": {"slower": 2.0}}
+
+
+@functools.cache
+def story(name: str) -> tuple[Sample, ...]:
+    """Samples of one of the stories; ten minutes of the canary."""
+    return tuple(scrapes(lasts=600.0, rate=60.0, **STORIES[name]))
+
+
+@functools.cache
+def at_once(name: str) -> Look:
+    """What the story says when it is delivered in one go."""
+    fleet = opened()
+    observe(fleet, story(name))
+    return look(fleet)
+
+
+def told_in_any_order(name: str, random: np.random.Generator) -> tuple[list[Sample], list[Sample]]:
+    """The story with the series of each scrape in any order, and its last scrape by itself."""
+    samples = story(name)
+    mixed = [
+        samples[place]
+        for place in np.lexsort((random.random(len(samples)), np.array([sample[1] for sample in samples])))
+    ]
+    end = samples[-1][1]
+    return [sample for sample in mixed if sample[1] < end], [sample for sample in mixed if sample[1] == end]
+
+
+def counts(at: Look) -> list[float]:
+    """Requests and errors of both tracks, of both guardrails."""
+    sides = [(each.canary, each.stable) for each in at.guardrails]
+    return [number for pair in sides for side in pair for number in (side.requests, side.bad)]
+
+
+def restarted(fleet: Fleet) -> Fleet:
+    """The fleet as the next process has it."""
+    again = Fleet()
+    again.restore(R, POLICY, fleet.checkpoint(R))
+    return again
+
+
+@settings(max_examples=25)
+@given(
+    name=st.sampled_from(sorted(STORIES)), cuts=st.lists(st.integers(0, 12_000), max_size=6),
+    overlap=st.integers(0, 900), restarts=st.lists(st.booleans(), min_size=7, max_size=7), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_any_cut_overlap_and_restart_gives_the_same_counts_and_verdict(
+    name: str, cuts: list[int], overlap: int, restarts: list[bool], seed: int
+) -> None:
+    """Cut anywhere, in the middle of a histogram too, repeated in part, in any order, resumed from a checkpoint."""
+    random = np.random.default_rng(seed)
+    samples, last = told_in_any_order(name, random)
+    edges = [0, *sorted(min(cut, len(samples)) for cut in cuts), len(samples)]
+    fleet = opened()
+    for (begin, end), restart in zip(pairwise(edges), restarts, strict=False):
+        piece = samples[max(begin - overlap, 0) : end]
+        observe(fleet, [piece[place] for place in random.permutation(len(piece))])
+        look(fleet)
+        if restart:
+            fleet = restarted(fleet)
+    observe(fleet, last)  # what a cut left waiting comes with the next scrape
+    found, whole = look(fleet), at_once(name)
+    assert counts(found) == counts(whole)
+    assert (found.log_harm >= ROLLBACK, found.worst if name != "healthy" else "") == (
+        name != "healthy",
+        {"healthy": "", "errors": "errors", "slower": "latency"}[name],
+    )
+    assert (whole.log_harm >= ROLLBACK) == (name != "healthy")
+
+
+@settings(max_examples=10)
+@given(name=st.sampled_from(sorted(STORIES)), cuts=st.lists(st.integers(0, 240), max_size=5), seed=st.integers(0, 9))
+def test_deliveries_of_whole_scrapes_give_the_same_evidence(name: str, cuts: list[int], seed: int) -> None:
+    """With a restart after each: to nine digits, for both guardrails and both questions."""
+    samples, random = story(name), np.random.default_rng(seed)
+    edges = [-1.0, *sorted(cut * STEP for cut in cuts), 1e9]
+    fleet = opened()
+    for begin, end in pairwise(edges):
+        piece = [sample for sample in samples if begin < sample[1] <= end]
+        observe(fleet, [piece[place] for place in random.permutation(len(piece))])
+        look(fleet)
+        fleet = restarted(fleet)
+    for one, other in zip(look(fleet).guardrails, at_once(name).guardrails, strict=True):
+        assert one.log_harm == pytest.approx(other.log_harm, rel=1e-9, abs=1e-9, nan_ok=True)
+        assert one.log_safe == pytest.approx(other.log_safe, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+def test_samples_twice_and_samples_of_the_past_count_once() -> None:
+    """Duplicate rows, and a time that goes back with other values: the first reading of each time counts."""
+    samples = list(story("errors"))
+    late = [(series, time, value / 2.0) for series, time, value in samples if time < BEGAN + 300.0]
+    fleet = opened()
+    observe(fleet, [sample for sample in samples for _ in range(2)])
+    look(fleet)
+    observe(fleet, late)
+    observe(fleet, samples)
+    assert counts(look(fleet)) == counts(at_once("errors"))
+    assert look(fleet).log_harm == at_once("errors").log_harm
+
+
+Change = Callable[[list[Sample]], list[Sample]]
+
+
+def gone(track: Track, *, after: float = math.inf, before: float = -math.inf) -> Change:
+    """Without a track's rows after or before a time."""
+    return lambda samples: [
+        sample for sample in samples if sample[0].track is not track or before <= sample[1] <= after
+    ]  # fmt: skip
+
+
+def changed(value: Callable[[Sample], float], *, part: Part, after: float = BEGAN) -> Change:
+    """With other values of the canary's series of one kind after a time."""
+    return lambda samples: [
+        (s[0], s[1], value(s)) if s[0].track is Track.CANARY and s[0].part is part and s[1] > after else s
+        for s in samples
+    ]
+
+
+def renamed(samples: list[Sample]) -> list[Sample]:
+    """The canary's processes have other bounds five minutes on."""
+    other = {0.1: 0.2, 0.25: 0.4}
+    return [
+        (key(s[0].track, int(s[0].pod[1:]), Part.BUCKET, other[s[0].le]), s[1], s[2])
+        if s[0].le in other and s[0].track is Track.CANARY and s[1] > BEGAN + 300.0
+        else s
+        for s in samples
+    ]
+
+
+WITHOUT: dict[str, dict[str, Any]] = {
+    "no pods at all": {"canary": 0, "stable": 0},
+    "no canary pod": {"canary": 0},
+    "no stable pod": {"stable": 0},
+    "an hour of zeros": {"rate": 0.0, "lasts": 3600.0},
+}
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT))
+def test_nothing_is_no_evidence(name: str) -> None:
+    """At no look: neither for a rollback nor for a promotion."""
+    for at in tick_by_tick(scrapes(**{"lasts": 300.0, "rate": 60.0} | WITHOUT[name])):
+        for each in at.guardrails:
+            assert not each.log_harm > 1e-12
+            assert not each.log_safe > 1e-12
+
+
+HEALTHY: dict[str, tuple[dict[str, Any], Change]] = {
+    "a canary that vanishes": ({}, gone(Track.CANARY, after=BEGAN + 200.0)),
+    "a stable track that vanishes": ({}, gone(Track.STABLE, after=BEGAN + 200.0)),
+    "a stable track that appears late": ({}, gone(Track.STABLE, before=BEGAN + 200.0)),
+    "a canary that appears late": ({}, gone(Track.CANARY, before=BEGAN + 300.0)),
+    "history of two minutes": ({"history": 120.0}, list),
+    "no history": ({"history": 0.0}, list),
+    "one pod a track": ({"canary": 1, "stable": 1}, list),
+    "a million million requests a tick": ({"rate": 60.0}, lambda samples: [(k, t, v * 1e12) for k, t, v in samples]),
+    "more bad than requests": ({}, changed(lambda s: s[2] + 1e6 * (s[1] - BEGAN), part=Part.BAD)),
+    "not a number": ({}, changed(lambda _: math.nan, part=Part.TOTAL, after=BEGAN + 100.0)),
+    "negative": ({}, changed(lambda s: -s[2] - 1.0, part=Part.TOTAL, after=BEGAN + 100.0)),
+    "buckets that are not cumulative": ({}, changed(lambda s: s[2] * (s[0].le < 1.0), part=Part.BUCKET)),
+    "bounds that change": ({}, renamed),
+}
+
+
+@pytest.mark.parametrize("name", sorted(HEALTHY))
+def test_bad_input_on_a_healthy_rollout_is_no_rollback(name: str) -> None:
+    """At no look, whatever the rows are; totals stay finite and evidence is a number or NaN, never infinite."""
+    shape, change = HEALTHY[name]
+    samples = change(scrapes(**{"lasts": 400.0, "rate": 60.0, **shape}))
+    for at in tick_by_tick(samples):
+        assert not at.log_harm >= ROLLBACK, f"{name} at {at.at}"
+        for each in at.guardrails:
+            assert not math.isinf(each.log_harm) or each.log_harm < 0
+            assert all(map(math.isfinite, (each.canary.requests, each.stable.requests, each.canary.bad)))
+
+
+@pytest.mark.parametrize("track", [Track.CANARY, Track.STABLE])
+def test_a_track_that_vanished_adds_nothing_and_is_told(track: Track) -> None:
+    """Its totals stand still, and the look says that the guardrail cannot be compared any more."""
+    found = tick_by_tick(gone(track, after=BEGAN + 200.0)(scrapes(lasts=600.0, rate=60.0)))
+    settled = [at.guardrails for at in found if at.at >= BEGAN + 400.0]
+    assert settled
+    for one, after in pairwise(settled):
+        for each, later in zip(one, after, strict=True):
+            side = "canary" if track is Track.CANARY else "stable"
+            assert not later.comparable
+            assert getattr(later, side) == getattr(each, side)
+            assert later.log_harm < 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "guardrail"),
+    [("more bad than requests", "errors"), ("buckets that are not cumulative", "latency"), ("negative", "errors")],
+)
+def test_rows_that_cannot_be_are_counted_and_are_no_evidence(name: str, guardrail: str) -> None:
+    """The other guardrail goes on; this one has nothing for a promotion, and tells how many rows it refused."""
+    shape, change = HEALTHY[name]
+    at = tick_by_tick(change(scrapes(**{"lasts": 400.0, "rate": 60.0, **shape})))[-1]
+    other = next(each for each in at.guardrails if each.name != guardrail)
+    assert sum(at.of(guardrail).anomalies.values()) > 0
+    assert not at.of(guardrail).log_safe >= PROMOTE
+    assert other.canary.requests > 0
