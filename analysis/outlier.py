@@ -15,6 +15,8 @@ from analysis.sequential.base import Floats, Test, logsumexp
 
 LEAST_PODS: Final = 3
 """Of two pods nobody can say which one is the exception."""
+PLENTY: Final = 4.0
+"""Times the evidence of a rollback from which on a quarter of it may be left to the other pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +33,21 @@ def outlier(
     """Return the one pod of the canary that all evidence against it comes from, None where there is no such pod.
 
     pods: (S, F) totals of the canary's pods. stable: (F,) those of stable. memory: (M,) what the test remembers.
-    There is one when the others, without it, have evidence below 1/sqrt(alpha), and the pod S/sqrt(alpha) or more
-    against these others: where pods are alike that has chance sqrt(alpha) at most. No correction for pods that differ.
+    There is one when the pod has evidence of S/sqrt(alpha) or more against the others (where pods are alike: chance
+    sqrt(alpha) at most), and these others too little against stable: below 1/sqrt(alpha), or below 1/alpha where all
+    together have 1/alpha^4 or more. No correction for pods that differ.
     """
     busy = test.requests(pods) > 0
     if busy.sum() < LEAST_PODS:
         return None
-    others = pods.sum(axis=0) - pods
-    size = len(pods)
-    canary, against = np.concatenate((others, pods)), np.concatenate((np.tile(stable, (size, 1)), others))
-    logs = _evidence(test, canary, against, memory, elapsed)
-    without, apart = logs[:size], logs[size:]
+    total, size, least = pods.sum(axis=0), len(pods), -np.log(alpha)
+    others = total - pods
+    canary = np.concatenate((others, pods, total[None]))
+    logs = _evidence(test, canary, np.concatenate((np.tile(stable, (size, 1)), others, stable[None])), memory, elapsed)
+    without, apart = logs[:size], logs[size : 2 * size]
     worst = int(np.argmax(np.where(busy, apart, -np.inf)))
-    if without[worst] < -0.5 * np.log(alpha) and apart[worst] >= np.log(size) - 0.5 * np.log(alpha):
+    limit = least if logs[-1] >= PLENTY * least else 0.5 * least
+    if without[worst] < limit and apart[worst] >= np.log(size) + 0.5 * least:
         return Outlier(pod=worst, without=float(without[worst]))
     return None
 
