@@ -41,6 +41,18 @@ def latency(seconds: float) -> str:
     return f"{1000.0 * seconds:.3g}ms" if seconds < 1.0 else f"{seconds:.3g}s"
 
 
+def quantity(value: float) -> str:
+    """Format a number whose unit only the metric knows.
+
+    >>> quantity(1.0234e9), quantity(0.5), quantity(-12345.0), quantity(2e20)
+    ('1.023G', '0.5', '-12.35k', '2e+20')
+    """
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if size <= abs(value) < 1e16:
+            return f"{value / (1e3 if letter == 'k' else size):.4g}{letter}"
+    return f"{value:.4g}"
+
+
 def level(guardrail: Guardrail, value: float | None) -> str:
     """Format a track's level in the guardrail's own terms."""
     if value is None:
@@ -49,7 +61,7 @@ def level(guardrail: Guardrail, value: float | None) -> str:
         return share(value)
     if isinstance(guardrail.sli, HistogramSli):
         return latency(value)
-    return f"{value:.4g}"
+    return quantity(value)
 
 
 def note(side: Side) -> r.SideNote:

@@ -171,6 +171,19 @@ def test_a_checkpoint_from_before_there_were_levels_is_read() -> None:
     assert again.checkpoint(R) == fleet.checkpoint(R)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_closed_rollout_leaves_nothing_behind_for_the_next(*, named: bool) -> None:
+    """Rows are used again: pasts of gauges and pods that served belong to nobody."""
+    fleet, fresh = opened(RULES), opened(RULES)
+    observe(fleet, Story(memory=level(2.0), orders=events(3.0), history=24, lasts=16, seed=9).samples())
+    look(fleet)
+    fleet.close(R)
+    fleet.open(R, RULES)
+    for each in (fleet, fresh):
+        observe(each, replace(SHORT, named=named).samples())
+    assert numbers_of(look(fleet)) == pytest.approx(numbers_of(look(fresh)), rel=1e-9, nan_ok=True)
+
+
 def second_series(story: Story) -> list[Sample]:
     """The same readings once more under another label: of another queue, or container, of the same pods."""
     return [
