@@ -89,7 +89,7 @@ class Explanations:
 
 def plain(gain: Floats, *, log_starts: Floats, log_weights: Floats) -> Floats:
     """Log of the mixture e-process (C,); gain (C, J, K), log_starts (J,), log_weights (K,)."""
-    return logsumexp(gain + log_weights + log_starts[:, None], axis=(1, 2))
+    return logsumexp(gain + (log_weights + log_starts[:, None]), axis=(1, 2))
 
 
 def null_weights(deviance: Floats, phi: Floats, posterior: Floats) -> Floats:
