@@ -173,6 +173,9 @@ class Feeder:
         if not sound.all():
             for number in fleet.pods["sheet"][pods[refused]]:
                 fleet.sheet_of[int(number)].refuse("inconsistent")
+            lost = pods[refused]
+            sides = fleet.pods["sheet"][lost].astype(np.int64) * 2 + (fleet.pods["canary"][lost] <= 0)
+            np.add.at(fleet.sheets["refused"].reshape(-1), sides, 1.0)
             waiting = ~sound & ~refused
             fleet.pods["end"][pods[waiting]] = end[waiting] - seconds[waiting]
         kept = np.flatnonzero(sound & self._is_ours(pods, end))
@@ -197,6 +200,7 @@ class Feeder:
         np.fmax.at(state["last"].reshape(-1), side, end)
         np.fmax.at(state["seen"].reshape(-1), side[asked > 0], end[asked > 0])
         np.fmax.at(state["front"], sheets, end)
+        np.add.at(state["taken"].reshape(-1), side, 1.0)
         state["ticks"][sheets] += 1.0  # once a sheet, however many of its pods have rows
         fleet.pods["tick"][pods] = state["ticks"][sheets]
         if live.any():

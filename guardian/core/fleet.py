@@ -42,6 +42,7 @@ ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
 }  # fmt: skip
 SHEETS: Final[Mapping[str, tuple[int, ...]]] = {
     "requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": (), "ticks": (),
+    "taken": (2,), "refused": (2,),
     "asked": (2,),  # requests so far, history included, where events are judged by them
 }  # fmt: skip
 LINKS: Final[Mapping[str, tuple[int, ...]]] = {

@@ -21,6 +21,8 @@ ENOUGH_TO_OBSERVE = 100
 """Canary-and-stable requests since a weight was set before the observed share can contradict the accepted one."""
 WEIGHT_TOLERANCE = 0.005
 """Routers round weights (HAProxy to 1/256, meshes to whole percents)."""
+MOST_REFUSED = 0.05
+"""Share of a track's rows that may be impossible: where errors make a row impossible, the others look faultless."""
 
 
 class Condition(StrEnum):
@@ -127,6 +129,12 @@ def _verdict(rollout: Rollout, look: Look) -> Iterator[Missing]:
     elif look.at - look.began < risk.earliest_promotion:
         left = duration(risk.earliest_promotion - (look.at - look.began))
         yield Missing(condition=Condition.VERDICT, text=f"earliest promotion in {left}")
+    elif (lossy := next((at for at in look.guardrails if _lossy(at)), None)) is not None:
+        text = (
+            f"{lossy.refused:.0%} of the rows of '{lossy.name}' on a track are impossible (more bad than all, or "
+            "buckets that fall): those left are no fair sample; mend the exporter or the selector"
+        )
+        yield Missing(condition=Condition.VERDICT, text=text)
     elif (flattered := next((at for at in look.guardrails if at.flatterer), None)) is not None:
         text = (
             f"promotion evidence of '{flattered.name}' hangs on one pod of stable, {flattered.flatterer}, that is "
@@ -148,6 +156,10 @@ def _halved(look: Look) -> str:
     return f"; it counts half since {', '.join(look.left_out)} was left out of it" if look.left_out else ""
 
 
+def _lossy(at: GuardrailLook) -> bool:
+    return at.participates and at.refused > MOST_REFUSED
+
+
 def promotable(rollout: Rollout, look: Look) -> bool:
     """Whether every participating guardrail shows the canary within its promote margin, late enough."""
     risk = rollout.policy.risk
@@ -157,7 +169,7 @@ def promotable(rollout: Rollout, look: Look) -> bool:
         and look.log_safe >= -math.log(risk.false_promotion)
         and look.allocation is not Allocation.SKEWED
         and not look.rising
-        and not any(at.flatterer for at in look.guardrails)
+        and not any(at.flatterer or _lossy(at) for at in look.guardrails)
     )
 
 

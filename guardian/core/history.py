@@ -147,6 +147,7 @@ def _note(fleet: Fleet, past: Past) -> None:
     np.fmax.at(state["last"][:, 1], past.sheets, past.end[-1])
     np.fmax.at(state["seen"][:, 1], past.sheets, np.where(np.isfinite(seen), seen, np.nan))
     np.fmax.at(state["front"], past.sheets, past.end[-1])
+    np.add.at(state["taken"][:, 1], past.sheets, float(len(past.end)))
     state["ticks"][past.sheets] += len(past.end)
     fleet.pods["tick"][past.pods] = state["ticks"][past.sheets]
 

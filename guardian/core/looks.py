@@ -138,6 +138,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     impossible, by kind. calibrated: enough stable-against-stable history was seen. one_pod: the pod that all evidence
     against the canary comes from, None where there is no such pod or little evidence. flatterer: pod of stable without
     which the promotion evidence would not be there, "" where there is no such pod or not enough evidence.
+    refused: share of a track's rows that were impossible, the larger of both: what is left is no fair sample.
     """
 
     name: str
@@ -157,6 +158,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     anomalies: dict[str, int] = {}  # noqa: RUF012  (msgspec copies it)
     one_pod: OnePod | None = None
     flatterer: str = ""
+    refused: float = 0.0
 
 
 class Look(Value, frozen=True, kw_only=True):

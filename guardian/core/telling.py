@@ -161,7 +161,15 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         anomalies=dict(sheet.anomalies),
         one_pod=one_pod(fleet, opened, sheet, log_harm),
         flatterer=flatterer(fleet, opened, sheet, log_safe),
+        refused=_refused(fleet, sheet),
     )
+
+
+def _refused(fleet: Fleet, sheet: Sheet) -> float:
+    """Largest share of impossible rows on a track, 0 before the first row."""
+    lost = fleet.sheets["refused"][sheet.number]
+    rows = lost + fleet.sheets["taken"][sheet.number]
+    return float(np.divide(lost, rows, out=np.zeros(2), where=rows > 0).max())
 
 
 def counted(policy: Policy, guardrail: Guardrail) -> Counted:

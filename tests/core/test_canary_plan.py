@@ -110,6 +110,20 @@ def test_a_skewed_allocation_decides_nothing() -> None:
     assert play.phase() is Phase.PROGRESSING
 
 
+def test_a_sample_with_many_impossible_rows_promotes_nothing() -> None:
+    """Rows refused because they had errors leave a faultless rest; whoever asks is told what to mend."""
+
+    def lossy(rollout: RolloutId, now: Instant) -> Look:
+        look = seen(rollout, at=now, safe=1e6)
+        return replace(look, guardrails=tuple(replace(each, refused=0.2) for each in look.guardrails))
+
+    play = Play(show=lossy)
+    play.tell(requested())
+    play.until(3000)
+    assert play.phase() is Phase.PROGRESSING
+    assert "20% of the rows of 'errors'" in play.all(r.Paged)[-1].reason
+
+
 def test_a_foreign_weight_is_set_again_and_a_person_told() -> None:
     """Drift: desired differs from what the router reads back."""
     play = Play()

@@ -220,3 +220,12 @@ def test_rows_that_cannot_be_are_counted_and_are_no_evidence(name: str, guardrai
     assert sum(at.of(guardrail).anomalies.values()) > 0
     assert not at.of(guardrail).log_safe >= PROMOTE
     assert other.canary.requests > 0
+
+
+def test_rows_that_are_refused_where_there_are_errors_leave_no_promotion() -> None:
+    """An exporter that counts a thousand errors for one: what is left has none, and would promote anything."""
+    faulty = changed(lambda s: s[2] * 1000.0, part=Part.BAD)
+    at = tick_by_tick(faulty(scrapes(lasts=1200.0, rate=60.0, worse=3.0)))[-1].of("errors")
+    assert at.refused > 0.3
+    assert at.log_safe > 0.0  # what is left speaks for the canary, which is three times as bad
+    assert tick_by_tick(scrapes(lasts=300.0))[-1].of("errors").refused == 0.0
