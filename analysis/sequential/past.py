@@ -160,9 +160,10 @@ class PastWatch:
         events, exposure, seconds = memory[cells, 3:6].T
         memory[cells, 3:6] = 0.0
         live = memory[cells, 0] > 0
-        models, parts = self._models(memory)[cells], self._alternatives(memory)[cells]
-        begun = memory[cells, 2:3] - seconds[:, None] >= self.starts - 1e-6
-        margin = np.where(live, memory[cells, 6], 1.0)[:, None] * np.where(begun, self.worse, 1.0)
+        kinds = slice(None if live.any() else 1)  # before the change only the null foretells
+        models, parts = self._models(memory)[cells], self._alternatives(memory)[cells, :, kinds]
+        begun = memory[cells, 2:3] - seconds[:, None] >= self.starts[kinds] - 1e-6
+        margin = np.where(live, memory[cells, 6], 1.0)[:, None] * np.where(begun, self.worse[kinds], 1.0)
         rates = np.where(live[:, None, None], parts[..., 1], models[:, :, 1:2])
         shape, rate, rates = self._older(models[:, :, 0], models[:, :, 1], rates, memory[cells], seconds)
         seen = (exposure > 0)[:, None] & (rate > 0) & (margin[:, :1] > 0)
@@ -180,9 +181,11 @@ class PastWatch:
         parts[..., 1] = np.where(
             live[:, None, None], rates + (weight * exposure[:, None])[..., None] * margin[:, None, :], parts[..., 1]
         )
-        self._models(memory)[cells], self._alternatives(memory)[cells] = models, parts
+        self._models(memory)[cells], self._alternatives(memory)[cells, :, kinds] = models, parts
         memory[cells, NOW + 1] = memory[cells, NOW]
-        memory[cells, NOW] = np.where(live, self._evidence(models[:, :, 2], parts[:, :, 1:, 0]), 0.0)
+        memory[cells, NOW] = 0.0
+        if live.any():
+            memory[cells, NOW] = np.where(live, self._evidence(models[:, :, 2], parts[:, :, 1:, 0]), 0.0)
 
     def _older(
         self, shape: Floats, rate: Floats, rates: Floats, memory: Floats, seconds: Floats

@@ -75,6 +75,7 @@ def _sheet(fleet: Fleet, sheet: Sheet) -> dict[str, Any]:
         "bounds": None if sheet.layout is None else list(sheet.layout.bounds),
         "totals": None if sheet.layout is None else _row(sheet.layout.totals, sheet.slot),
         "objective_row": None if sheet.objective < 0 else _row(fleet.objectives.rows, sheet.objective),
+        "past": None if sheet.past < 0 else fleet.own_past.pack(sheet.past),
         "anomalies": dict(sheet.anomalies),
         "pods": [_pod(fleet, sheet, pod, contest) for pod in sheet.pods.values()],
     }
@@ -180,6 +181,8 @@ def _restore_sheet(
     sheet.anomalies.update(packed["anomalies"])
     if sheet.objective >= 0 and packed["objective"] == msgspec.json.encode(sheet.guardrail.objective):
         _put(fleet.objectives.rows, sheet.objective, packed["objective_row"])
+    if sheet.past >= 0 and packed.get("past") is not None:  # 0.1.0 knew of no such thing
+        fleet.own_past.put(sheet.past, packed["past"])
     if packed["bounds"] is not None and sheet.layout is None:
         fleet.bind(sheet, tuple(packed["bounds"]))
     if sheet.layout is not None:

@@ -206,6 +206,8 @@ class Engine:
             rollout = self.world.rollouts.get(name)
             if rollout is not None and rollout.accepted is not None:
                 self.fleet.expect(name, weight=rollout.accepted, now=now)
+            if rollout is not None and rollout.switched_at is not None:
+                self.fleet.switch(name, at=rollout.switched_at)
         self._resumed.clear()
 
     def _wake(self, now: Instant) -> Decision:
@@ -382,6 +384,8 @@ class Engine:
         watched = watch_until(rollout)
         if rollout.phase.terminal and (watched is None or watched <= now or not self._is_last(rollout)):
             self._look_no_more(rollout.id)
+        elif rollout.switched_at is not None:
+            self.fleet.switch(rollout.id, at=rollout.switched_at)
         times = [pending.next_at for pending in rollout.effects if pending.effect.id not in self._handed_out]
         if rollout.awaiting is not None and rollout.awaiting.expires is not None:
             times.append(rollout.awaiting.expires)

@@ -14,9 +14,9 @@ from guardian.core.course import Course, course_of
 from guardian.core.gates import first_release, missing
 from guardian.core.looks import Breach, Counted, GuardrailLook, Look, evidence
 from guardian.core.model import Instant, Phase
-from guardian.core.policy import full
+from guardian.core.policy import Guardrail, full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import comparison, duration, share
+from guardian.core.sentences import comparison, duration, level, share
 from guardian.core.what_if import of_rollout
 from guardian.core.world import World
 
@@ -141,6 +141,7 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
             text += f"; without the time in which {', '.join(look.left_out)} had users"
         if not at.calibrated:
             text += "; uncalibrated (too little history of equal pods)"
+        text += _past(guardrail, at)
     elif guardrail.compare is None:
         text += "; judged by its objective only"
     else:
@@ -158,6 +159,17 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         anomalies=at.anomalies,
         counted=at.counted,
     )
+
+
+def _past(guardrail: Guardrail, at: GuardrailLook) -> str:
+    """Say how it stands against the service's own past; nothing before it has all traffic."""
+    if at.past is None or at.past.since is None:
+        return ""
+    if at.past.before is None:
+        return "; of the service's own past too little is known"
+    text = f"; since all traffic {level(guardrail, at.past.since)}, before {level(guardrail, at.past.before)}"
+    text += f" (the service's own past: evidence {evidence(at.past.log_evidence):.3g}"
+    return text + (")" if at.past.calibrated else ", uncalibrated: too little history)")
 
 
 def _tells(record: r.Record) -> bool:
@@ -194,6 +206,8 @@ def _remedies(rollout: Rollout, look: Look | None) -> Iterator[str]:
         return
     if rollout.awaiting is not None:
         yield f"guardian approve {name} --reason TEXT, or guardian reject {name} --reason TEXT"
+    if rollout.phase is Phase.BAKING and rollout.held is not None and rollout.held.hold is r.Hold.OWN_PAST:
+        yield f"guardian rollback {name} --reason TEXT; with another cause guardian promote {name} --reason TEXT"
     if rollout.phase is Phase.PAUSED:
         yield f"guardian resume {name} --reason TEXT"
     elif rollout.phase is Phase.PREFLIGHT and rollout.held is not None:

@@ -18,6 +18,7 @@ from analysis.sequential.base import Floats, Ints
 from guardian.core.derived import Came, add_requests, derive
 from guardian.core.history import take_history
 from guardian.core.layouts import CounterLayout, Layout, LevelLayout
+from guardian.core.own_past import remember
 from guardian.core.policy import HistogramSli
 from guardian.core.series import Deltas, Shown
 from guardian.core.ticks import Ticks
@@ -185,7 +186,7 @@ class Feeder:
         )  # fmt: skip
 
     def _note(self, batches: list[Rows]) -> None:
-        """Add rows to totals, objectives and contests."""
+        """Add rows to totals, objectives, contests and the past."""
         fleet, state = self._fleet, self._fleet.sheets
         pods, end, seconds, asked = (
             np.concatenate([getattr(rows, name) for rows in batches]) for name in ("pods", "end", "seconds", "asked")
@@ -197,6 +198,7 @@ class Feeder:
         side = sheets * 2 + ~canary
         began = fleet.rollouts["began"][rollouts]
         live = end > np.fmin(began, np.inf)
+        remember(fleet, pods=pods, sheets=sheets, end=end, seconds=seconds, asked=asked, bad=bad)
         np.fmax.at(state["last"].reshape(-1), side, end)
         np.fmax.at(state["seen"].reshape(-1), side[asked > 0], end[asked > 0])
         np.fmax.at(state["front"], sheets, end)

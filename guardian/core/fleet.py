@@ -24,6 +24,7 @@ from guardian.core.layouts import CounterLayout, EventLayout, Layout, layout_of
 from guardian.core.looks import Look, Observed, SeriesKey
 from guardian.core.model import Instant, RolloutId, Track, Weight
 from guardian.core.objectives import Objectives
+from guardian.core.own_past import OwnPast
 from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy
 from guardian.core.roster import TRACE, Roster
 from guardian.core.series import SeriesTable
@@ -37,6 +38,7 @@ ALWAYS = Instant(-math.inf)
 ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
     "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2), "harm": (), "rising": (),
     "skewed": (),
+    "switched": (),  # when all traffic was given to the canary, inf before
     "weight": (),  # accepted canary share, NaN where nobody sets one
     "blind": (),  # 1 where no guardrail counts requests: rows and weight tell when traffic began
 }  # fmt: skip
@@ -47,6 +49,7 @@ SHEETS: Final[Mapping[str, tuple[int, ...]]] = {
 }  # fmt: skip
 LINKS: Final[Mapping[str, tuple[int, ...]]] = {
     "layout": (), "slot": (), "contest": (), "objective": (), "watched": (2,), "first": (), "exposing": (),
+    "past": (),
     "exposes": (),
 }  # fmt: skip
 PODS: Final[Mapping[str, tuple[int, ...]]] = {
@@ -77,6 +80,7 @@ class Fleet:
         self.roster = Roster()
         self.table = SeriesTable()
         self.objectives = Objectives()
+        self.own_past = OwnPast()
         self.trace = Trace(TRACE)
         self.opened: dict[RolloutId, Opened] = {}
         self.rollouts, self.sheets = Columns(ROLLOUTS), Columns(SHEETS)
@@ -103,6 +107,7 @@ class Fleet:
         number = self.rollouts.add()
         self.rollouts["began"][number] = self.rollouts["skewed"][number] = np.nan
         self.rollouts["since"][number] = since
+        self.rollouts["switched"][number] = np.inf
         self.rollouts["tick"][number] = policy.interval
         self.rollouts["notes"][number] = self.rollouts["settled"][number] = -np.inf
         self.rollouts["weight"][number] = 0.0 if policy.moves_traffic else np.nan
@@ -122,6 +127,8 @@ class Fleet:
             for name in ("layout", "slot", "contest", "exposing"):
                 self.links[name][row] = -1.0
             self.links["objective"][row] = sheet.objective
+            sheet.past = self.own_past.add(guardrail, risk=policy.risk_each)
+            self.links["past"][row] = sheet.past
             self.links["first"][row], self.links["exposes"][row] = guardrail is first, 0.0
             opened.sheets[guardrail.name] = sheet
             self.sheet_of[row] = sheet
@@ -156,6 +163,8 @@ class Fleet:
                 self.pods.give_back(pod.number)
             if sheet.objective >= 0:
                 self.objectives.drop(sheet.objective)
+            if sheet.past >= 0:
+                self.own_past.drop(sheet.past)
             del self.sheet_of[sheet.number]
             self.sheets.give_back(sheet.number)
         self.rollouts.give_back(opened.number)
@@ -316,6 +325,13 @@ class Fleet:
             self.rollouts["share"][opened.number] = 0.0
             self.rollouts["skewed"][opened.number] = np.nan
             self.rollouts["settled"][opened.number] = now + SETTLING
+
+    def switch(self, rollout: RolloutId, *, at: Instant) -> None:
+        """All traffic was given to the canary: rows that begin later are held against the service's own past."""
+        opened = self.opened.get(rollout)
+        if opened is not None:
+            known = self.rollouts["switched"][opened.number]
+            self.rollouts["switched"][opened.number] = min(known, at)
 
     def checkpoint(self, rollout: RolloutId) -> bytes:
         """Evidence and watermarks of a rollout, bit for bit; samples not looked at yet are not in it."""

@@ -16,6 +16,7 @@ from analysis.sequential.base import Floats, Ints
 from guardian.core.contest import Contest, Stretches
 from guardian.core.derived import Came, add_requests, derive
 from guardian.core.layouts import CounterLayout, Layout
+from guardian.core.own_past import remember_history
 from guardian.core.ticks import Ticks
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     owner = fleet.links["layout"][sheets].astype(np.int64)
     special = canary & (times[-1] > fleet.rollouts["since"][rollouts])
     special |= ~np.isnan(fleet.rollouts["began"][rollouts]) | (owner < 0)
+    special |= times[-1] > fleet.rollouts["switched"][rollouts]
     if special.any() or not (seconds > 0).all():
         return False
     past = []
@@ -78,6 +80,7 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     _derive(fleet, past, ticks, begin)
     _judge_objectives(fleet, past)
     for each in past:
+        remember_history(fleet, each.layout, sheets=each.sheets, end=each.end, counts=each.counts)
         _note(fleet, each)
     for match in matches:
         match.take()

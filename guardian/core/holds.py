@@ -12,10 +12,13 @@ from guardian.core.model import Instant, Phase, Value
 from guardian.core.pods import alone, sentence
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import duration, share, silence
+from guardian.core.sentences import duration, level, share, silence
 
 SILENT_AFTER = 3.0
 """Looks without a row before a track counts as silent; one missed scrape is normal."""
+
+ACCEPTED = "own-past-accepted"
+"""Key of a person's word that the service may be worse than its own past."""
 
 _TOLD = 5
 """Alerts named in a sentence."""
@@ -79,6 +82,7 @@ def _reasons(rollout: Rollout, look: Look | None, now: Instant, cause: str) -> I
         yield from _objectives(look, cause)
         if look.allocation is Allocation.SKEWED and rollout.step_began is not None:
             yield _skewed(rollout, look)
+        yield from _own_past(rollout, look)
     yield from _silences(rollout, look, now)
     if rollout.held is not None and rollout.held.hold is r.Hold.UNDECIDED:
         yield Waiting(hold=r.Hold.UNDECIDED, text=rollout.held.reason)
@@ -98,6 +102,24 @@ def _objectives(look: Look, cause: str) -> Iterator[Waiting]:
         if at.breach is Breach.WARNING:
             text = f"warning objective of '{at.name}' is broken"
             yield Waiting(hold=r.Hold.WARNING, text=text, guardrail=at.name)
+
+
+def _own_past(rollout: Rollout, look: Look) -> Iterator[Waiting]:
+    """A bake whose service is worse than it was before; time alone, which uncalibrates, does not end that."""
+    if rollout.phase is not Phase.BAKING or ACCEPTED in rollout.paged:
+        return
+    for at in look.guardrails:
+        key = f"own-past-{at.name}"
+        if at.past is None or not at.past.stands or not (at.past.calibrated or key in rollout.paged):
+            continue
+        guardrail = rollout.policy.guardrail(at.name)
+        text = (
+            f"'{at.name}': {rollout.place.service} fails more than before {rollout.revision} had all traffic: "
+            f"{level(guardrail, at.past.since)} since, {level(guardrail, at.past.before)} before. No stable track is "
+            "left: this compares with the service's own past, and cannot tell the change from anything else that began "
+            "with it. Nothing goes back by itself: roll back, or promote where it has another cause"
+        )
+        yield Waiting(hold=r.Hold.OWN_PAST, text=text, guardrail=at.name, page=key)
 
 
 def _skewed(rollout: Rollout, look: Look) -> Waiting:

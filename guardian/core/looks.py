@@ -126,6 +126,21 @@ class OnePod(Value, frozen=True, kw_only=True):
     without: float
 
 
+class Past(Value, frozen=True, kw_only=True):
+    """A service since the rollout has all its traffic, against the service before: weaker than a stable track.
+
+    log_evidence: that its level is beyond the promote margin. stands: it is enough. calibrated: enough history was seen
+    to know how the level moves by itself; otherwise nothing is found. before, since: share of bad requests, None
+    without any.
+    """
+
+    log_evidence: float
+    stands: bool
+    calibrated: bool
+    before: float | None
+    since: float | None
+
+
 class GuardrailLook(Value, frozen=True, kw_only=True):
     """One guardrail at one look.
 
@@ -139,6 +154,8 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     against the canary comes from, None where there is no such pod or little evidence. flatterer: pod of stable without
     which the promotion evidence would not be there, "" where there is no such pod or not enough evidence.
     refused: share of a track's rows that were impossible, the larger of both: what is left is no fair sample.
+    past: how it stands against the service's own past; None before all traffic is on the canary, without history, and
+    where that is not asked.
     """
 
     name: str
@@ -159,6 +176,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     one_pod: OnePod | None = None
     flatterer: str = ""
     refused: float = 0.0
+    past: Past | None = None
 
 
 class Look(Value, frozen=True, kw_only=True):
@@ -210,5 +228,5 @@ def evidence(log_value: float) -> float:
 
 __all__ = [
     "Allocation", "Breach", "Counted", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "OnePod", "Part",
-    "Seconds", "SeriesKey", "Side", "Weight", "evidence",
+    "Past", "Seconds", "SeriesKey", "Side", "Weight", "evidence",
 ]  # fmt: skip

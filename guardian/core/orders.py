@@ -13,6 +13,7 @@ from guardian.core.drain import DISMISSED_CORRECTION, correcting
 from guardian.core.drift import DISMISSED_RESTORE
 from guardian.core.facts import DeployEnd, DeployReported, Order, Ordered
 from guardian.core.gates import Condition, approval_missing, forbidden, missing
+from guardian.core.holds import ACCEPTED
 from guardian.core.looks import Look
 from guardian.core.model import Driver, Instant, Phase
 from guardian.core.outcomes import begin, first_weight, kept_back
@@ -48,6 +49,9 @@ def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if rollout.phase is Phase.PREFLIGHT and _only_an_alert(rollout):
         first_weight(draft, _by(fact, "passes over the alert that kept the first weight back"))
         return
+    if rollout.phase is Phase.BAKING and rollout.held is not None and rollout.held.hold is r.Hold.OWN_PAST:
+        _accept_past(draft, fact, look)
+        return
     if rollout.phase is not Phase.PROGRESSING:
         raise _cannot(draft, fact.order, "promote passes a step of a progressing rollout; resume it first if paused")
     why = forbidden(rollout, look)
@@ -58,6 +62,17 @@ def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
         raise CommandError(gate, remedy=remedy)
     did = "passes this step" if approval_missing(rollout) is None else "passes all of this step but its approval"
     draft.add(r.StepWaived(rollout=rollout.id, at=draft.now, who=fact.who, step=rollout.step, reason=_by(fact, did)))
+
+
+def _accept_past(draft: Draft, fact: Ordered, look: Look | None) -> None:
+    """A person knows why the service is worse than it was before: the bake goes on."""
+    if (why := forbidden(draft.rollout, look)) is not None:
+        raise CommandError(why, remedy="nobody may promote over it; roll back")
+    if draft.rollout.awaiting is not None:
+        remedy = f"guardian approve {draft.id} --reason TEXT, or guardian reject {draft.id} --reason TEXT"
+        raise CommandError(draft.rollout.awaiting.reason, remedy=remedy)
+    text = _by(fact, "lets the bake go on though the service is worse than it was before")
+    draft.add(r.Dismissed(rollout=draft.id, at=draft.now, who=fact.who, key=ACCEPTED, reason=text))
 
 
 def _only_approval(draft: Draft, look: Look | None) -> str | None:

@@ -95,6 +95,7 @@ class Hold(StrEnum):
     SHARED_INCIDENT = "shared-incident"
     FIRST_RELEASE_FAILS = "first-release-fails"
     ALERT = "alert"
+    OWN_PAST = "own-past"
     ALLOCATION = "allocation"
     NO_DATA = "no-data"
     WARNING = "warning"

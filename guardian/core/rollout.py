@@ -19,7 +19,7 @@ from guardian.core.model import (
     Verdict,
     Weight,
 )
-from guardian.core.policy import Policy
+from guardian.core.policy import Policy, full
 from guardian.core.strategies import Step
 
 
@@ -130,6 +130,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     def following(self) -> Step | None:
         """The step after the present one; None at the end of the plan."""
         return self.steps[self.step + 1] if self.step + 1 < len(self.steps) else None
+
+    @property
+    def switched_at(self) -> Instant | None:
+        """When it was given all traffic: ordered by us, or found done; None before."""
+        return self.step_ordered if self.step >= 0 and full(self.desired) else self.promoted_at
 
     @property
     def had_traffic(self) -> bool:

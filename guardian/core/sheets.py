@@ -29,7 +29,7 @@ class Pod:
 class Sheet:
     """One guardrail of one rollout. arm, contest, cell: where it is compared, -1 where it is not (yet).
 
-    risk: chance of a false rollback accepted for it.
+    risk: chance of a false rollback accepted for it. past: where its own past is remembered, -1 where it is not.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
     """
 
@@ -43,6 +43,7 @@ class Sheet:
     contest: int = -1
     cell: int = -1
     objective: int = -1
+    past: int = -1
     pods: dict[tuple[Track, str], Pod] = field(default_factory=dict)
     anomalies: dict[str, int] = field(default_factory=dict)
     late_bounds: set[float] = field(default_factory=set)

@@ -162,6 +162,7 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         one_pod=one_pod(fleet, opened, sheet, log_harm),
         flatterer=flatterer(fleet, opened, sheet, log_safe),
         refused=_refused(fleet, sheet),
+        past=fleet.own_past.standing(sheet.past) if participates and sheet.past >= 0 else None,
     )
 
 
