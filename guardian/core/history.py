@@ -53,9 +53,8 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     canary = fleet.pods["canary"][pods] > 0
     owner = fleet.links["layout"][sheets].astype(np.int64)
     special = canary & (times[-1] > fleet.rollouts["since"][rollouts])
-    special |= ~np.isnan(fleet.rollouts["began"][rollouts]) | (owner < 0)
-    special |= times[-1] > fleet.rollouts["switched"][rollouts]
-    if special.any() or not (seconds > 0).all():
+    special |= ~np.isnan(fleet.rollouts["began"][rollouts]) | (times[-1] > fleet.rollouts["switched"][rollouts])
+    if special.any() or (owner < 0).any() or not (seconds > 0).all():
         return False
     past = []
     for number in np.unique(owner):
@@ -80,7 +79,6 @@ def take_history(fleet: Fleet, ticks: Ticks, begin: int, end: int) -> bool:
     _derive(fleet, past, ticks, begin)
     _judge_objectives(fleet, past)
     for each in past:
-        remember_history(fleet, each.layout, sheets=each.sheets, end=each.end, counts=each.counts)
         _note(fleet, each)
     for match in matches:
         match.take()
@@ -144,7 +142,8 @@ def _matches(fleet: Fleet, past: Past) -> Iterator[_Match]:
 
 
 def _note(fleet: Fleet, past: Past) -> None:
-    """Keep the newest rows."""
+    """Remember the past, and keep the newest rows."""
+    remember_history(fleet, past.layout, sheets=past.sheets, end=past.end, counts=past.counts)
     seen = np.where(past.layout.requests(past.counts) > 0, past.end, -np.inf).max(axis=0)
     state = fleet.sheets
     np.fmax.at(state["last"][:, 1], past.sheets, past.end[-1])
