@@ -16,23 +16,25 @@ import numpy as np
 from scipy.special import ndtr
 
 from analysis.baseline import spread_posterior
-from analysis.sequential.base import Floats
+from analysis.sequential.base import Floats, Mixture
 
-MOST: Final = 0.8
-"""Largest part of the risk that is taken for differences beyond the bound."""
 TYPICAL: Final = 2
 """Which of the spreads, from 0 on, is usual between equal pods: as much explained by smaller ones needs no bound."""
+NO_BOUND: Final = 1e9
+"""What no difference exceeds."""
 _STEPS: Final = 64
 
 
 class Bounds:
-    """Bounds for spreads (D, Q) of a test, rising from 0. It keeps a table and no state."""
+    """Bounds for the spreads (D, Q) of a mixture. It keeps a table and no state."""
 
-    def __init__(self, spreads: Floats) -> None:
+    def __init__(self, mixture: Mixture) -> None:
+        spreads = mixture.spreads
         widths = np.gradient(np.log(spreads[:, 1:]), axis=1)
         even = np.concatenate((widths[:, :1], widths), axis=1)
         self._even = even / even.sum(axis=1, keepdims=True)
-        self._worth = spreads**2 / (spreads**2 + spreads[:, TYPICAL, None] ** 2)
+        usual = spreads[:, TYPICAL, None]
+        self._worth = mixture.bounded[:, None] * spreads**2 / (spreads**2 + usual**2)
         least, most = spreads[:, 1, None], 5.0 * spreads[:, -1, None]
         self._at = least * (most / least) ** np.linspace(0.0, 1.0, _STEPS)
         with np.errstate(divide="ignore"):
@@ -43,20 +45,20 @@ class Bounds:
 
         posterior: (C, D, Q) weight of each spread.
         """
-        return np.asarray(MOST * (posterior * self._worth).sum(axis=-1))
+        return np.asarray((posterior * self._worth).sum(axis=-1))
 
     def bound(self, fit: Floats, chance: Floats) -> Floats:
-        """Difference (C, D) that equal pods exceed with a chance (C, D) > 0, after their fit (C, D, Q) was seen.
+        """Difference (C, D) that equal pods exceed with a chance (C, D), after their fit (C, D, Q) was seen; 0: NO_BOUND.
 
         The fit is held against a prior that is even in the logarithm of the spread: what is usual elsewhere must not
         make the bound of a service too narrow. Between the table's steps the logarithm of the chance is linear.
         """
         weights = spread_posterior(fit, self._even)
         tail = np.log(np.maximum(np.matmul(weights.swapaxes(0, 1), self._beyond).swapaxes(0, 1), 1e-300))
-        wanted = np.log(chance)[..., None]
+        wanted = np.log(np.maximum(chance, 1e-300))[..., None]
         place = np.clip((tail > wanted).sum(axis=-1, keepdims=True), 1, _STEPS - 1)
         above, below = (np.take_along_axis(tail, each, axis=-1) for each in (place - 1, place))
         part = np.clip((above - wanted) / np.maximum(above - below, 1e-300), 0.0, 1.0)
         at = np.broadcast_to(self._at, tail.shape)
         low, high = (np.take_along_axis(at, each, axis=-1) for each in (place - 1, place))
-        return np.asarray((low + part * (high - low))[..., 0])
+        return np.where(chance > 0, (low + part * (high - low))[..., 0], NO_BOUND)

@@ -71,7 +71,8 @@ class Mixture:
     several pods can be compared, rows sum to 1. lone_prior: the same where no two pods of one track were seen: nothing
     will ever correct it. merged_prior: the same where tracks come as one series each, without pod names: sums over pods
     differ less than pods. freedom: (D,) share of the pods' word on the spread that is believed: less where spreads are
-    skewed (tails).
+    skewed (tails). bounded: (D,) largest part of the risk that is taken for lasting differences beyond a bound
+    (analysis/lasting.py); 0 where spreads are so skewed that no bound read off pods would hold.
     """
 
     harm_weights: Floats
@@ -84,6 +85,7 @@ class Mixture:
     lone_prior: Floats
     merged_prior: Floats
     freedom: Floats
+    bounded: Floats
 
 
 class Test(Protocol):

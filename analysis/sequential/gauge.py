@@ -77,6 +77,7 @@ MIXTURE: Final = Mixture(
         [[0.31, 0.16, 0.14, 0.13, 0.11, 0.08, 0.045, 0.025], [0.36, 0.18, 0.15, 0.12, 0.09, 0.06, 0.03, 0.01]]
     ),
     freedom=np.array([0.9, 0.9]),
+    bounded=np.array([0.8, 0.8]),
     partner=np.arange(len(_WEIGHTS)),
     merged_prior=np.array([_LONE] * 2),
     lone_prior=np.array([_LONE] * 2),

@@ -119,6 +119,7 @@ MIXTURE: Final = Mixture(
     lone_prior=np.array([[0.22, 0.14, 0.14, 0.18, 0.16, 0.10, 0.045, 0.015]] * 3),
     merged_prior=np.array([[0.93, 0.035, 0.018, 0.009, 0.005, 0.002, 0.0007, 0.0003]] * 3),
     freedom=np.array([1.0, 0.5, 0.5]),
+    bounded=np.array([0.8, 0.0, 0.0]),
 )
 
 

@@ -100,6 +100,7 @@ MIXTURE: Final = Mixture(
     spreads=np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]]),
     prior=np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]]),
     freedom=np.array([0.9]),
+    bounded=np.array([0.8]),
     partner=np.arange(len(_WEIGHTS)),
     merged_prior=np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
     lone_prior=np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),

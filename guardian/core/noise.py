@@ -40,7 +40,7 @@ class Noise:
     def __init__(self, test: Test, *, fresh: bool = False) -> None:
         self._mixture, self._fresh = test.mixture, fresh
         directions, count = test.mixture.spreads.shape
-        self._bounds = Bounds(test.mixture.spreads)
+        self._bounds = Bounds(test.mixture)
         self._shares = np.bincount(test.mixture.harm_direction, weights=test.mixture.harm_weights)
         windows = window_columns(directions)
         self.pods = Columns({**windows, "noise": (directions,)})

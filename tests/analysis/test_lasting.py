@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from analysis.baseline import spread_fit
-from analysis.lasting import MOST, Bounds
+from analysis.lasting import NO_BOUND, Bounds
+from analysis.sequential.latency import MIXTURE as LATENCY
 from analysis.sequential.ratio import RatioTest
 
 MIXTURE = RatioTest(relative=1.05, absolute=0.0, promote_relative=1.5, promote_absolute=0.0).mixture
-BOUNDS = Bounds(MIXTURE.spreads)
+BOUNDS = Bounds(MIXTURE)
 
 
 def test_one_known_spread_gives_the_quantile_of_its_gaussian() -> None:
@@ -44,7 +45,7 @@ def test_more_certain_pods_take_less_of_the_risk() -> None:
     posterior[0, 0, 0] = posterior[1, 0, -1] = 1.0
     alike, apart = BOUNDS.part(posterior)[:, 0]
     assert alike == 0.0
-    assert 0.9 * MOST < apart < MOST
+    assert 0.9 * MIXTURE.bounded[0] < apart < MIXTURE.bounded[0]
 
 
 def test_a_smaller_chance_has_a_wider_bound() -> None:
@@ -52,3 +53,12 @@ def test_a_smaller_chance_has_a_wider_bound() -> None:
     chances = np.array([[0.01], [0.004], [0.001], [1e-5]])
     bound = BOUNDS.bound(np.zeros((4, 1, 8)), chances)[:, 0]
     assert (np.diff(bound) > 0).all()
+
+
+def test_tails_are_given_no_bound() -> None:
+    """They differ so skewed that a bound read off pods would not hold: no part of the risk is spent on one."""
+    bounds = Bounds(LATENCY)
+    part = bounds.part(LATENCY.prior[None])
+    assert part[0, 0] > 0.0
+    assert part[0, 1:].tolist() == [0.0, 0.0]
+    assert bounds.bound(np.zeros((1, 3, 8)), 0.01 * part)[0, 1:].tolist() == [NO_BOUND, NO_BOUND]
