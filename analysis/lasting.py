@@ -48,8 +48,9 @@ class Bounds:
         return np.asarray((posterior * self._worth).sum(axis=-1))
 
     def bound(self, fit: Floats, chance: Floats) -> Floats:
-        """Difference (C, D) that equal pods exceed with a chance (C, D), after their fit (C, D, Q) was seen; 0: NO_BOUND.
+        """Difference (C, D) that equal pods exceed with a chance (C, D), after their fit (C, D, Q) was seen.
 
+        NO_BOUND where the chance is 0.
         The fit is held against a prior that is even in the logarithm of the spread: what is usual elsewhere must not
         make the bound of a service too narrow. Between the table's steps the logarithm of the chance is linear.
         """
