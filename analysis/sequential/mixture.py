@@ -76,8 +76,8 @@ class Explanations:
     def within(self, bound: Floats, sums: Sums, deviance: Floats) -> Floats:
         """Log chance (C, J, D, 2Q) that the lasting part of a score of this deviance (C, J, D) is not beyond a bound.
 
-        bound: (C, D) of the lasting difference between tracks, in standard deviations of one pod's lean: the score's
-        lasting part is Gaussian given the score, and may be at most bound * sqrt(reach).
+        bound: (C, D) of a lasting difference, in units of the direction. The score's lasting part is Gaussian given the
+        score, and may be at most bound * sqrt(reach).
         """
         rest = sums.information[..., None] + self.passing
         whole = np.maximum(self.lasting + rest, 1e-300)
@@ -142,24 +142,18 @@ class Lasting:
     part: Floats
 
 
-def harm_evidence(sums: Sums, *, lasting: Lasting, mixture: Mixture, starts: Floats) -> Floats:
+def harm_evidence(bare: Floats, sums: Sums, *, lasting: Lasting, mixture: Mixture, log_starts: Floats) -> Floats:
     """Log evidence (C,) that the canary is beyond the rollback margin: the smaller of plain and calibrated.
 
-    starts: (J,) weights of the start times, sum to 1. Where the plain one is below 0 the calibrated one is not worked
-    out; what the part of the risk costs never makes of no evidence less than none.
+    bare: (C,) the plain one, above 0; below, it is the evidence by itself. log_starts: (J,) weights of the start times.
+    What the part of the risk costs never makes of no evidence less than none.
     """
-    log_starts, log_weights = np.log(starts), np.log(mixture.harm_weights)
-    value = plain(sums.gain, log_starts=log_starts, log_weights=log_weights)
-    grown = np.flatnonzero(value > 0.0)
-    if len(grown):
-        each = tempered(
-            sums.rows(grown), mixture.harm_direction, posterior=lasting.posterior[grown], spreads=mixture.spreads,
-            bound=lasting.bound[grown],
-        )  # fmt: skip
-        each += np.log1p(-lasting.part[grown])[:, None, mixture.harm_direction]
-        calibrated = plain(each, log_starts=log_starts, log_weights=log_weights)
-        value[grown] = np.minimum(value[grown], np.maximum(calibrated, 0.0))
-    return value
+    each = tempered(
+        sums, mixture.harm_direction, posterior=lasting.posterior, spreads=mixture.spreads, bound=lasting.bound
+    )
+    each += np.log1p(-lasting.part)[:, None, mixture.harm_direction]
+    calibrated = plain(each, log_starts=log_starts, log_weights=np.log(mixture.harm_weights))
+    return np.minimum(bare, np.maximum(calibrated, 0.0))
 
 
 def safe_evidence(sums: Sums, *, posterior: Floats, mixture: Mixture) -> Floats:

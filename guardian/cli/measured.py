@@ -15,7 +15,7 @@ import numpy as np
 
 from guardian.adapters._series import Wanted, key_of, wanted_of
 from guardian.adapters.metrics.history import Line, PrometheusHistory
-from guardian.core.grid import in_order, rows_on_grid
+from guardian.core.grid import rows_on_grid
 from guardian.core.looks import Floats, SeriesKey
 from guardian.core.model import Instant, RolloutId, Seconds, Track
 from guardian.core.policy import Guardrail, Policy
@@ -140,7 +140,7 @@ async def _window(source: Source, start: float, step: Seconds, shape: Shape, pod
                     series[key] = line
         readings = {key: (line.time, line.value) for key, line in series.items()}
         parts += rows_on_grid(readings, grid, start=start, metric=metric, pods=pods)
-    return Window(parts=(in_order(parts),) if parts else ())
+    return Window(parts=(Batch.in_order(parts),) if parts else ())
 
 
 _NOTHING: Final = Line(labels={}, time=np.zeros(0), value=np.zeros(0))

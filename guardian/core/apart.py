@@ -13,6 +13,7 @@ import numpy as np
 
 from guardian.core.columns import Columns
 from guardian.core.contest import Contest
+from guardian.core.evidence import SINCE
 from guardian.core.intake import Intake
 from guardian.core.model import RolloutId
 from guardian.core.sheets import Pod, Sheet
@@ -20,8 +21,6 @@ from guardian.core.sheets import Pod, Sheet
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet
 
-SINCE: Final = ("gain", "information", "lean", "square")
-"""Sums of a cell that are remembered anew, as `<name>0`, at each start of the mixture."""
 WHOLE: Final = ("safe_gain", "safe_information")
 """Sums of a cell that run from the first canary traffic only."""
 OF_PODS: Final = ("lean", "square")

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from analysis import scoring
@@ -22,7 +21,7 @@ from analysis.scoring import quantile_with_misses
 from guardian.core.foresight import WORSE
 from guardian.core.model import Verdict
 from guardian.core.offline import Offline, OfflineVerdict
-from guardian.core.policy import CountSli, GaugeSli, Guardrail, Policy
+from guardian.core.policy import CountSli, GaugeSli, Policy, with_margins
 from guardian.core.pretend import (
     Fault,
     Pretence,
@@ -195,14 +194,10 @@ class Court:
     def _sitting(self, policy: Policy, rollouts: list[Batch]) -> list[OfflineVerdict]:
         names = [str(number) for number in range(len(rollouts))]
         offline = Offline(policy, rollouts=names, metrics=self._metrics, pods=self._pods)
-        offline.take(_one(rollouts))
+        offline.take(Batch.joined(rollouts))
         found = offline.finish()
         self._heard(len(rollouts))
         return found
-
-
-def _one(rollouts: list[Batch]) -> Batch:
-    return Batch(**{name: np.concatenate([getattr(each, name) for each in rollouts]) for name in Batch.__slots__})
 
 
 def outcome(arms: Arms, verdicts: Sequence[OfflineVerdict], pretences: Sequence[Pretence], *, risk: float) -> Outcome:
@@ -268,20 +263,3 @@ def suggest(
                 for n, i in at.items()
             ), None
         at[worst] += 1
-
-
-def with_margins(policy: Policy, relative: dict[str, float]) -> Policy:
-    """The policy with these relative rollback margins; a promote margin below one is raised to it."""
-
-    def changed(guardrail: Guardrail) -> Guardrail:
-        compare = guardrail.compare
-        if compare is None or guardrail.name not in relative:
-            return guardrail
-        margin = relative[guardrail.name]
-        rollback = msgspec.structs.replace(compare.rollback, relative=margin)
-        promote = msgspec.structs.replace(compare.promote, relative=max(margin, compare.promote.relative))
-        return msgspec.structs.replace(
-            guardrail, compare=msgspec.structs.replace(compare, rollback=rollback, promote=promote)
-        )
-
-    return msgspec.structs.replace(policy, guardrails=tuple(map(changed, policy.guardrails)))

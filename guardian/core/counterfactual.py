@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from msgspec.structs import replace
 
 from analysis.sequential.base import Floats, Ints
 from guardian.core.model import Value, Verdict
 from guardian.core.offline import OfflineVerdict
-from guardian.core.policy import Compare, Guardrail, Policy, RatioSli
-from guardian.core.replay import Recording, judged, with_values
+from guardian.core.policy import Policy, RatioSli, with_margins
+from guardian.core.replay import Recording, judged
 from guardian.core.samples import Batch
 
 VARIANTS: Final = 32
@@ -115,7 +115,7 @@ def changed(rows: Batch, metric: int, requests: int) -> Batch:
     upto = np.floor(abs(requests) * np.cumsum(room) / max(total, 1.0))
     bad = rows.bad.copy()
     bad[mine] += math.copysign(1.0, requests) * np.diff(upto, prepend=0.0)
-    return with_values(rows, bad=bad)
+    return replace(rows, bad=bad)
 
 
 def _smallest(
@@ -144,7 +144,7 @@ def _verdicts(recording: Recording, policy: Policy, rows: Batch, metric: int, re
     parts = []
     for copy, number in enumerate(requests.tolist()):
         part = changed(rows, metric, number)
-        parts.append(with_values(part, rollout=np.full(len(part), copy, dtype=np.int64)))
+        parts.append(replace(part, rollout=np.full(len(part), copy, dtype=np.int64)))
     if not parts:
         return []
     return [found.verdict for found in judged(recording, policy, Batch.joined(parts), copies=len(requests))]
@@ -164,7 +164,7 @@ def margin_change(recording: Recording, policy: Policy, verdict: OfflineVerdict)
 
     def at(steps: int) -> tuple[float, Verdict]:
         margin = round(now + (steps if rolled else -steps) * MARGIN_STEP, 4)
-        (found,) = judged(recording, with_margin(policy, guardrail, margin), rows)
+        (found,) = judged(recording, with_margins(policy, {guardrail.name: margin}), rows)
         return margin, found.verdict
 
     most = int((LARGEST_MARGIN - now if rolled else now - 1.0) / MARGIN_STEP + 1e-9)
@@ -191,14 +191,3 @@ def _nearest(
         else:
             low = middle
     return MarginChange(guardrail=name, policy=now, margin=margin, before=before, after=after)
-
-
-def with_margin(policy: Policy, guardrail: Guardrail, relative: float) -> Policy:
-    """The policy with another relative rollback margin; the promote margin gives way where it would be narrower."""
-    compare = guardrail.compare
-    if compare is None:
-        raise ValueError(f"guardrail {guardrail.name!r} compares nothing")
-    promote = replace(compare.promote, relative=max(compare.promote.relative, relative))
-    fresh: Compare = replace(compare, rollback=replace(compare.rollback, relative=relative), promote=promote)
-    others = tuple(replace(one, compare=fresh) if one.name == guardrail.name else one for one in policy.guardrails)
-    return replace(policy, guardrails=others)

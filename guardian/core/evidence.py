@@ -25,7 +25,8 @@ REFRESH: Final = 4
 """Ticks between two fits of the noise between pods."""
 STARTS: Final = start_times()
 START_WEIGHTS: Final = start_weights()
-_SINCE: Final = ("gain", "information", "lean", "square")
+SINCE: Final = ("gain", "information", "lean", "square")
+"""Sums of a cell that are remembered anew, as `<name>0`, at each start of the mixture."""
 
 
 class Panel:
@@ -177,7 +178,7 @@ class Panel:
             fresh = cells[(started <= part) & (part < due)]
             if not len(fresh):
                 continue
-            for name in _SINCE:
+            for name in SINCE:
                 self.cells[f"{name}0"][fresh, part] = self.cells[name][fresh]
             mine, _ = self.members(fresh)
             for name in ("lean", "square"):
@@ -255,8 +256,8 @@ class Panel:
         if parts == 0:
             return np.zeros(len(cells))
         weights, mixture, noise = START_WEIGHTS[:parts], self.test.mixture, self.noise.cells
-        starts = np.append(weights, max(1.0 - weights.sum(), 1e-300))
-        value = plain(gain, log_starts=np.log(starts), log_weights=np.log(mixture.harm_weights))
+        log_starts = np.log(np.append(weights, max(1.0 - weights.sum(), 1e-300)))
+        value = plain(gain, log_starts=log_starts, log_weights=np.log(mixture.harm_weights))
         grown = np.flatnonzero(value > 0.0)
         if len(grown):
             chosen = cells[grown]
@@ -264,7 +265,7 @@ class Panel:
                 posterior=noise["posterior"][chosen], bound=noise["bound"][chosen], part=noise["part"][chosen]
             )
             sums = self.sums(chosen, gain[grown])
-            value[grown] = harm_evidence(sums, lasting=lasting, mixture=mixture, starts=starts)
+            value[grown] = harm_evidence(value[grown], sums, lasting=lasting, mixture=mixture, log_starts=log_starts)
         return value
 
     def safe(self, cells: Ints) -> Floats:

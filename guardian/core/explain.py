@@ -16,7 +16,7 @@ from guardian.core.looks import Breach, Counted, GuardrailLook, Look, evidence
 from guardian.core.model import Instant, Phase
 from guardian.core.policy import Guardrail, full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import comparison, duration, level, share
+from guardian.core.sentences import answers, comparison, duration, level, share
 from guardian.core.what_if import of_rollout
 from guardian.core.world import World
 
@@ -205,7 +205,7 @@ def _remedies(rollout: Rollout, look: Look | None) -> Iterator[str]:
             )
         return
     if rollout.awaiting is not None:
-        yield f"guardian approve {name} --reason TEXT, or guardian reject {name} --reason TEXT"
+        yield answers(name)
     if rollout.phase is Phase.BAKING and rollout.held is not None and rollout.held.hold is r.Hold.OWN_PAST:
         yield f"guardian rollback {name} --reason TEXT; with another cause guardian promote {name} --reason TEXT"
     if rollout.phase is Phase.PAUSED:

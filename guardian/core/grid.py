@@ -5,7 +5,7 @@ A range query of Prometheus answers on such a grid. It asks nothing and judges n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -28,12 +28,6 @@ def rows_on_grid(series: Readings, grid: Floats, *, start: float, metric: int, p
     part = next((key.part for key in series), Part.TOTAL)
     found = {Part.BUCKET: _buckets, Part.VALUE: _levels, Part.COUNT: _events}.get(part, _ratio)(series, grid)
     return [_batch(columns, metric, pods.setdefault(pod, len(pods)), grid - start) for pod, columns in found]
-
-
-def in_order(parts: Sequence[Batch]) -> Batch:
-    """All rows of some batches (one or more), by time."""
-    rows = Batch.joined(parts)
-    return rows.rows(np.argsort(rows.time, kind="stable"))
 
 
 def _counts(times: Floats, values: Floats, grid: Floats) -> Floats:

@@ -12,14 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from analysis.baseline import (
-    WINDOWS,
-    noise_at,
-    passing_noise,
-    spread_fit,
-    spread_posterior,
-    wander_chance,
-)
+from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, wander_chance
 from analysis.lasting import Bounds
 from analysis.sequential.base import Floats, Ints, Test
 from guardian.core.columns import Columns

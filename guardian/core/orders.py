@@ -20,6 +20,7 @@ from guardian.core.outcomes import begin, first_weight, kept_back
 from guardian.core.policy import full
 from guardian.core.rollback import ADVICE, against_harm, take_back, take_back_as_asked
 from guardian.core.rollout import Pending, Rollout
+from guardian.core.sentences import answers
 from guardian.errors import CommandError
 
 BEFORE_PROMOTION: Final = frozenset({Phase.PREFLIGHT, Phase.PROGRESSING, Phase.PAUSED})
@@ -58,8 +59,7 @@ def _promote(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if why is not None:
         raise CommandError(why, remedy="nobody may promote over it; roll back")
     if (gate := _only_approval(draft, look)) is not None:
-        remedy = f"guardian approve {draft.id} --reason TEXT, or guardian reject {draft.id} --reason TEXT"
-        raise CommandError(gate, remedy=remedy)
+        raise CommandError(gate, remedy=answers(draft.id))
     did = "passes this step" if approval_missing(rollout) is None else "passes all of this step but its approval"
     draft.add(r.StepWaived(rollout=rollout.id, at=draft.now, who=fact.who, step=rollout.step, reason=_by(fact, did)))
 
@@ -69,8 +69,7 @@ def _accept_past(draft: Draft, fact: Ordered, look: Look | None) -> None:
     if (why := forbidden(draft.rollout, look)) is not None:
         raise CommandError(why, remedy="nobody may promote over it; roll back")
     if draft.rollout.awaiting is not None:
-        remedy = f"guardian approve {draft.id} --reason TEXT, or guardian reject {draft.id} --reason TEXT"
-        raise CommandError(draft.rollout.awaiting.reason, remedy=remedy)
+        raise CommandError(draft.rollout.awaiting.reason, remedy=answers(draft.id))
     text = _by(fact, "lets the bake go on though the service is worse than it was before")
     draft.add(r.Dismissed(rollout=draft.id, at=draft.now, who=fact.who, key=ACCEPTED, reason=text))
 

@@ -6,6 +6,7 @@ Written by guardian.config.policy from YAML (CONTRACTS section 5). Durations in 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Literal
@@ -260,6 +261,23 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
             if guardrail.name == name:
                 return guardrail
         raise KeyError(name)
+
+
+def with_margins(policy: Policy, relative: Mapping[str, float]) -> Policy:
+    """The policy with other relative rollback margins, by guardrail; a promote margin below one is raised to it."""
+
+    def changed(guardrail: Guardrail) -> Guardrail:
+        compare = guardrail.compare
+        if compare is None or guardrail.name not in relative:
+            return guardrail
+        margin = relative[guardrail.name]
+        rollback = msgspec.structs.replace(compare.rollback, relative=margin)
+        promote = msgspec.structs.replace(compare.promote, relative=max(margin, compare.promote.relative))
+        return msgspec.structs.replace(
+            guardrail, compare=msgspec.structs.replace(compare, rollback=rollback, promote=promote)
+        )
+
+    return msgspec.structs.replace(policy, guardrails=tuple(map(changed, policy.guardrails)))
 
 
 def full(weight: Weight) -> bool:

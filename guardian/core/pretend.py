@@ -130,8 +130,7 @@ def rows_of(window: Window, pretence: Pretence, shape: Shape) -> Batch:
         else:
             shifted = replace(part, time=part.time + shape.length)
             parts += [_stable(shifted, shape), _canary(part, np.ones(len(part), dtype=np.bool_), shape)]
-    rows = Batch.joined(parts)
-    return rows.rows(np.argsort(rows.time, kind="stable"))
+    return Batch.in_order(parts)
 
 
 def _stable(part: Batch, shape: Shape) -> Batch:

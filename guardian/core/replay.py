@@ -6,6 +6,7 @@ The judge is offline.py's, not another one; here it is only watched. The rows of
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,12 +42,7 @@ class Recording:
             )
         self.name, self.metrics, self.pods = rollout, metrics, pods
         rows = Batch.joined(found)
-        self.rows = with_values(rows, rollout=np.zeros(len(rows), dtype=np.int64))
-
-
-def with_values(rows: Batch, **values: object) -> Batch:
-    """Rows with some columns replaced."""
-    return Batch(**{name: values.get(name, getattr(rows, name)) for name in Batch.__slots__})  # type: ignore[arg-type]
+        self.rows = replace(rows, rollout=np.zeros(len(rows), dtype=np.int64))
 
 
 def judged(recording: Recording, policy: Policy, rows: Batch, *, copies: int = 1) -> list[OfflineVerdict]:

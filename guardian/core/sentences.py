@@ -64,6 +64,11 @@ def level(guardrail: Guardrail, value: float | None) -> str:
     return quantity(value)
 
 
+def answers(rollout: str) -> str:
+    """Return the two commands that answer what waits for a person."""
+    return f"guardian approve {rollout} --reason TEXT, or guardian reject {rollout} --reason TEXT"
+
+
 def note(side: Side) -> r.SideNote:
     """Return the part of a side that is journaled."""
     return r.SideNote(requests=side.requests, bad=side.bad, level=side.level)

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from analysis.multiplicity import average
 from analysis.sequential import TESTS
-from analysis.sequential.base import start_times, start_weights
+from analysis.sequential.base import Floats, start_times, start_weights
 from analysis.sequential.latency import LatencyTest, label_fit, moved_quantile
 from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain
 from analysis.sequential.ratio import MULTIPLES, RatioTest, gains, lower_rate, null_share, upper_rate
@@ -86,6 +86,12 @@ def sums(gain: float, *, information: float, reach: float = 0.0) -> Sums:
     )  # fmt: skip
 
 
+def corrected(each: Sums, lasting: Lasting) -> Floats:
+    """The evidence of one start."""
+    bare = plain(each.gain, log_starts=np.zeros(1), log_weights=np.log(RATIO.mixture.harm_weights))
+    return harm_evidence(bare, each, lasting=lasting, mixture=RATIO.mixture, log_starts=np.zeros(1))
+
+
 def test_evidence_is_never_more_than_the_plain_process() -> None:
     """The claim under independence rests on this: the correction may only take away."""
     weights = np.log(RATIO.mixture.harm_weights)
@@ -96,8 +102,7 @@ def test_evidence_is_never_more_than_the_plain_process() -> None:
             lasting = Lasting(
                 posterior=RATIO.mixture.prior[None], bound=np.full((1, 1), bound), part=np.full((1, 1), 0.5)
             )
-            corrected = harm_evidence(each, lasting=lasting, mixture=RATIO.mixture, starts=np.ones(1))
-            assert corrected[0] <= bare[0] + 1e-12
+            assert corrected(each, lasting)[0] <= bare[0] + 1e-12
 
 
 def test_pods_that_differ_cost_evidence() -> None:
@@ -108,7 +113,7 @@ def test_pods_that_differ_cost_evidence() -> None:
         posterior[..., place] = 1.0
         lasting = Lasting(posterior=posterior, bound=np.full((1, 1), 5.0), part=np.zeros((1, 1)))
         each = sums(12.0, information=100.0, reach=5e3)
-        found.append(harm_evidence(each, lasting=lasting, mixture=RATIO.mixture, starts=np.ones(1))[0])
+        found.append(corrected(each, lasting)[0])
     assert found[0] == pytest.approx(12.0, abs=0.1)
     assert found[1] < 4.0
 
@@ -119,7 +124,7 @@ def test_lasting_differences_beyond_the_bound_need_not_be_disproved() -> None:
     for bound in (5.0, 1.0, 0.3, 0.1):
         lasting = Lasting(posterior=RATIO.mixture.prior[None], bound=np.full((1, 1), bound), part=np.zeros((1, 1)))
         each = sums(12.0, information=100.0, reach=5e3)
-        found.append(harm_evidence(each, lasting=lasting, mixture=RATIO.mixture, starts=np.ones(1))[0])
+        found.append(corrected(each, lasting)[0])
     assert found == sorted(found)
     assert found[-1] > found[0] + 1.0
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from guardian.core.apart import OF_PODS, SINCE, WHOLE
+from guardian.core.apart import OF_PODS, WHOLE
+from guardian.core.evidence import SINCE
 from guardian.core.fleet import Fleet
 from guardian.core.looks import Look, Observed, Part, SeriesKey
 from guardian.core.model import Instant, RolloutId, Track

@@ -17,10 +17,10 @@ from benchmarks.detection.files import sample_table
 from benchmarks.detection.streams import Situation, generate
 from guardian.adapters.samples.tables import Samples
 from guardian.cli.recorded import Past, past_of
-from guardian.core.backtest import Arms, Court, Finding, outcome, power, suggest, survey, with_margins
+from guardian.core.backtest import Arms, Court, Finding, outcome, power, suggest, survey
 from guardian.core.model import Seconds
 from guardian.core.offline import Offline
-from guardian.core.policy import Compare, Margin, Policy
+from guardian.core.policy import Compare, Margin, Policy, with_margins
 from guardian.core.pretend import Fault, Pretence, Shape, Window, fault_of, rows_of, splits, starts, worsened
 from guardian.core.samples import Batch
 from guardian.errors import ThinHistory

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from benchmarks.detection.files import sample_table
 from benchmarks.detection.streams import Situation, always, generate
 from guardian.adapters.samples.tables import Samples
-from guardian.core.counterfactual import canary_totals, changed, changes, margin_change, until, with_margin
+from guardian.core.counterfactual import canary_totals, changed, changes, margin_change, until
 from guardian.core.course import TOGETHER, Against
 from guardian.core.model import Ratio, Seconds, Verdict
-from guardian.core.policy import Guardrail, Policy, Risk
+from guardian.core.policy import Guardrail, Policy, Risk, with_margins
 from guardian.core.replay import Recording, judged, replay
 from guardian.core.supposing import Tally, first, suppose
 from guardian.core.what_if import of_recording
@@ -95,7 +95,7 @@ def test_a_wider_margin_is_where_the_rollback_ends(tmp_path: Path) -> None:
     assert found is not None
     rows, guardrail = until(known.rows, was), BY.guardrail("errors")
     verdicts = [
-        judged(known, with_margin(BY, guardrail, margin), rows)[0].verdict
+        judged(known, with_margins(BY, {guardrail.name: margin}), rows)[0].verdict
         for margin in (found.margin, found.margin - 0.01)
     ]
     assert verdicts == [found.after, Verdict.ROLLBACK]

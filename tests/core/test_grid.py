@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from guardian.core.grid import in_order, rows_on_grid
+from guardian.core.grid import rows_on_grid
 from guardian.core.looks import Floats, SeriesKey
 from guardian.core.model import Track
 from guardian.core.samples import Batch
@@ -28,7 +28,7 @@ def read(samples: list[Sample], guardrail: str) -> Batch:
             values.append(value)
     found = {key: (np.array(times), np.array(values)) for key, (times, values) in series.items()}
     parts = rows_on_grid(found, GRID, start=ZERO, metric=METRICS.index(guardrail), pods={f"p{n}": n for n in range(6)})
-    return in_order(parts)
+    return Batch.in_order(parts)
 
 
 def told(rows: Batch) -> Floats:
