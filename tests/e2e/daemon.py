@@ -92,9 +92,15 @@ class Daemon:
             assert found.get("phase") in {*phases, None} or found["phase"] not in TERMINAL, f"it is over: {found}"
             return found if found.get("phase") in phases else {}
 
-        return until(
-            look, what=lambda: f"{service} is {' or '.join(phases)}: {self.newest(service)}", deadline=deadline
-        )
+        return until(look, what=lambda: f"{service} is {' or '.join(phases)}: {self.told(service)}", deadline=deadline)
+
+    def told(self, service: str) -> str:
+        """Return what the daemon says of the service's newest rollout, with its numbers: the text of a failure."""
+        found = self.newest(service)
+        if not found:
+            return "no rollout"
+        explained = self.get(f"/v1/rollouts/{found['id']}/explain")
+        return f"{found}\n{json.dumps(explained, indent=1)}"
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the rows of the journal, as `guardian journal export` prints them beside the running daemon."""
