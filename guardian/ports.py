@@ -74,13 +74,18 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Raw samples: `keys[key[i]]` is the series of sample i. problems: what made the answer incomplete."""
+    """Raw samples: `keys[key[i]]` is the series of sample i. problems: what made the answer incomplete.
+
+    unanswered: rollouts and guardrails of which a part could not be had. Nothing of them is among the samples: all
+    requests without the bad ones would pass for no errors.
+    """
 
     keys: Sequence[SeriesKey]
     key: Ints
     time: Floats
     value: Floats
     problems: tuple[str, ...] = ()
+    unanswered: frozenset[tuple[RolloutId, str]] = frozenset()
 
 
 class MetricSource(Protocol):

@@ -42,6 +42,11 @@ class Wanted:
     """Whether the policy's selector says itself which service it is about."""
 
     @property
+    def of(self) -> tuple[RolloutId, str]:
+        """Rollout and guardrail, as in Samples.unanswered."""
+        return self.rollout, self.guardrail
+
+    @property
     def complete(self) -> Selector:
         """The selector with the service's matcher."""
         return self.selector if self.own_service else self.selector.plus([equal(self.labels.service, self.service)])
@@ -144,6 +149,7 @@ def joined(parts: Sequence[Samples], problems: Sequence[str] = ()) -> Samples:
         time=_concatenated([part.time for part in parts]),
         value=_concatenated([part.value for part in parts]),
         problems=tuple(said),
+        unanswered=frozenset().union(*(part.unanswered for part in parts)),
     )
 
 

@@ -16,6 +16,7 @@ from guardian.core.contest import Contest
 from guardian.core.looks import Part, SeriesKey
 from guardian.core.model import RolloutId, Track
 from guardian.core.policy import Policy
+from guardian.core.series import Watermark
 from guardian.core.sheets import Pod, Sheet
 
 if TYPE_CHECKING:
@@ -102,10 +103,7 @@ def _pod(fleet: Fleet, sheet: Sheet, pod: Pod, contest: Contest | None) -> dict[
         "row": _row(fleet.pods, pod.number),
         "first": float(fleet.table.pods["first"][pod.number]),
         "carry": None if sheet.layout is None else _row(sheet.layout.carry, pod.slot),
-        "series": [
-            [key.part, key.le, key.labels, *(float(fleet.table.rows[name][number]) for name in ("value", "time"))]
-            for key, number in pod.series.items()
-        ],
+        "series": [[key.part, key.le, key.labels, fleet.table.watermark(number)] for key, number in pod.series.items()],
     }
     if contest is not None and pod.member >= 0:
         packed["member"] = _row(contest.members, pod.member)
@@ -211,14 +209,14 @@ def _restore_pod(
     fleet.table.pods["first"][pod.number] = packed["first"]
     if sheet.layout is not None and packed["carry"] is not None:
         _put(sheet.layout.carry, pod.slot, packed["carry"])
-    for part, le, labels, value, time in packed["series"]:
+    for part, le, labels, mark in packed["series"]:
         key = SeriesKey(
             rollout=rollout, guardrail=sheet.guardrail.name, track=track, pod=pod.name, part=Part(part),
             le=math.nan if math.isnan(le) else le, labels=labels,
         )  # fmt: skip
         known = numbers.get(key)
         number = fleet.keep_series(key, known) if known is not None else fleet.series(key)
-        fleet.table.rows["value"][number], fleet.table.rows["time"][number] = value, time
+        fleet.table.resume(number, msgspec.convert(mark, Watermark))
     if pod.member < 0 or "member" not in packed:
         return
     contest = fleet.roster.contests[sheet.contest]

@@ -57,7 +57,8 @@ class Observed:
     def __init__(self, *, series: Ints, time: Floats, value: Floats, started: Floats | None = None) -> None:
         if not series.shape == time.shape == value.shape:
             raise ValueError(f"unequal shapes: series {series.shape}, time {time.shape}, value {value.shape}")
-        self.series, self.time, self.value, self.started = series, time, value, started
+        self.series, self.time, self.value = series, time, value
+        self.started = np.full(series.shape, np.nan) if started is None else started
 
     def __eq__(self, other: object) -> bool:
         return (

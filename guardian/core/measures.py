@@ -11,6 +11,8 @@ from guardian.core.rollout import Rollout
 
 LATE = 30.0
 """Seconds by which samples may reach a metric source late; asked for again, they change nothing."""
+FIRST = 120.0
+"""Seconds after a rollout was opened in which a guardrail without rows is asked for all its history."""
 
 
 class MeasureRequest(Value, frozen=True, kw_only=True):
@@ -23,20 +25,38 @@ class MeasureRequest(Value, frozen=True, kw_only=True):
     since: Instant
     until: Instant
 
+    @property
+    def of(self) -> tuple[RolloutId, str]:
+        """Rollout and guardrail."""
+        return self.rollout, self.guardrail.name
+
 
 def requests(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[MeasureRequest]:
-    """Return one request per guardrail: from a little before the newest samples, or the whole history at first."""
+    """Return one request per guardrail: from a little before its newest samples, or the whole history at first."""
     policy = rollout.policy
     oldest = now - policy.history
-    lasts = [] if look is None else [at for at in (look.canary_last, look.stable_last) if at is not None]
-    newest = min(lasts) - 2.0 * policy.interval - LATE if lasts else oldest
-    since = Instant(max(oldest, newest))
     for guardrail in policy.guardrails:
+        newest = _newest(rollout, look, guardrail.name, now)
+        since = oldest if newest is None else max(oldest, newest - 2.0 * policy.interval - LATE)
         yield MeasureRequest(
             rollout=rollout.id,
             place=rollout.place,
             guardrail=guardrail,
             labels=policy.labels,
-            since=since,
+            since=Instant(since),
             until=now,
         )
+
+
+def _newest(rollout: Rollout, look: Look | None, name: str, now: Instant) -> Instant | None:
+    """Return the end of the newest rows of one guardrail, of the track that lags behind; None: none are there yet.
+
+    One that stays without rows is asked for as little as the others: its whole history every time is much to ask.
+    """
+    if look is None:
+        return None
+    at = next((at for at in look.guardrails if at.name == name), None)
+    own = [] if at is None else [last for last in (at.canary.last, at.stable.last) if last is not None]
+    if own or now - rollout.opened_at < FIRST:
+        return min(own, default=None)
+    return min((last for last in (look.canary_last, look.stable_last) if last is not None), default=None)

@@ -1,7 +1,8 @@
 """From raw samples to what is new in them: events of counters (resets, replicas that step back), levels of gauges.
 
 Law: any cut and overlap of deliveries gives the same counts and levels, as long as each series' samples come in the
-order of their times. What is late beyond its series' watermark has no effect. It knows pods only as numbers.
+order of their times. What is late beyond its series' watermark has no effect, and what is ahead of other series of
+its pod waits (alignment.py). It knows pods only as numbers.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy.typing as npt
 from analysis.rates import Step, counter_steps
 from analysis.readings import LARGEST
 from analysis.sequential.base import Floats, Ints
+from guardian.core.alignment import Alignment
 from guardian.core.columns import Columns
 from guardian.core.looks import Observed
+from guardian.core.model import Value
 
 STALE_MARKER: Final = 0x7FF0000000000002
 """Bits of the NaN with which Prometheus ends a series."""
@@ -52,12 +55,27 @@ class Deltas:
     shown: Shown | None = None
 
 
+class Watermark(Value, frozen=True, kw_only=True):
+    """A series as it is resumed: its last reading, how far it came and its usual step, samples that wait.
+
+    aligned: None where the others of its pod go on without it. waiting: time, value, start of the process.
+    """
+
+    value: float
+    time: float
+    aligned: tuple[float, float] | None
+    waiting: list[tuple[float, float, float]]
+
+
 class SeriesTable:
     """Watermarks of all series. Numbers of forgotten series come back into use late."""
 
     def __init__(self) -> None:
         self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": (), "level": (), "refused": ()})
         self.pods = Columns({"first": ()})
+        self.alignment = Alignment()
+        self.waiting: Observed | None = None
+        """Samples that wait for other series of their pod."""
         self._free: deque[int] = deque()
         self._levels = 0
 
@@ -75,28 +93,47 @@ class SeriesTable:
         for name, value in values.items():
             self.rows[name][number] = value
         self._levels += level
+        self.alignment.add(number, pod)
         return number
 
     def drop(self, number: int) -> None:
         """Forget a series; samples of it have no effect from now on."""
         self._levels -= int(self.rows["level"][number])
         self.rows["alive"][number] = 0.0
+        self.alignment.drop(number)
         self._free.append(number)
+
+    def watermark(self, number: int) -> Watermark:
+        """What is known of a series of counts or levels."""
+        waiting: list[tuple[float, float, float]] = []
+        if self.waiting is not None:
+            mine = self.waiting.series == number
+            columns = (self.waiting.time, self.waiting.value, self.waiting.started)
+            waiting = list(zip(*(column[mine].tolist() for column in columns), strict=True))
+        value, time = (float(self.rows[name][number]) for name in ("value", "time"))
+        return Watermark(value=value, time=time, aligned=self.alignment.of(number), waiting=waiting)
+
+    def resume(self, number: int, known: Watermark) -> None:
+        """Go on with a series from there."""
+        self.rows["value"][number], self.rows["time"][number] = known.value, known.time
+        self.alignment.put(number, known.aligned)
+        if known.waiting:
+            time, value, started = (np.array(column) for column in zip(*known.waiting, strict=True))
+            again = Observed(series=np.full(len(time), number), time=time, value=value, started=started)
+            self.waiting = again if self.waiting is None else _joined([self.waiting, again])
 
     def add_pod(self, pod: int) -> None:
         """Make room for a pod's first sample time; pods are numbered by their owner, rising."""
         while self.pods.size <= pod:
             self.pods.add()
         self.pods["first"][pod] = np.nan
+        self.alignment.add_pod(pod)
 
     def difference(self, deliveries: list[Observed]) -> Deltas:
         """Take samples, in any order and with repeats, and return the events between them, and the levels."""
-        series = np.concatenate([each.series for each in deliveries]).astype(np.int64)
-        time = np.concatenate([each.time for each in deliveries]).astype(np.float64)
-        value = np.concatenate([each.value for each in deliveries]).astype(np.float64)
-        started = np.concatenate(
-            [np.full(len(each.series), np.nan) if each.started is None else each.started for each in deliveries]
-        )
+        came = _joined(deliveries if self.waiting is None else [self.waiting, *deliveries])
+        self.waiting = None
+        series, time, value, started = came.series, came.time, came.value, came.started
         known = (series >= 0) & (series < self.rows.size)
         known[known] &= self.rows["alive"][series[known]] > 0
         level = np.zeros(len(series), dtype=np.bool_)
@@ -115,6 +152,10 @@ class SeriesTable:
         if level[order].any():
             levels, order = order[level[order]], order[~level[order]]
             shown = self._show(series[levels], time[levels], value[levels])
+        whole = self.alignment.whole(series[order], time[order])
+        if not whole.all():
+            rest, order = order[~whole], order[whole]
+            self.waiting = Observed(series=series[rest], time=time[rest], value=value[rest], started=started[rest])
         deltas = self._steps(series[order], time[order], value[order], started[order])
         bad = self._newly_refused(np.flatnonzero(broken & ~ended), series, time)
         return Deltas(
@@ -194,6 +235,16 @@ class SeriesTable:
         young = first & ~appeared & (time - np.fmax(started, -np.inf) <= YOUNG)
         events[appeared | young] = value[appeared | young]
         return np.where(young, started, np.nan)
+
+
+def _joined(parts: list[Observed]) -> Observed:
+    """Deliveries as one."""
+    series = np.concatenate([part.series for part in parts]).astype(np.int64)
+    time, value, started = (
+        np.concatenate([getattr(part, name) for part in parts]).astype(np.float64)
+        for name in ("time", "value", "started")
+    )
+    return Observed(series=series, time=time, value=value, started=started)
 
 
 def _counted(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:

@@ -229,6 +229,23 @@ async def test_one_failing_question_is_a_problem_beside_the_other_answers() -> N
     assert samples.problems == (f"{web.url}: execution: too many samples; check the policy's selectors",)
 
 
+@pytest.mark.parametrize("refused", ["5..", "http_requests_total{"])
+async def test_half_of_a_guardrail_is_none_of_it(refused: str) -> None:
+    """All requests without the bad ones would pass for no errors: the other half is left out, and asked for again."""
+
+    def answer(asked: Asked) -> Reply:
+        bad = "5.." in asked.form["query"]
+        if "logins" not in asked.form["query"] and bad == (refused == "5.."):
+            return Reply(status=503, body=b'{"status":"error","errorType":"timeout","error":"query timed out"}')
+        return matrix((POD, [(T0, "1")]))
+
+    async with answering(prometheus(answer)) as web:
+        samples = await measure(web.url, request(), request(guardrail=ERRORS))
+    assert [row[1] for row in rows(samples)] == [Part.COUNT]
+    assert samples.unanswered == {(RolloutId("checkout-1"), "errors")}
+    assert len(samples.problems) == 1
+
+
 async def test_a_selector_that_cannot_be_read_is_a_problem_beside_the_others() -> None:
     """Policies are checked when they are loaded; a journaled one may still be older than the check."""
     broken = Guardrail(name="broken", sli=CountSli(events="rate(x[5m])"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import cramjam
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from guardian.adapters import _samples
 from guardian.adapters._remote_write_pb2 import Label, WriteRequest
 from guardian.adapters._samples import ROWS
+from guardian.adapters._series import joined
 from guardian.adapters.metrics.memory import MemorySource
 from guardian.adapters.metrics.streamed import Room, StreamedSource
 from guardian.core.measures import MeasureRequest
@@ -164,6 +167,34 @@ async def test_a_past_that_cannot_be_had_holds_the_present_back_for_a_minute() -
     )
     clock.at = Instant(T0 + 61)
     assert rows(await streamed.measure([request(T0 - 2400)])) == [("c1", 1.0, 7.0)]
+
+
+class _Half:
+    """A past of which a guardrail cannot be had at first."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    async def measure(self, requests: Sequence[MeasureRequest]) -> Samples:
+        self.asked.append([one.guardrail.name for one in requests])
+        lost = frozenset(one.of for one in requests if one.guardrail.name == "visits" and len(self.asked) == 1)
+        return replace(joined([]), unanswered=lost, problems=("half",) if lost else ())
+
+
+async def test_a_past_that_can_be_had_in_part_is_asked_for_the_rest() -> None:
+    """One guardrail goes on; the other one waits for its past."""
+    half = _Half()
+    streamed, _ = source(past=half)
+    visits = Guardrail(name="visits", sli=CountSli(events="visits_total"))
+    both = [request(T0 - 2400), request(T0 - 2400, guardrail=visits)]
+    await streamed.measure(both)
+    await streamed.receive(written((labels(), T0 + 1, 7.0), (labels(name="visits_total"), T0 + 1, 9.0)))
+    half.asked.clear()
+    samples = await streamed.measure(both)
+    assert rows(samples) == [("c1", 1.0, 7.0)]
+    assert samples.unanswered == {(RolloutId("checkout-1"), "visits")}
+    assert rows(await streamed.measure(both)) == [("c1", 1.0, 7.0), ("c1", 1.0, 9.0)]
+    assert half.asked == [["visits"], ["visits"]]
 
 
 async def test_silence_is_said() -> None:

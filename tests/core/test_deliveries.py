@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardian.core.fleet import Fleet
-from guardian.core.looks import Look, Part
+from guardian.core.looks import Look, Part, SeriesKey
 from guardian.core.model import Track
 from tests.core.pods import BEGAN, POLICY, STEP, R, Sample, key, look, observe, opened, scrapes, tick_by_tick
 
@@ -87,6 +87,41 @@ def test_any_cut_overlap_and_restart_gives_the_same_counts_and_verdict(
         {"healthy": "", "errors": "errors", "slower": "latency"}[name],
     )
     assert (whole.log_harm >= ROLLBACK) == (name != "healthy")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("name", sorted(STORIES))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_series_that_lag_behind_each_other_give_the_same_counts(name: str, seed: int, *, restarts: bool) -> None:
+    """Each series of a pod comes by a way of its own, up to two scrapes late, once the canary has traffic."""
+    random, samples = np.random.default_rng(seed), story(name)
+    of: dict[SeriesKey, list[Sample]] = {}
+    for sample in samples:
+        of.setdefault(sample[0], []).append(sample)
+    fleet, end = opened(), samples[-1][1]
+    for now in [*np.arange(BEGAN, end, STEP / 2.0).tolist(), end + 100.0]:
+        piece = []
+        for mine in of.values():
+            seen = now - random.uniform(0.0, 2.4 * STEP) * (BEGAN + 2 * STEP < now < end)
+            while mine and mine[0][1] <= seen:
+                piece.append(mine.pop(0))
+        observe(fleet, piece)
+        at = look(fleet, now)
+        assert [each.anomalies for each in at.guardrails] == [{}, {}]
+        fleet = restarted(fleet) if restarts else fleet
+    assert counts(look(fleet)) == counts(at_once(name))
+
+
+def test_a_series_that_ends_holds_its_pod_up_for_a_moment_only() -> None:
+    """A quarter of a minute beyond its usual step; then the others go on, until it is back."""
+    fleet, total, bad = opened(), key(Track.STABLE, 0, Part.TOTAL), key(Track.STABLE, 0, Part.BAD)
+    requests = []
+    for scrape in range(12):
+        at = STEP * scrape
+        errors = [] if 3 <= scrape < 8 else [(bad, at, float(scrape))]
+        observe(fleet, [(total, at, 100.0 * scrape), *errors])
+        requests.append(look(fleet).of("errors").stable.last)
+    assert requests == [0.0, 10.0, 20.0, 20.0, 20.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 110.0]
 
 
 @settings(max_examples=10)

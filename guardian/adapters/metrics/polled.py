@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -134,31 +134,34 @@ class PolledSource:
     async def measure(self, requests: Sequence[MeasureRequest]) -> Samples:
         """Return the samples of all requests after their `since`.
 
-        A query that fails while others succeed is a problem in the answer; Unavailable or Refused when none
-        did.
+        A query that fails while others succeed is a problem in the answer, and its guardrails are unanswered;
+        Unavailable or Refused when none succeeded.
         """
         if not requests:
             return joined([])
-        parts, problems = self._parts(requests)
+        parts, problems, lost = self._parts(requests)
         queries = plan(parts, scrape_interval=self._scrape_interval)
         await self._measure_skew()
         answers = await asyncio.gather(*(self._answer(query) for query in queries))
         errors = [answer for answer in answers if isinstance(answer, AdapterError)]
         if errors and len(errors) == len(answers) and not problems:
             raise errors[0]
-        found = []
+        answered = []
         for query, answer in zip(queries, answers, strict=True):
             if isinstance(answer, AdapterError):
                 problems.append(str(answer))
+                lost |= {part.wanted.of for group in query.parts.values() for part in group}
             else:
                 problems.extend(f"{self._url}: incomplete answer: {warning}" for warning in answer.warnings)
-                found.append(self._samples(query, answer))
-        return joined(found, problems)
+                answered.append((query, answer))
+        found = [self._samples(query, answer, lost) for query, answer in answered]
+        return replace(joined(found, problems), unanswered=frozenset(lost))
 
-    def _parts(self, requests: Sequence[MeasureRequest]) -> tuple[list[Part], list[str]]:
-        """Return the parts of all requests, and what is wrong with the selectors of some."""
+    def _parts(self, requests: Sequence[MeasureRequest]) -> tuple[list[Part], list[str], set[tuple[RolloutId, str]]]:
+        """Return the parts of all requests, what is wrong with the selectors of some, and which those are."""
         parts: list[Part] = []
         problems: list[str] = []
+        lost: set[tuple[RolloutId, str]] = set()
         for request in requests:
             try:
                 wanted = wanted_of(
@@ -167,9 +170,10 @@ class PolledSource:
                 )  # fmt: skip
             except GuardianError as error:
                 problems.append(f"guardrail '{request.guardrail.name}': {error}")
+                lost.add(request.of)
             else:
                 parts.extend(Part(wanted=one, since=request.since, until=request.until) for one in wanted)
-        return parts, problems
+        return parts, problems, lost
 
     async def _answer(self, query: RangeQuery) -> Matrix | AdapterError:
         try:
@@ -203,12 +207,14 @@ class PolledSource:
             self._skew = float(round(ahead))
         self._skew_until = sent + SKEW_EVERY
 
-    def _samples(self, query: RangeQuery, matrix: Matrix) -> Samples:
-        """Return the answer's samples after each part's `since`; of equal series of a pair, one."""
+    def _samples(self, query: RangeQuery, matrix: Matrix, lost: Collection[tuple[RolloutId, str]]) -> Samples:
+        """Return the answer's samples after each part's `since`, but for lost ones; of equal series of a pair, one."""
         found: dict[SeriesKey, list[tuple[str, RawSeries]]] = {}
         since: list[float] = []
         for series in matrix.series:
             for part in self._parts_of(query, series):
+                if part.wanted.of in lost:
+                    continue
                 named = self._name(part.wanted, series)
                 if named is not None:
                     several = found.setdefault(named[0], [])

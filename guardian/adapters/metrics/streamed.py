@@ -221,7 +221,7 @@ class StreamedSource:
             else:
                 wanted.append((request, [self._bind(part, now) for part in parts]))
         earlier, held_back, said = await self._ask_past(wanted, now)
-        ready = [pair for pair in wanted if _name(pair[0]) not in held_back]
+        ready = [pair for pair in wanted if pair[0].of not in held_back]
         return joined([earlier, await self._drained(ready)], [*problems, *said])
 
     def _quiet(self, now: float) -> list[str]:
@@ -275,20 +275,21 @@ class StreamedSource:
         missing = [request for request, bound in wanted if self._lacks_past(request, bound)]
         if self._past is None or not missing:
             return joined([]), set(), []
+        said: list[str] = []
         try:
             earlier = await self._past.measure(missing)
         except AdapterError as error:
-            late = {_name(one) for one in missing}
-            first = {name: self._past_asked.setdefault(name, now) for name in late}
-            held = {name for name in late if now - first[name] <= PATIENCE}
-            return joined([]), held, [f"the time before the stream began cannot be read: {error}"]
-        for request in missing:
-            self._past_had[_name(request)] = request.since
-        return earlier, set(), []
+            earlier, late = joined([]), {one.of for one in missing}
+            said.append(f"the time before the stream began cannot be read: {error}")
+        else:
+            late = set(earlier.unanswered)
+            self._past_had |= {one.of: one.since for one in missing if one.of not in late}
+        first = {name: self._past_asked.setdefault(name, now) for name in late}
+        return earlier, {name for name in late if now - first[name] <= PATIENCE}, said
 
     def _lacks_past(self, request: MeasureRequest, parts: Sequence[_Bound]) -> bool:
         began = max([self._log.lost_before, *(bound.interest.began for bound in parts)])
-        return request.since < began and self._past_had.get(_name(request), math.inf) > request.since
+        return request.since < began and self._past_had.get(request.of, math.inf) > request.since
 
     async def _drained(self, wanted: Sequence[tuple[MeasureRequest, list[_Bound]]]) -> Samples:
         """Return the kept samples of all bound series. One pass over the log serves all requests."""
@@ -304,10 +305,6 @@ class StreamedSource:
         else:
             index, time, value = _selected(views, series, since)
         return Samples(keys=keys, key=index, time=time, value=value)
-
-
-def _name(request: MeasureRequest) -> tuple[RolloutId, str]:
-    return request.rollout, request.guardrail.name
 
 
 def _selected(views: Sequence[View], series: Ints, since: Floats) -> tuple[Ints, Floats, Floats]:
