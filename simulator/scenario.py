@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
@@ -38,11 +38,22 @@ def _known_fault(value: Any) -> Any:
 
 
 class Scrape(Part):
-    """How the service is scraped. spread: how far apart pods lie within the interval, 0..1."""
+    """How the service is scraped.
+
+    spread: how far apart pods lie within the interval, 0..1. jitter: by how much one scrape is early or late at most.
+    """
 
     every: Annotated[Duration, Field(gt=0)] = 10.0
     spread: Annotated[float, Field(ge=0, le=1)] = 0.9
     jitter: Duration = 0.05
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Scrape:
+        if 2.0 * self.jitter >= self.every:
+            raise complaint(
+                f"jitter {self.jitter:g}s can bring one scrape before the last", f"less than half of {self.every:g}s"
+            )
+        return self
 
 
 class Deploy(Part):

@@ -171,6 +171,7 @@ def test_a_folder_means_all_its_scenarios_each_once() -> None:
         ("within: 60s}", "expect: []}", "within"),
         ("share: 100%, median", "share: 90%, median", "100 %"),
         ("rate: 200", "rate: -1", "traffic"),
+        ("rate: 200}", "rate: 200}\n  scrape: {every: 1s, jitter: 500ms}", "before the last"),
         ("at: 1m", "at: soon", "duration"),
         ("median: 80ms", "median: 80", "unit"),
     ],
