@@ -128,9 +128,11 @@ class Server:
         self._ended(process)
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its connections and answers nothing."""
-        self._running()
+        """SIGSTOP: it keeps its connections and answers nothing, from when this returns."""
+        process = self._running()
         self._signal(signal.SIGSTOP)
+        if not self.container:  # a thread on another core may still be answering
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT: go on after `pause`."""
