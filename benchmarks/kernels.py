@@ -86,7 +86,9 @@ class Fleet:
         """Bytes of state, and the memory's bound beside the logarithms'."""
         panel = self.contest.panel
         noise = panel.noise
-        per_cell = sum(_row(each) for each in (panel.cells, noise.cells, noise.tracks, noise.contrasts))
+        per_cell = sum(
+            _row(each) for each in (panel.cells, panel.strata.rows, noise.cells, noise.tracks, noise.contrasts)
+        )
         per_pod = sum(_row(each) for each in (panel.pods, noise.pods))
         size = (len(self.cells), len(self.contest.test.mixture.harm_weights))
         return {

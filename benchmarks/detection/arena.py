@@ -40,15 +40,21 @@ class Fight:
         return int(np.isfinite(self.promoted).sum())
 
 
-def fought(test: Test, rows: Rows, *, times: Floats, canary: Flags, runs: int) -> Fight:
-    """Judge runs of one situation; times: ends of ticks of equal length, rising. canary: (pods,)."""
+def fought(
+    test: Test, rows: Rows, *, times: Floats, canary: Flags, runs: int, strata: Ints | None = None,
+    pods: Ints | None = None,
+) -> Fight:  # fmt: skip
+    """Judge runs of one situation; times: ends of ticks of equal length, rising. canary: (pods,).
+
+    strata, pods: (pods,) in which stratum each row of counts was served, 0 on, and by which pod; one pod a row, and
+    all alike, unless told.
+    """
     contest = Contest(test)
     cells: Ints = np.array([contest.add_cell(risk=RISK) for _ in range(runs)])
     members = np.zeros((runs, len(canary)), dtype=np.int64)
-    for number, cell in enumerate(cells):
-        contest.begin(int(cell), 0.0)
-        for at, mine in enumerate(canary):
-            members[number, at] = contest.add_member(int(cell), canary=bool(mine))
+    for number, cell in enumerate(cells.tolist()):
+        contest.begin(cell, 0.0)
+        members[number] = _enter(contest, cell, canary, strata, pods)
     place = np.full(contest.cells.size, -1)
     place[cells] = np.arange(runs)
     found = Fight(rolled_back=np.full(runs, np.inf), promoted=np.full(runs, np.inf))
@@ -61,6 +67,18 @@ def fought(test: Test, rows: Rows, *, times: Floats, canary: Flags, runs: int) -
         changed = contest.settle()
         if time > 0 and len(changed):
             _rule(contest, changed, place[changed], float(time), found)
+    return found
+
+
+def _enter(contest: Contest, cell: int, canary: Flags, strata: Ints | None, pods: Ints | None) -> list[int]:
+    """Make room for the rows of one run and return their members."""
+    numbers, first, found = {0: contest.first_stratum(cell)}, dict[int, int](), list[int]()
+    for at, mine in enumerate(canary):
+        name, pod = 0 if strata is None else int(strata[at]), at if pods is None else int(pods[at])
+        if name not in numbers:
+            numbers[name] = contest.add_stratum(cell)
+        found.append(contest.add_member(cell, canary=bool(mine), stratum=numbers[name], whole=first.get(pod)))
+        first.setdefault(pod, found[-1])
     return found
 
 

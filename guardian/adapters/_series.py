@@ -40,6 +40,8 @@ class Wanted:
     """As the policy wrote it, with the track's matcher and the environment's, without the service's."""
     own_service: bool
     """Whether the policy's selector says itself which service it is about."""
+    strata: tuple[str, ...] = ()
+    """Labels whose values tell which requests are alike."""
 
     @property
     def of(self) -> tuple[RolloutId, str]:
@@ -85,6 +87,7 @@ def wanted_of(
             Wanted(
                 rollout=rollout, guardrail=guardrail.name, part=part, labels=labels, service=service,
                 selector=written.plus(more), own_service=written.constrains(labels.service),
+                strata=guardrail.compare.strata if guardrail.compare is not None else (),
             )
         )  # fmt: skip
     return tuple(found)
@@ -123,10 +126,11 @@ def key_of(metric: Mapping[str, str], wanted: Wanted, dropped: Collection[str]) 
     if not pod:
         told.add(INSTANCE)
         pod = metric.get(INSTANCE, "")
+    stratum = ", ".join(f"{label}={metric.get(label, '')}" for label in wanted.strata)
     rest = sorted((label, value) for label, value in metric.items() if value and label not in told)
     return SeriesKey(
         rollout=wanted.rollout, guardrail=wanted.guardrail, track=track, pod=pod, part=wanted.part, le=le,
-        labels=_digest(rest),
+        labels=_digest(rest), stratum=stratum,
     )  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from guardian.config.fields import Number, Section, ShareField
 from guardian.config.findings import complaint
@@ -19,6 +20,17 @@ COUNT: Final = Compare(rollback=Margin(relative=1.1), promote=Margin(relative=1.
 DEFAULTS: Final = {"ratio": RATIO, "histogram": HISTOGRAM, "gauge": GAUGE, "count": COUNT}
 """Margins where a policy names none, by kind of SLI."""
 LEVELS: Final = {"histogram": "latency", "gauge": "level", "count": "events"}
+
+
+def _label(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value):
+        raise complaint(f"'{value}' cannot be a label", "write a label of the metric, such as zone")
+    if value == "le":
+        raise complaint("'le' tells buckets apart, not requests", "remove it")
+    return value
+
+
+LabelName = Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": "string"})]
 
 
 class MarginConfig(Section):
@@ -50,6 +62,12 @@ class CompareConfig(Section):
         description="the canary's pods run on machines drawn anew while stable's are old: stable's pods do not show "
         "how much such machines differ, so more is asked of the evidence; false where both are of an age",
     )
+    strata: tuple[LabelName, ...] = Field(
+        (),
+        max_length=4,
+        description="labels by whose values like is compared with like: a zone, an endpoint, a kind of client; 64 "
+        "combinations apart, the rest together",
+    )
 
 
 def compare_to_core(config: CompareConfig | None, kind: str) -> Compare:
@@ -70,6 +88,7 @@ def compare_to_core(config: CompareConfig | None, kind: str) -> Compare:
         tail_rollback=_share(tail.rollback, defaults.tail_rollback, tail.promote, min),
         tail_promote=_share(tail.promote, defaults.tail_promote, tail.rollback, max),
         fresh_pods=config.fresh_pods,
+        strata=config.strata,
     )
     _not_inverted(compare, kind)
     return compare
@@ -88,6 +107,11 @@ def _share(written: float | None, default: float, other: float | None, bound: An
 
 
 def _fits_kind(config: CompareConfig, kind: str) -> None:
+    if config.strata and kind == "count":
+        what = "events without a denominator have no requests to be told apart"
+        raise complaint(what, "remove 'strata', or count requests: a ratio", at=("strata",))
+    if len(set(config.strata)) < len(config.strata):
+        raise complaint("a label stands twice", "write each once", at=("strata",))
     if config.tail is not None and kind != "histogram":
         raise complaint(f"'tail' is about latencies, this SLI is a {kind}", "remove 'tail'", at=("tail",))
     for side in ("rollback", "promote"):

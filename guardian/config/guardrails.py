@@ -145,6 +145,11 @@ class GuardrailConfig(Section):
             raise complaint(what, "add 'objective', or remove 'compare: none'")
         return self
 
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """Labels by which like is compared with like."""
+        return self._compare.strata if self._compare is not None else ()
+
     def to_core(self) -> Guardrail:
         """Return the guardrail as the core reads it."""
         warm_up = self.warm_up

@@ -122,6 +122,18 @@ class SpecConfig(Section):
             seen.add(guardrail.name)
         return guardrails
 
+    @model_validator(mode="after")
+    def _strata_cut_across_tracks(self) -> Self:
+        for number, guardrail in enumerate(self.guardrails):
+            for place, label in enumerate(guardrail.strata):
+                if label in {self.labels.track, self.labels.pod}:
+                    what = (
+                        f"'{label}' tells the {'track' if label == self.labels.track else 'pod'}: no stratum has both"
+                    )
+                    at = ("guardrails", number, "compare", "strata", place)
+                    raise complaint(what, "name a label that canary and stable share", at=at)
+        return self
+
 
 class PolicyConfig(Section):
     """One policy document."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 _LINKS: Final = frozenset(
     {"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column", "side", "risk"}
+    | {"stratum", "whole"}
 )
 """Columns that hold numbers of other rows, and what follows from the policy."""
 _AFRESH: Final = ("gain", "information", "lean", "square", "safe_gain", "safe_information", "started", "totals")
@@ -79,12 +80,17 @@ def _sheet(fleet: Fleet, sheet: Sheet) -> dict[str, Any]:
         "past": None if sheet.past < 0 else fleet.own_past.pack(sheet.past),
         "anomalies": dict(sheet.anomalies),
         "pods": [_pod(fleet, sheet, pod, contest) for pod in sheet.pods.values()],
+        "strata": [] if contest is None else [_stratum(contest, *stratum) for stratum in sheet.strata.items()],
     }
     if contest is not None:
         packed["arm"] = _row(fleet.roster.arms, sheet.arm)
         packed["cell"] = _row(contest.cells, sheet.cell)
         packed["panels"] = [[_row(part, sheet.cell) for part in _cell_parts(arm)] for arm in contest.arms]
     return packed
+
+
+def _stratum(contest: Contest, name: str, number: int) -> tuple[str, list[Row]]:
+    return name, [_row(arm.panel.strata.rows, number) for arm in contest.arms]
 
 
 def _cell_parts(arm: Any) -> tuple[Columns, ...]:
@@ -99,7 +105,8 @@ def _pod_parts(arm: Any) -> tuple[Columns, ...]:
 def _pod(fleet: Fleet, sheet: Sheet, pod: Pod, contest: Contest | None) -> dict[str, Any]:
     packed: dict[str, Any] = {
         "track": pod.track,
-        "name": pod.name,
+        "name": pod.host,
+        "stratum": pod.stratum,
         "row": _row(fleet.pods, pod.number),
         "first": float(fleet.table.pods["first"][pod.number]),
         "carry": None if sheet.layout is None else _row(sheet.layout.carry, pod.slot),
@@ -188,12 +195,19 @@ def _restore_sheet(
     afresh = _AFRESH if packed["rule"] != _rule(sheet) else ()
     for each in packed["pods"]:
         _restore_pod(fleet, rollout, sheet, each, numbers, afresh)
-    if sheet.arm < 0 or "arm" not in packed:
-        return
+    if sheet.arm >= 0 and "arm" in packed:
+        _restore_cell(fleet, sheet, packed, afresh)
+
+
+def _restore_cell(fleet: Fleet, sheet: Sheet, packed: dict[str, Any], afresh: tuple[str, ...]) -> None:
     contest = fleet.roster.contests[sheet.contest]
     if not afresh:
         _put(fleet.roster.arms, sheet.arm, packed["arm"])
     _put(contest.cells, sheet.cell, packed["cell"])
+    for name, rows in packed["strata"]:
+        if name in sheet.strata:
+            for arm, row in zip(contest.arms, rows, strict=False):
+                _put(arm.panel.strata.rows, sheet.strata[name], row)
     for arm, rows in zip(contest.arms, packed["panels"], strict=False):
         for part, row in zip(_cell_parts(arm), rows, strict=True):
             _put(part, sheet.cell, row, without=afresh if part is arm.panel.cells else ())
@@ -204,15 +218,15 @@ def _restore_pod(
     afresh: tuple[str, ...],
 ) -> None:  # fmt: skip
     track = Track(packed["track"])
-    pod = fleet.add_pod(sheet, track, packed["name"])
+    pod = fleet.add_pod(sheet, track, packed["name"], packed["stratum"])
     _put(fleet.pods, pod.number, packed["row"])
     fleet.table.pods["first"][pod.number] = packed["first"]
     if sheet.layout is not None and packed["carry"] is not None:
         _put(sheet.layout.carry, pod.slot, packed["carry"])
     for part, le, labels, mark in packed["series"]:
         key = SeriesKey(
-            rollout=rollout, guardrail=sheet.guardrail.name, track=track, pod=pod.name, part=Part(part),
-            le=math.nan if math.isnan(le) else le, labels=labels,
+            rollout=rollout, guardrail=sheet.guardrail.name, track=track, pod=pod.host, part=Part(part),
+            le=math.nan if math.isnan(le) else le, labels=labels, stratum=pod.stratum,
         )  # fmt: skip
         known = numbers.get(key)
         number = fleet.keep_series(key, known) if known is not None else fleet.series(key)

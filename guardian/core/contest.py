@@ -51,7 +51,9 @@ class Contest:
     def __init__(self, test: Test, *, warming: Test | None = None, warm_up: float = 0.0, fresh: bool = False) -> None:
         self.test, self.warm_up = test, warm_up
         self.arms = [Intake(Panel(each, fresh=fresh)) for each in (test, warming) if each is not None]
-        self.members = Columns({"cell": (), "canary": (), "first": (), "main": (), "warm": ()})
+        self.members = Columns(
+            {"cell": (), "canary": (), "first": (), "main": (), "warm": (), "stratum": (), "whole": ()}
+        )
         self.cells = Columns(
             {
                 "began": (), "history": (), "canary_last": (), "stable_last": (), "canary_seen": (),
@@ -95,12 +97,28 @@ class Contest:
             self.cells[name][cell] = np.nan
         return cell
 
-    def add_member(self, cell: int, *, canary: bool, merged: bool = False) -> int:
-        """Make room for one pod and return its number; merged: it stands for all pods of its track."""
+    def first_stratum(self, cell: int) -> int:
+        """Number of the stratum that a cell has from the beginning."""
+        return self.panel.strata.first(cell)
+
+    def add_stratum(self, cell: int) -> int:
+        """Make room for a further stratum of a cell and return its number, the same in each arm."""
+        number, *_ = [arm.panel.strata.add(cell) for arm in self.arms]
+        return number
+
+    def add_member(
+        self, cell: int, *, canary: bool, merged: bool = False, stratum: int | None = None, whole: int | None = None
+    ) -> int:
+        """Make room for one pod and return its number; merged: it stands for all pods of its track.
+
+        stratum: where it serves. whole: its first member, where it serves in several strata.
+        """
         for arm in self.arms:
             arm.panel.noise.cells["merged"][cell] = float(merged)
         member = self.members.add()
         row = {"cell": float(cell), "canary": float(canary), "first": np.nan, "main": -1.0, "warm": -1.0}
+        row["stratum"] = self.first_stratum(cell) if stratum is None else stratum
+        row["whole"] = member if whole is None else whole
         for name, value in row.items():
             self.members[name][member] = value
         return member
@@ -192,8 +210,13 @@ class Contest:
 
     def seat(self, member: int, slot: str, intake: Intake) -> int:
         """Give a member its place in one arm ("main" or "warm") and return the pod's number there."""
+        cell, stratum, whole = (int(self.members[name][member]) for name in ("cell", "stratum", "whole"))
+        first = None
+        if whole != member:
+            first = int(self.members[slot][whole])
+            first = self.seat(whole, slot, intake) if first < 0 else first
         canary = bool(self.members["canary"][member] > 0)
-        pod = intake.panel.add_pod(int(self.members["cell"][member]), canary=canary)
+        pod = intake.panel.add_pod(cell, canary=canary, stratum=stratum, whole=first)
         intake.add_pod(pod)
         self.members[slot][member] = pod
         return pod

@@ -16,6 +16,7 @@ from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, star
 from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain, safe_evidence, unrest
 from guardian.core.columns import Columns
 from guardian.core.noise import Noise
+from guardian.core.strata import Groups, Strata
 
 UNCALIBRATED: Final = 0.5
 """Extra dispersion assumed where too little history of stable was seen."""
@@ -39,7 +40,7 @@ class Panel:
         directions, parts = len(mixture.spreads), len(STARTS)
         self.cells = Columns(
             {
-                "memory": (test.remembered,), "safe_gain": (safe,), "safe_information": (directions,),
+                "safe_gain": (safe,), "safe_information": (directions,),
                 "gain": (alternatives,), "information": (directions,), "lean": (directions,),
                 "square": (directions,), "gain0": (parts, alternatives), "information0": (parts, directions),
                 "lean0": (parts, directions), "square0": (parts, directions), "started": (), "ticks": (),
@@ -48,29 +49,37 @@ class Panel:
         )  # fmt: skip
         self.pods = Columns(
             {
-                "cell": (), "canary": (), "lean": (directions,), "square": (directions,),
+                "cell": (), "canary": (), "stratum": (), "whole": (), "lean": (directions,), "square": (directions,),
                 "lean0": (parts, directions), "square0": (parts, directions),
             }
         )  # fmt: skip
+        self.strata = Strata(test.remembered)
         self.noise = Noise(test, fresh=fresh)
         self._asked: tuple[Ints, Ints, Ints] | None = None
         self._directions = np.zeros(alternatives, dtype=np.int64)
         self._directions[: len(mixture.partner)] = mixture.harm_direction
         self._directions[mixture.partner] = mixture.harm_direction
-        self.noise.add_cell(self.cells.add(), 1.0)  # row 0 is nobody's: pods of closed rollouts point there
+        self.add_cell(1.0)  # row 0 is nobody's: pods of closed rollouts point there
 
     def add_cell(self, risk: float) -> int:
         """Make room for one guardrail of one rollout and return its number; risk: chance of a false rollback by it."""
         cell = self.cells.add()
+        self.strata.add_cell(cell)
         self.noise.add_cell(cell, risk)
         return cell
 
-    def add_pod(self, cell: int, *, canary: bool) -> int:
-        """Make room for one pod of a cell and return its number."""
+    def add_pod(self, cell: int, *, canary: bool, stratum: int | None = None, whole: int | None = None) -> int:
+        """Make room for one pod of a cell and return its number.
+
+        stratum: where it serves; the cell's first one unless told. A pod that serves in several has a number in each;
+        whole: its first one.
+        """
         pod = self.pods.add()
         self._asked = None
         self.noise.add_pod(pod)
         self.pods["cell"][pod], self.pods["canary"][pod] = cell, float(canary)
+        self.pods["stratum"][pod] = self.strata.first(cell) if stratum is None else stratum
+        self.pods["whole"][pod] = pod if whole is None else whole
         return pod
 
     def drop(self, cell: int) -> None:
@@ -80,6 +89,7 @@ class Panel:
             self.pods.give_back(int(pod))
             self.noise.pods.clear(int(pod))
         self.cells.give_back(cell)
+        self.strata.drop(cell)
         self.noise.drop_cell(cell)
 
     def fold(self, pods: Ints, counts: Floats, *, elapsed: Floats, seconds: Floats, cells: Ints) -> None:
@@ -88,18 +98,19 @@ class Panel:
         elapsed: (C,) seconds from the canary's first traffic to the tick's end, <= 0 in history. seconds: (C,) its
         length. Gains of this tick use only what earlier ticks left in memory, noise curve and posterior.
         """
-        local = self._places(cells)[self.pods["cell"][pods].astype(np.int64)]
+        groups = self.strata.of(cells)
+        local = self.strata.places(groups)[self.pods["stratum"][pods].astype(np.int64)]
         if np.any(local[1:] < local[:-1]):
             order = np.argsort(local, kind="stable")
             pods, counts, local = pods[order], counts[order], local[order]
         canary = self.pods["canary"][pods] > 0
-        sides = tuple(sum_by(counts * side[:, None], local, len(cells)) for side in (canary, ~canary))
+        sides = tuple(sum_by(counts * side[:, None], local, len(groups.strata)) for side in (canary, ~canary))
         live = elapsed > 0
         track = np.where(canary[:, None], sides[0][local], sides[1][local])
         if live.any():
-            self._compare(pods, counts, local, track, sides, cells=cells, elapsed=elapsed, begin=elapsed - seconds)
-        self._watch_pods(pods, counts, local, track, sides[1], cells=cells, live=live)
-        self._finish(cells, sides, live=live, seconds=seconds)
+            self._compare(pods, counts, local, track, sides, groups=groups, elapsed=elapsed, begin=elapsed - seconds)
+        self._watch_pods(pods, counts, local, track, sides[1], groups=groups, live=live)
+        self._finish(groups, sides, live=live, seconds=seconds)
 
     def fold_past(self, pods: Ints, counts: Floats, *, seconds: Floats, cells: Ints) -> None:
         """Take ticks of history as `fold` would one by one: counts (T, S, F) of stable `pods`, sorted by cell.
@@ -115,24 +126,31 @@ class Panel:
             begin = end
 
     def _take_past(self, pods: Ints, counts: Floats, seconds: Floats, cells: Ints) -> None:
-        ticks, local = len(counts), self._places(cells)[self.pods["cell"][pods].astype(np.int64)]
-        stable = np.add.reduceat(counts, np.searchsorted(local, np.arange(len(cells))), axis=1)
-        memory, before = self.cells["memory"][cells], np.empty((ticks, len(cells), self.test.remembered))
+        ticks, groups = len(counts), self.strata.of(cells)
+        count = len(groups.strata)
+        local = self.strata.places(groups)[self.pods["stratum"][pods].astype(np.int64)]
+        order = np.argsort(local, kind="stable")
+        pods, counts, local = pods[order], counts[:, order], local[order]
+        # every (tick, stratum) is a stratum of its own here
+        place = (np.arange(ticks)[:, None] * count + local).ravel()
+        rows = counts.reshape(-1, counts.shape[2])
+        tracks = sum_by(rows, place, ticks * count)
+        stable, lasted = tracks.reshape(ticks, count, -1), seconds[:, groups.cell]
+        memory, before = self.strata.rows["memory"][groups.strata], np.empty((ticks, count, self.test.remembered))
         for tick in range(ticks):
             before[tick] = memory
-            self.test.remember(memory, stable[tick], seconds=seconds[tick], history=True)
-        self.cells["memory"][cells] = memory
+            self.test.remember(memory, stable[tick], seconds=lasted[tick], history=True)
+        self.strata.rows["memory"][groups.strata] = memory
         self.cells["ticks"][cells] += ticks
         self.cells["history"][cells] += seconds.sum(axis=0)
-        # every (tick, cell) is a cell of its own here
-        place = (np.arange(ticks)[:, None] * len(cells) + local).ravel()
-        rows, tracks = counts.reshape(-1, counts.shape[2]), stable.reshape(-1, counts.shape[2])
         kept, past = (np.flatnonzero(self.test.requests(each) > 0) for each in (rows, tracks))
         own = tracks[place[kept]]
         seen = self._against_past(rows[kept], own, place[kept], tracks[past], past, before.reshape(-1, before.shape[2]))
         lone = self.test.requests(rows[kept]) >= self.test.requests(own)
+        at = past // count * len(cells) + groups.cell[past % count]
+        owners, whole = _summed_by(at, seen[len(kept) :], plain=groups.plain)
         self.noise.take_past(
-            np.tile(pods, ticks)[kept], seen[: len(kept)], np.tile(cells, ticks)[past], seen[len(kept) :], lone=lone
+            np.tile(pods, ticks)[kept], seen[: len(kept)], cells[owners % len(cells)], whole, lone=lone
         )
 
     def _places(self, cells: Ints) -> Ints:
@@ -153,22 +171,32 @@ class Panel:
 
     def _compare(
         self, pods: Ints, counts: Floats, local: Ints, track: Floats, sides: tuple[Floats, ...], *,
-        cells: Ints, elapsed: Floats, begin: Floats,
+        groups: Groups, elapsed: Floats, begin: Floats,
     ) -> None:  # fmt: skip
-        live = np.flatnonzero(elapsed > 0)
-        chosen, pick = cells[live], np.full(len(cells), -1)
-        pick[live] = np.arange(len(live))
+        live = elapsed > 0
+        mine, places = groups.chosen(live)
+        pick = np.full(len(groups.strata), -1)
+        pick[places] = np.arange(len(places))
         kept = np.flatnonzero(pick[local] >= 0)
-        mine, group = pods[kept], pick[local[kept]]
-        self._begin_parts(chosen, begin[live])
-        memory = self.cells["memory"][chosen]
-        reading = self.test.read(sides[0][live], sides[1][live], memory, elapsed=elapsed[live])
+        rows, group = pods[kept], pick[local[kept]]
+        self._begin_parts(mine.cells, begin[live])
+        memory = self.strata.rows["memory"][mine.strata]
+        reading = self.test.read(sides[0][places], sides[1][places], memory, elapsed=elapsed[live][mine.cell])
         requests, total = self.test.requests(counts[kept]), self.test.requests(track[kept])
         share = np.divide(requests, total, out=np.zeros_like(total), where=total > 0)
         lean = reading.lean[group] * share[:, None]
-        self._add_gains(chosen, reading, sum_by(lean**2, group, len(live)))
-        self.pods["lean"][mine] += lean
-        self.pods["square"][mine] += lean**2
+        self._add_gains(
+            mine.cells, mine.together(reading), self._squared(rows, lean, mine.cell[group], len(mine.cells))
+        )
+        self.pods["lean"][rows] += lean
+        self.pods["square"][rows] += lean**2
+
+    def _squared(self, pods: Ints, lean: Floats, group: Ints, count: int) -> Floats:
+        """Sum over pods of their squared lean (S, ...) by group; what one pod leans in several strata is one lean."""
+        if not self.strata.plain:
+            _, first, whole = np.unique(self.pods["whole"][pods], return_index=True, return_inverse=True)
+            lean, group = sum_by(lean, whole, len(first)), group[first]
+        return sum_by(lean**2, group, count)
 
     def _begin_parts(self, cells: Ints, begin: Floats) -> None:
         """Remember the sums of cells at the start of each part of the mixture that begins with this tick."""
@@ -204,19 +232,20 @@ class Panel:
 
     def _watch_pods(
         self, pods: Ints, counts: Floats, local: Ints, track: Floats, stable: Floats, *,
-        cells: Ints, live: npt.NDArray[np.bool_],
+        groups: Groups, live: npt.NDArray[np.bool_],
     ) -> None:  # fmt: skip
         """Take each pod's drift from its own track; a lone canary says nothing, a lone stable pod only in history."""
         canary = self.pods["canary"][pods] > 0
-        requests = self.test.requests(counts)
+        requests, live = self.test.requests(counts), live[groups.cell]
         alone = requests >= self.test.requests(track)
         kept = np.flatnonzero((requests > 0) & ~(alone & (canary | live[local])))
         past = np.flatnonzero(~live & (self.test.requests(stable) > 0))
-        memory = self.cells["memory"][cells]
+        memory = self.strata.rows["memory"][groups.strata]
         terms = self._against_past(counts[kept], track[kept], local[kept], stable[past], past, memory)
         self.noise.take_pods(pods[kept], terms[: len(kept)], lone=alone[kept])
         if len(past):
-            self.noise.take_tracks(cells[past], terms[len(kept) :])
+            owners, whole = _summed_by(groups.cell[past], terms[len(kept) :], plain=groups.plain)
+            self.noise.take_tracks(groups.cells[owners], whole)
 
     def _against_past(
         self, counts: Floats, track: Floats, local: Ints, stable: Floats, past: Ints, memory: Floats
@@ -227,19 +256,21 @@ class Panel:
         )
         return _beside(seen.drift, seen.exposure, seen.noise)
 
-    def _finish(self, cells: Ints, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats) -> None:
-        memory = self.cells["memory"][cells]
+    def _finish(
+        self, groups: Groups, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats
+    ) -> None:
+        cells, memory = groups.cells, self.strata.rows["memory"][groups.strata]
         for history in (False, True):
-            rows = np.flatnonzero(live != history)
+            rows = np.flatnonzero(live[groups.cell] != history)
             if len(rows):
                 part = memory[rows]
-                self.test.remember(part, sides[1][rows], seconds=seconds[rows], history=history)
+                self.test.remember(part, sides[1][rows], seconds=seconds[groups.cell[rows]], history=history)
                 memory[rows] = part
-        self.cells["memory"][cells] = memory
+        self.strata.rows["memory"][groups.strata] = memory
         self.cells["ticks"][cells] += 1
         self.cells["history"][cells] += np.where(live, 0.0, seconds)
         for track, side in enumerate(sides):
-            self.cells["totals"][cells, track] += side * live[:, None]
+            self.cells["totals"][cells, track] += groups.summed(side) * live[:, None]
         self._fit_noise(cells[self.cells["ticks"][cells] % REFRESH == 0])
 
     def _fit_noise(self, cells: Ints) -> None:
@@ -316,6 +347,9 @@ class Panel:
         mine, group = self.members(cells)
         lean = self.pods["lean"][mine][:, None] - self.pods["lean0"][mine, :parts]
         square = self.pods["square"][mine][:, None] - self.pods["square0"][mine, :parts]
+        if not self.strata.plain:  # what one pod leans in several strata is one lean
+            _, first, of = np.unique(self.pods["whole"][mine], return_index=True, return_inverse=True)
+            lean, square, group = sum_by(lean, of, len(first)), sum_by(square, of, len(first)), group[first]
         noise = _noise(self.noise.cells["curve"][cells][group], lean, square)
         both = sum_by(np.concatenate((lean**2, lean**2 * noise), axis=2), group, len(cells))
         reach, passing = both[..., : lean.shape[2]], both[..., lean.shape[2] :]
@@ -325,6 +359,14 @@ class Panel:
             whole, squares = self._since(("lean", "square"), cells, parts)
             common = 2.0 * whole**2 * _noise(tracks, whole, squares)
         return reach, passing + thin[:, None, None] * information, common
+
+
+def _summed_by(owner: Ints, values: Floats, *, plain: bool) -> tuple[Ints, Floats]:
+    """Owners (n,), each once and sorted, and the sums of the values (S, ...) of each; plain: each has one only."""
+    if plain:
+        return owner, values
+    owners, place = np.unique(owner, return_inverse=True)
+    return owners, sum_by(values, place, len(owners))
 
 
 def _beside(*parts: Floats) -> Floats:

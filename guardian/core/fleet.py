@@ -34,6 +34,9 @@ from guardian.core.verdicts import Trace
 
 SETTLING = 5.0
 """Seconds a router takes at most from accepting a weight to serving it; rows from before hold the old share."""
+STRATA = 64
+"""Strata of one guardrail that are compared apart."""
+OTHERS = "others"
 ALWAYS = Instant(-math.inf)
 ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
     "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2), "harm": (), "rising": (),
@@ -195,19 +198,21 @@ class Fleet:
         sheet = opened.sheets.get(key.guardrail) if opened is not None else None
         if sheet is None:
             return -1
-        pod = self.add_pod(sheet, key.track, key.pod)
+        pod = self.add_pod(sheet, key.track, key.pod, key.stratum)
         number = self.table.add(pod.number, number, level=key.part.level)
         self._series[key] = pod.series[key] = number
         if sheet.layout is not None:
             self._set_column(sheet, key, number)
         return number
 
-    def add_pod(self, sheet: Sheet, track: Track, name: str) -> Pod:
-        """Return the pod of that name, new where it is not there yet."""
+    def add_pod(self, sheet: Sheet, track: Track, host: str, stratum: str = "") -> Pod:
+        """Return the pod of that name in that stratum, new where it is not there yet."""
+        pod = Pod(number=-1, host=host, track=track, stratum=stratum)
+        name = pod.name
         if (track, name) in sheet.pods:
             return sheet.pods[track, name]
-        number = self.pods.add()
-        pod = sheet.pods[track, name] = Pod(number=number, name=name, track=track)
+        number = pod.number = self.pods.add()
+        sheet.pods[track, name] = pod
         values = {
             "sheet": float(sheet.number), "canary": float(track is Track.CANARY), "end": np.nan, "slot": -1.0,
             "member": -1.0,
@@ -255,10 +260,20 @@ class Fleet:
         if isinstance(sheet.layout, EventLayout):
             self._pair(sheet, pod)
         if sheet.arm >= 0:
-            contest = self.roster.contests[sheet.contest]
-            merged = pod.name == ""
-            pod.member = contest.add_member(sheet.cell, canary=pod.track is Track.CANARY, merged=merged)
+            self._enter(sheet, pod)
             self.pods["member"][pod.number] = pod.member
+
+    def _enter(self, sheet: Sheet, pod: Pod) -> None:
+        """Have a pod compared, in its stratum; the strata beyond the most there may be are one."""
+        contest, cell = self.roster.contests[sheet.contest], sheet.cell
+        name = pod.stratum if pod.stratum in sheet.strata or len(sheet.strata) < STRATA else OTHERS
+        if name not in sheet.strata:
+            sheet.strata[name] = contest.add_stratum(cell) if sheet.strata else contest.first_stratum(cell)
+        mates = sheet.pods.values() if pod.stratum else ()
+        whole = next((p.member for p in mates if p.host == pod.host and p.track is pod.track and p.member >= 0), None)
+        pod.member = contest.add_member(
+            cell, canary=pod.track is Track.CANARY, merged=pod.host == "", stratum=sheet.strata[name], whole=whole
+        )
 
     def _pair(self, sheet: Sheet, pod: Pod) -> None:
         """Find the pod that counts the requests of a pod that counts events: the one of the same name, if there is."""

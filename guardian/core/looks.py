@@ -34,7 +34,10 @@ class Part(StrEnum):
 
 
 class SeriesKey(Value, frozen=True, kw_only=True):
-    """One series of one guardrail; `labels` is a digest of the labels that make it one series of its pod."""
+    """One series of one guardrail; `labels` is a digest of the labels that make it one series of its pod.
+
+    stratum: values of the labels by which the policy has like compared with like; "" where it names none.
+    """
 
     rollout: RolloutId
     guardrail: str
@@ -43,6 +46,7 @@ class SeriesKey(Value, frozen=True, kw_only=True):
     part: Part
     le: float = math.nan
     labels: str = ""
+    stratum: str = ""
 
 
 class Observed:

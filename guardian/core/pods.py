@@ -38,7 +38,7 @@ def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OneP
     counts = sheet.layout.carry["live"][[pod.slot for pod in canaries]]
     stable = sheet.layout.totals["counts"][sheet.slot, 1]
     began, front = fleet.rollouts["began"][opened.number], fleet.sheets["front"][sheet.number]
-    memory = contest.panel.cells["memory"][sheet.cell]
+    memory = contest.panel.strata.memory(np.array([sheet.cell]))[0]
     found = outlier.outlier(contest.test, counts, stable, memory, elapsed=float(front - began), alpha=alpha)
     if found is None:
         return None
@@ -61,15 +61,25 @@ def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float) -> st
     contest = fleet.roster.contests[sheet.contest]
     stable = [pod for (track, _), pod in sheet.pods.items() if track is Track.STABLE and pod.slot >= 0]
     counts = sheet.layout.carry["live"][[pod.slot for pod in stable]]
-    canary, memory = sheet.layout.totals["counts"][sheet.slot, 0], contest.panel.cells["memory"][sheet.cell]
+    canary, memory = (
+        sheet.layout.totals["counts"][sheet.slot, 0],
+        contest.panel.strata.memory(np.array([sheet.cell]))[0],
+    )
     elapsed = float(fleet.sheets["front"][sheet.number] - fleet.rollouts["began"][opened.number])
     found = outlier.flatterer(contest.test, canary, counts, memory, elapsed=elapsed, chance=chance)
     return stable[found].name if found is not None else ""
 
 
 def _counts_requests(fleet: Fleet, sheet: Sheet) -> bool:
-    """Whether totals say it all: readings of a gauge hang together over time, so their sum says less than it seems."""
-    return sheet.arm >= 0 and isinstance(fleet.roster.contests[sheet.contest].test, RatioTest | LatencyTest)
+    """Whether totals say it all: readings of a gauge hang together over time, so their sum says less than it seems.
+
+    Sums over strata say less as well: a pod may stand out by what it is asked.
+    """
+    return (
+        sheet.arm >= 0
+        and len(sheet.strata) <= 1
+        and isinstance(fleet.roster.contests[sheet.contest].test, RatioTest | LatencyTest)
+    )
 
 
 def _level(sheet: Sheet, counts: Floats) -> float | None:

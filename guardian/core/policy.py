@@ -70,7 +70,7 @@ class Compare(_Part, frozen=True, kw_only=True):
 
     tail_rollback, tail_promote: histograms only; share of requests that may become 4 or more times slower.
     fresh_pods: the canary's pods run on machines drawn anew, stable's do not: how much stable's pods differ then says
-    nothing of how much the canary's do.
+    nothing of how much the canary's do. strata: labels by whose values like is compared with like.
     """
 
     rollback: Margin
@@ -78,6 +78,7 @@ class Compare(_Part, frozen=True, kw_only=True):
     tail_rollback: Ratio = Ratio(0.001)
     tail_promote: Ratio = Ratio(0.003)
     fresh_pods: bool = False
+    strata: tuple[str, ...] = ()
 
 
 class Level(_Part, frozen=True, kw_only=True):

@@ -15,14 +15,23 @@ from guardian.core.policy import Guardrail
 
 @dataclass(slots=True)
 class Pod:
-    """One pod of one sheet: its slot in the layout and its member of the contest, -1 while there is none."""
+    """One pod of one sheet: its slot in the layout and its member of the contest, -1 while there is none.
+
+    A pod that serves in several strata is several of these: host is the name they share, stratum the one of each.
+    """
 
     number: int
-    name: str
+    host: str
     track: Track
+    stratum: str = ""
     slot: int = -1
     member: int = -1
     series: dict[SeriesKey, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Unique within its track."""
+        return f"{self.host} ({self.stratum})" if self.stratum else self.host
 
 
 @dataclass(slots=True)
@@ -31,6 +40,7 @@ class Sheet:
 
     risk: chance of a false rollback accepted for it. past: where its own past is remembered, -1 where it is not.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
+    strata: numbers in the contest of the parts that are compared apart, by name.
     """
 
     number: int
@@ -45,6 +55,7 @@ class Sheet:
     objective: int = -1
     past: int = -1
     pods: dict[tuple[Track, str], Pod] = field(default_factory=dict)
+    strata: dict[str, int] = field(default_factory=dict)
     anomalies: dict[str, int] = field(default_factory=dict)
     late_bounds: set[float] = field(default_factory=set)
     needed: tuple[object, float] | None = None

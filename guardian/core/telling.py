@@ -190,7 +190,8 @@ def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
     """Totals of canary and stable."""
     asked, bad, last, seen = (fleet.sheets[name][sheet.number].tolist() for name in ("requests", "bad", "last", "seen"))
     levels = _levels(sheet, asked)
-    canaries = sum(track is Track.CANARY for track, _ in sheet.pods)
+    hosts = {(pod.track, pod.host) for pod in sheet.pods.values()}
+    canaries = sum(track is Track.CANARY for track, _ in hosts)
     canary, stable = (
         Side(
             requests=asked[side],
@@ -200,7 +201,7 @@ def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
             last=None if isnan(last[side]) else Instant(last[side]),
             seen=None if isnan(seen[side]) else Instant(seen[side]),
         )
-        for side, pods in enumerate((canaries, len(sheet.pods) - canaries))
+        for side, pods in enumerate((canaries, len(hosts) - canaries))
     )
     return canary, stable
 
@@ -241,7 +242,7 @@ def _needed(fleet: Fleet, opened: Opened, sheet: Sheet) -> float:
 def default_requests(fleet: Fleet, sheet: Sheet, policy: Policy, weight: float) -> float:
     """Canary requests that show a canary twice as bad as the promote margin allows, at 80 % power."""
     contest = fleet.roster.contests[sheet.contest]
-    memory = contest.panel.cells["memory"][[sheet.cell]]
+    memory = contest.panel.strata.memory(np.array([sheet.cell]))
     share = np.array([min(max(weight, 0.01), 0.99)])
     compare = sheet.guardrail.compare
     if isinstance(contest.test, LatencyTest) and compare is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+from msgspec.structs import replace
+
 from guardian.adapters._series import Wanted, key_of, wanted_of
+from guardian.config.comparison import RATIO
 from guardian.core.looks import Part
 from guardian.core.model import RolloutId, Track
 from guardian.core.policy import Guardrail, Labels, RatioSli
@@ -48,6 +51,15 @@ def test_labels_tell_track_pod_and_bucket() -> None:
     )  # fmt: skip
     assert key == key_of(labels | {"le": "1"}, buckets, ())
     assert math.isinf(getattr(key_of(labels | {"le": "+Inf"}, buckets, ()), "le", 0.0))
+
+
+def test_the_stratum_is_told_by_the_labels_that_the_policy_names() -> None:
+    """In their order; a label that is missing is empty."""
+    compare = replace(ERRORS.compare or RATIO, strata=("zone", "endpoint"))
+    _, total = wanted(replace(ERRORS, compare=compare))
+    labels = {"service": "checkout", "track": "canary", "pod": "p1", "status": "200", "zone": "a"}
+    assert getattr(key_of(labels | {"endpoint": "/pay"}, total, ()), "stratum", None) == "zone=a, endpoint=/pay"
+    assert getattr(key_of(labels, total, ()), "stratum", None) == "zone=a, endpoint="
 
 
 def test_other_labels_make_another_series_but_those_of_a_pair_do_not() -> None:

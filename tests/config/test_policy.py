@@ -131,6 +131,13 @@ def test_fresh_pods_are_said_by_the_policy_and_not_assumed() -> None:
     assert not compared("{rollback: {relative: 2}}").fresh_pods
 
 
+def test_like_is_compared_with_like_where_labels_are_named() -> None:
+    """Labels of the metric, for kinds that count or measure requests."""
+    assert compared("{strata: [zone, endpoint]}").strata == ("zone", "endpoint")
+    assert compared("{strata: [zone]}", LATENCY).strata == ("zone",)
+    assert compared("{rollback: {relative: 2}}").strata == ()
+
+
 def test_compare_none_leaves_the_objective_alone() -> None:
     """The guardrail then does not participate."""
     read = policy(f"{ERRORS}      compare: none\n      objective: {{target: 99.9%}}\n")
@@ -298,6 +305,11 @@ def test_impossible_steps_are_refused(steps: str, what: str) -> None:
         (ERRORS + "      compare: none\n", "neither compares nor has an objective"),
         (ERRORS + "      compare: {rollback: {relative: 0.9}}\n", "relative 0.9 is below 1"),
         (ERRORS + "      compare: {tail: {rollback: 1%}}\n", "'tail' is about latencies"),
+        (ERRORS + "      compare: {strata: [zone, zone]}\n", "a label stands twice"),
+        (ERRORS + "      compare: {strata: ['zone=a']}\n", "'zone=a' cannot be a label"),
+        (ERRORS + "      compare: {strata: [zone, track]}\n", "'track' tells the track: no stratum has both"),
+        (LATENCY + "      compare: {strata: [le]}\n", "'le' tells buckets apart"),
+        (COUNT + "      compare: {strata: [zone]}\n  router: memory\n", "no requests to be told apart"),
         (LATENCY + "      compare: {rollback: {relative: 1.1, absolute: 1%}}\n", "'absolute' is a share of requests"),
         (LATENCY + "      objective: {target: 500ms}\n", "needs 'quantile'"),
         (LATENCY + "      objective: {target: 500ms, quantile: 95}\n", "95 is more than 1"),

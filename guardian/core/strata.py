@@ -1,0 +1,109 @@
+"""Parts of a cell in which requests are alike (a zone, an endpoint): canary is held against stable within each.
+
+Where a canary gets another mix of requests than stable does, sums over both compare mixes. Within a stratum they do
+not, and what the strata say adds up: given the counts of a tick they are independent of each other (Mantel and Haenszel
+1959, for one look at tables; here for gains of an e-process). What is remembered of stable is remembered per stratum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.baseline import sum_by
+from analysis.sequential.base import Floats, Ints, Reading
+from guardian.core.columns import Columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """Strata (G,) of cells (C,), sorted by cell; cell: (G,) the place of each one's cell. plain: one a cell."""
+
+    cells: Ints
+    strata: Ints
+    cell: Ints
+    plain: bool
+
+    def chosen(self, cells: npt.NDArray[np.bool_]) -> tuple[Groups, Ints]:
+        """Those of some cells (C,), and the places of their strata among all."""
+        kept = np.flatnonzero(cells[self.cell])
+        place = np.cumsum(cells) - 1
+        return replace(self, cells=self.cells[cells], strata=self.strata[kept], cell=place[self.cell[kept]]), kept
+
+    def summed(self, values: Floats) -> Floats:
+        """Sums over the strata (G, ...) of each cell (C, ...)."""
+        return values if self.plain else sum_by(values, self.cell, len(self.cells))
+
+    def together(self, reading: Reading) -> Reading:
+        """What the strata read, as one reading a cell."""
+        if self.plain:
+            return reading
+        return Reading(
+            harm=self.summed(reading.harm), safe=self.summed(reading.safe), score=self.summed(reading.score),
+            harm_information=self.summed(reading.harm_information),
+            safe_information=self.summed(reading.safe_information), lean=self.summed(reading.lean),
+        )  # fmt: skip
+
+
+class Strata:
+    """The strata of all cells of a panel: each cell has one, which is all of it until another is named."""
+
+    def __init__(self, remembered: int) -> None:
+        self.rows = Columns({"memory": (remembered,), "cell": ()})
+        self._first = Columns({"stratum": ()})
+        self._further = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether each cell has one stratum only."""
+        return self._further == 0
+
+    def add_cell(self, cell: int) -> None:
+        """Make room for a cell; numbers are the panel's."""
+        self._first.reach(cell)
+        self._first["stratum"][cell] = self._add(cell)
+
+    def add(self, cell: int) -> int:
+        """Make room for a further stratum of a cell and return its number."""
+        self._further += 1
+        return self._add(cell)
+
+    def _add(self, cell: int) -> int:
+        row = self.rows.add()
+        self.rows["cell"][row] = cell
+        return row
+
+    def first(self, cell: int) -> int:
+        """Number of the stratum that a cell began with."""
+        return int(self._first["stratum"][cell])
+
+    def drop(self, cell: int) -> None:
+        """Forget the strata of a cell."""
+        for number, row in enumerate(np.flatnonzero(self.rows["cell"][: self.rows.size] == cell)):
+            self.rows.give_back(int(row))
+            self._further -= number > 0
+
+    def of(self, cells: Ints) -> Groups:
+        """The strata of cells (C,), each named once."""
+        if self.plain:
+            strata = self._first["stratum"][cells].astype(np.int64)
+            return Groups(cells=cells, strata=strata, cell=np.arange(len(cells)), plain=True)
+        owner = self.rows["cell"][: self.rows.size].astype(np.int64)
+        places = np.full(int(max(owner.max(initial=0), cells.max(initial=0))) + 1, -1)
+        places[cells] = np.arange(len(cells))
+        strata = np.flatnonzero(places[owner] >= 0)
+        strata = strata[np.argsort(places[owner[strata]], kind="stable")]
+        return Groups(cells=cells, strata=strata, cell=places[owner[strata]], plain=len(strata) == len(cells))
+
+    def places(self, groups: Groups) -> Ints:
+        """Place of each stratum of the panel among these, -1 where it is not."""
+        places = np.full(self.rows.size, -1)
+        places[groups.strata] = np.arange(len(groups.strata))
+        return places
+
+    def memory(self, cells: Ints) -> Floats:
+        """What is remembered of stable over all strata of cells, (C, remembered)."""
+        groups = self.of(cells)
+        return groups.summed(self.rows["memory"][groups.strata])
