@@ -39,7 +39,7 @@ STRATA = 64
 OTHERS = "others"
 ALWAYS = Instant(-math.inf)
 ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
-    "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2), "harm": (), "rising": (),
+    "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2),
     "skewed": (),
     "switched": (),  # when all traffic was given to the canary, inf before
     "weight": (),  # accepted canary share, NaN where nobody sets one

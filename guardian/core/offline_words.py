@@ -13,8 +13,8 @@ from analysis.sequential.latency import LatencyTest, moved_quantile
 from guardian.core.contest import Contest
 from guardian.core.model import Verdict
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli, Sli
+from guardian.core.sheets import QUANTILE
 
-QUANTILE = 0.95
 UNITS: Final[Mapping[type[Sli], str]] = {
     RatioSli: "share", HistogramSli: "seconds", GaugeSli: "level", CountSli: "events"
 }  # fmt: skip

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis import outlier
-from analysis.quantiles import bucket_quantile
-from analysis.sequential.base import Floats
 from analysis.sequential.latency import LatencyTest
 from analysis.sequential.ratio import RatioTest
 from guardian.core import records as r
@@ -23,9 +21,6 @@ from guardian.core.sheets import Sheet
 
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet, Opened
-
-QUANTILE = 0.95
-"""Quantile told of latencies."""
 
 
 def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OnePod | None:
@@ -43,12 +38,13 @@ def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OneP
     if found is None:
         return None
     others = np.delete(counts, found.pod, axis=0).sum(axis=0)
+    levels = sheet.levels(np.stack((counts[found.pod], others, stable)))
     return OnePod(
         name=canaries[found.pod].name,
         pods=len(canaries),
-        level=_level(sheet, counts[found.pod]),
-        others=_level(sheet, others),
-        stable=_level(sheet, stable),
+        level=levels[0],
+        others=levels[1],
+        stable=levels[2],
         without=found.without,
     )
 
@@ -80,15 +76,6 @@ def _counts_requests(fleet: Fleet, sheet: Sheet) -> bool:
         and len(sheet.strata) <= 1
         and isinstance(fleet.roster.contests[sheet.contest].test, RatioTest | LatencyTest)
     )
-
-
-def _level(sheet: Sheet, counts: Floats) -> float | None:
-    """Error share or quantile of one row of counts; None where nothing was asked."""
-    if sheet.layout is None or sheet.layout.requests(counts[None])[0] <= 0:
-        return None
-    if not sheet.layout.bounds:
-        return float(counts[1] / counts[0])
-    return float(bucket_quantile(counts[None], np.array(sheet.layout.bounds), QUANTILE)[0][0])
 
 
 def alone(rollout: Rollout, look: Look) -> tuple[Guardrail, OnePod] | None:

@@ -6,11 +6,20 @@ A sheet is one guardrail of one rollout. Sheets with the same columns share a la
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isnan
+from typing import Final
 
+import numpy as np
+
+from analysis.quantiles import bucket_quantile
+from analysis.sequential.base import Floats
 from guardian.core.layouts import Layout
 from guardian.core.looks import SeriesKey
 from guardian.core.model import Track
 from guardian.core.policy import Guardrail
+
+QUANTILE: Final = 0.95
+"""Quantile told of latencies where the objective names none."""
 
 
 @dataclass(slots=True)
@@ -61,6 +70,19 @@ class Sheet:
     needed: tuple[object, float] | None = None
     exposing: Sheet | None = field(default=None, repr=False, compare=False)
     exposes: list[Sheet] = field(default_factory=list, repr=False, compare=False)
+
+    def levels(self, counts: Floats) -> list[float | None]:
+        """Error share, quantile, mean of readings or events per exposure of rows (n, F) of counts; None without any."""
+        if self.layout is None:
+            return [None] * len(counts)
+        asked = self.layout.requests(counts).tolist()
+        if not self.layout.bounds:
+            parts = counts[:, 1].tolist()
+            return [part / total if total > 0 else None for part, total in zip(parts, asked, strict=True)]
+        objective = self.guardrail.objective
+        wanted = objective.quantile if objective is not None and objective.quantile is not None else QUANTILE
+        found = bucket_quantile(counts, np.array(self.layout.bounds), float(wanted))[0].tolist()
+        return [value if total > 0 and not isnan(value) else None for value, total in zip(found, asked, strict=True)]
 
     def refuse(self, reason: str, count: int = 1) -> None:
         """Count samples that could not be used."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from analysis.allocation import LEAST_REQUESTS, skewed
 from analysis.power import latency_growth, ratio_growth, requests_needed
-from analysis.quantiles import bucket_quantile
 from analysis.sequential.base import Floats
 from analysis.sequential.count import CountTest
 from analysis.sequential.latency import LatencyTest, moved_quantile
@@ -26,9 +25,6 @@ from guardian.core.verdicts import silent, uneasy
 
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet, Opened
-
-QUANTILE = 0.95
-"""Quantile told where neither the objective nor the evidence names one."""
 
 LEAST_TICKS = 5
 """Ticks under one weight before its share is judged: one row more or less of a pod is then within the tolerance."""
@@ -189,7 +185,8 @@ def _comparable(contest: Contest, cell: int) -> bool:
 def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
     """Totals of canary and stable."""
     asked, bad, last, seen = (fleet.sheets[name][sheet.number].tolist() for name in ("requests", "bad", "last", "seen"))
-    levels = _levels(sheet, asked)
+    totals = np.zeros((2, 2)) if sheet.layout is None else sheet.layout.totals["counts"][sheet.slot]
+    levels = sheet.levels(totals)
     hosts = {(pod.track, pod.host) for pod in sheet.pods.values()}
     canaries = sum(track is Track.CANARY for track, _ in hosts)
     canary, stable = (
@@ -204,20 +201,6 @@ def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
         for side, pods in enumerate((canaries, len(hosts) - canaries))
     )
     return canary, stable
-
-
-def _levels(sheet: Sheet, asked: list[float]) -> list[float | None]:
-    """Error share, quantile, mean of readings or events per exposure of canary and stable; None without any."""
-    if sheet.layout is None:
-        return [None, None]
-    counts = sheet.layout.totals["counts"][sheet.slot]
-    if not sheet.layout.bounds:
-        parts = counts[:, 1].tolist()
-        return [part / total if total > 0 else None for part, total in zip(parts, asked, strict=True)]
-    objective = sheet.guardrail.objective
-    wanted = objective.quantile if objective is not None and objective.quantile is not None else QUANTILE
-    found = bucket_quantile(counts, np.array(sheet.layout.bounds), float(wanted))[0].tolist()
-    return [value if total > 0 and not isnan(value) else None for value, total in zip(found, asked, strict=True)]
 
 
 def _moved(sheet: Sheet) -> Ratio | None:
