@@ -128,6 +128,8 @@ class RatioTest:
     def margins(self, memory: Floats) -> tuple[Floats, Floats]:
         """Rollback and promote margins (C,) as multiples of the stable rate, from earlier ticks only."""
         bad, requests = memory[:, 0::2], memory[:, 1::2]  # of history, and recently
+        fresh = requests[:, :1] == 0  # what was not there before: a new endpoint
+        bad, requests = np.where(fresh, bad[:, 1:], bad), np.where(fresh, requests[:, 1:], requests)
         low = np.fmin.reduce(lower_rate(bad, requests), axis=1)
         high = np.fmax.reduce(upper_rate(bad, requests), axis=1)
         known = (requests > 0).all(axis=1) & (low > 0)

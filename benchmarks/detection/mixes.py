@@ -103,11 +103,20 @@ HEALTHY_MIXES: Final = {
     "a zone with two requests a minute": replace(ZONES, canary=(20.0, 0.03), stable=(180.0, 0.03)),
     "regions, the canary mostly in the slow one": REGIONS,
     "the same mix on both": ALIKE,
+    "one pod against three, 25 % apart, 20 endpoints": Mix(
+        base=(0.02,) * 20,
+        canary=(6.0,) * 20,
+        stable=(18.0,) * 20,
+        pods=(1, 3),
+        spread=True,
+        pod_sd=0.25,
+        effect=(1.0,) * 20,
+    ),
 }
 WORSE_MIXES: Final = {  # and within how many seconds half of them are to be found
     "twice the errors in both zones": (replace(ZONES, effect=(2.0, 2.0)), 300.0),
     "five times in one zone": (replace(ZONES, effect=(1.0, 5.0)), 40.0),
     "endpoints, twice the errors": (replace(ZONES, spread=True, effect=(2.0, 2.0)), 330.0),
     "regions, a quarter slower": (replace(REGIONS, effect=(1.25, 1.25)), 40.0),
-    "twice the errors, the same mix on both": (replace(ALIKE, effect=(2.0, 2.0)), 330.0),
+    "twice the errors, the same mix on both": (replace(ALIKE, effect=(2.0, 2.0)), 360.0),
 }

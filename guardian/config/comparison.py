@@ -65,8 +65,8 @@ class CompareConfig(Section):
     strata: tuple[LabelName, ...] = Field(
         (),
         max_length=4,
-        description="labels by whose values like is compared with like: a zone, an endpoint, a kind of client; 64 "
-        "combinations apart, the rest together",
+        description="labels by whose values like is compared with like: a zone, an endpoint, a kind of client; the "
+        "first 64 combinations",
     )
 
 

@@ -17,6 +17,8 @@ from guardian.core.columns import Columns
 
 PATIENCE: Final = 15.0
 """Seconds, beyond its usual step, that a series may lag behind the others of its pod before they go on without it."""
+LONGEST: Final = 60.0
+"""Longest step, in seconds, that is waited for: a series that shows itself now and then must not hold its pod up."""
 
 
 class Alignment:
@@ -44,18 +46,22 @@ class Alignment:
         self.pods["counted"][pod] -= self.series["counted"][number]
         self.series["counted"][number] = 0.0
 
-    def of(self, number: int) -> tuple[float, float] | None:
-        """How far a series has come, and its usual step, in seconds; None where the others go on without it."""
-        if self.series["counted"][number] == 0.0:
-            return None
-        return float(self.series["reach"][number]), float(self.series["step"][number])
+    def of(self, number: int) -> tuple[float, float, bool]:
+        """How far a series has come, its usual step, in seconds, and whether the others wait for it."""
+        state = self.series
+        return float(state["reach"][number]), float(state["step"][number]), bool(state["counted"][number])
 
-    def put(self, number: int, at: tuple[float, float] | None) -> None:
+    def put(self, number: int, at: tuple[float, float, bool]) -> None:
         """Go on with a series from there, as `of` gave it."""
-        if at is not None:
-            self.series["reach"][number], self.series["step"][number] = at
-            self.series["counted"][number] = 1.0
-            self.pods["counted"][int(self.series["pod"][number])] += 1.0
+        state = self.series
+        state["reach"][number], state["step"][number], state["counted"][number] = at
+        self.pods["counted"][int(state["pod"][number])] += at[2]
+
+    def end(self, series: Ints) -> None:
+        """Wait for these series no more: their source said that they ended."""
+        ended = np.unique(series[self.series["counted"][series] > 0.0])
+        self.series["counted"][ended] = 0.0
+        np.subtract.at(self.pods["counted"], self.series["pod"][ended].astype(np.int64), 1.0)
 
     def whole(self, series: Ints, time: Floats) -> npt.NDArray[np.bool_]:
         """Whether each sample (n,) may count now; sorted by series and time, those that had to wait among them."""
@@ -96,8 +102,16 @@ class Alignment:
         owner, reach = pods[series], state["reach"][series]
         newest, common = np.full(len(counts), -np.inf), np.full(len(counts), np.inf)
         np.maximum.at(newest, owner, reach)
-        gone = newest[owner] - reach > state["step"][series] + PATIENCE
+        gone = newest[owner] - reach > self._steps(series, owner) + PATIENCE
         state["counted"][series[gone]] = 0.0
         np.subtract.at(counts, owner[gone], 1.0)
         np.minimum.at(common, owner[~gone], reach[~gone])
         return common
+
+    def _steps(self, series: Ints, owner: Ints) -> Floats:
+        """Seconds to the next sample of each series; one with a single sample is as slow as the slowest of its pod."""
+        steps = self.series["step"][series]
+        slowest = np.zeros(len(self.pods["counted"]))
+        np.maximum.at(slowest, owner, steps)
+        usual = np.where(slowest > 0.0, slowest, LONGEST)
+        return np.minimum(np.where(steps > 0.0, steps, usual[owner]), LONGEST)

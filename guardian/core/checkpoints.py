@@ -22,7 +22,7 @@ from guardian.core.sheets import Pod, Sheet
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet, Opened
 
-VERSION: Final = 1
+VERSION: Final = 2
 _LINKS: Final = frozenset(
     {"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column", "side", "risk"}
     | {"stratum", "whole"}
@@ -166,7 +166,7 @@ def _fill(
 
 def _restore_apart(opened: Opened, content: dict[str, Any]) -> None:
     """Take over what may not count; sums against another margin are forgotten: their guardrail begins afresh."""
-    apart = content.get("apart", {"marks": {}, "left_out": []})  # 0.1.0 knew of no such thing
+    apart = content["apart"]
     rules = {packed["name"]: packed["rule"] for packed in content["sheets"]}
     kept = {name for name, sheet in opened.sheets.items() if rules.get(name) == _rule(sheet)}
     for other, mark in apart["marks"].items():
@@ -186,7 +186,7 @@ def _restore_sheet(
     sheet.anomalies.update(packed["anomalies"])
     if sheet.objective >= 0 and packed["objective"] == msgspec.json.encode(sheet.guardrail.objective):
         _put(fleet.objectives.rows, sheet.objective, packed["objective_row"])
-    if sheet.past >= 0 and packed.get("past") is not None:  # 0.1.0 knew of no such thing
+    if sheet.past >= 0 and packed["past"] is not None:
         fleet.own_past.put(sheet.past, packed["past"])
     if packed["bounds"] is not None and sheet.layout is None:
         fleet.bind(sheet, tuple(packed["bounds"]))

@@ -145,10 +145,9 @@ class Contest:
             return np.zeros(0)
         cells = self.members["cell"][members].astype(np.int64)
         canary = self.members["canary"][members] > 0
-        first = self.members["first"][members]
-        fresh = np.isnan(first)
-        first = np.where(fresh, end, first)
-        self.members["first"][members] = first
+        whole = self.members["whole"][members].astype(np.int64)  # a pod is as old in all strata
+        np.fmin.at(self.members["first"], whole, end)
+        first = self.members["first"][whole]
         self._note(cells, canary, end, counts)
         began = self.cells["began"][cells]
         live = end > np.fmin(began, np.inf)

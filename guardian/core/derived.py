@@ -38,7 +38,7 @@ def add_requests(fleet: Fleet, pods: Ints, asked: Floats) -> None:
     exposes = fleet.links["exposes"][sheets] > 0
     if exposes.any():
         pods, sheets, asked = pods[exposes], sheets[exposes], asked[exposes]
-        fleet.pods["asked"][pods] += asked
+        np.add.at(fleet.pods["asked"], fleet.pods["whole"][pods].astype(np.int64), asked)
         side = sheets * 2 + (fleet.pods["canary"][pods] <= 0)
         np.add.at(fleet.sheets["asked"].reshape(-1), side, asked)
 

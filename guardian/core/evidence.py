@@ -269,6 +269,8 @@ class Panel:
         self.strata.rows["memory"][groups.strata] = memory
         self.cells["ticks"][cells] += 1
         self.cells["history"][cells] += np.where(live, 0.0, seconds)
+        served = [self.test.requests(side) * live[groups.cell] for side in sides]
+        self.strata.serve(groups, *served)
         for track, side in enumerate(sides):
             self.cells["totals"][cells, track] += groups.summed(side) * live[:, None]
         self._fit_noise(cells[self.cells["ticks"][cells] % REFRESH == 0])
@@ -276,7 +278,8 @@ class Panel:
     def _fit_noise(self, cells: Ints) -> None:
         if len(cells):
             mine, group = self.members(cells)
-            self.noise.refresh(cells, mine, group, self.pods["canary"][mine] > 0)
+            whole = None if self.strata.plain else self.pods["whole"][mine].astype(np.int64)
+            self.noise.refresh(cells, mine, group, self.pods["canary"][mine] > 0, whole)
 
     def harm(self, cells: Ints, gain: Floats) -> Floats:
         """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic.

@@ -36,7 +36,6 @@ SETTLING = 5.0
 """Seconds a router takes at most from accepting a weight to serving it; rows from before hold the old share."""
 STRATA = 64
 """Strata of one guardrail that are compared apart."""
-OTHERS = "others"
 ALWAYS = Instant(-math.inf)
 ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
     "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2),
@@ -56,7 +55,7 @@ LINKS: Final[Mapping[str, tuple[int, ...]]] = {
     "exposes": (),
 }  # fmt: skip
 PODS: Final[Mapping[str, tuple[int, ...]]] = {
-    "sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": (),
+    "sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": (), "whole": (),
 }  # fmt: skip
 _REASONS = {
     Step.STEPPED_BACK: "stepped_back", Step.STALE: "late", Step.UNUSABLE: "unusable",
@@ -159,9 +158,9 @@ class Fleet:
             return
         for sheet in opened.sheets.values():
             self._unbind(sheet)
+            self.table.drop([number for pod in sheet.pods.values() for number in pod.series.values()])
             for pod in sheet.pods.values():
-                for key, number in pod.series.items():
-                    self.table.drop(number)
+                for key in pod.series:
                     self._series.pop(key, None)
                 self.pods.give_back(pod.number)
             if sheet.objective >= 0:
@@ -213,18 +212,19 @@ class Fleet:
             return sheet.pods[track, name]
         number = pod.number = self.pods.add()
         sheet.pods[track, name] = pod
+        whole = sheet.hosts.setdefault((track, host), pod)
         values = {
             "sheet": float(sheet.number), "canary": float(track is Track.CANARY), "end": np.nan, "slot": -1.0,
-            "member": -1.0,
+            "member": -1.0, "whole": float(whole.number),
         }  # fmt: skip
         for column, value in values.items():
             self.pods[column][number] = value
-        self.table.add_pod(number)
+        self.table.add_pod(number, whole=whole.number)
         if sheet.layout is not None:
             self._seat(sheet, pod)
         for events in sheet.exposes:
-            if (track, name) in events.pods:
-                self._pair(events, events.pods[track, name])
+            if (track, host) in events.hosts:
+                self._pair(events, events.hosts[track, host])
         return pod
 
     def bind(self, sheet: Sheet, bounds: tuple[float, ...]) -> None:
@@ -264,20 +264,22 @@ class Fleet:
             self.pods["member"][pod.number] = pod.member
 
     def _enter(self, sheet: Sheet, pod: Pod) -> None:
-        """Have a pod compared, in its stratum; the strata beyond the most there may be are one."""
+        """Have a pod compared, in its stratum; those of strata beyond the most there may be are not."""
+        if pod.stratum not in sheet.strata and len(sheet.strata) >= STRATA:
+            return
         contest, cell = self.roster.contests[sheet.contest], sheet.cell
-        name = pod.stratum if pod.stratum in sheet.strata or len(sheet.strata) < STRATA else OTHERS
-        if name not in sheet.strata:
-            sheet.strata[name] = contest.add_stratum(cell) if sheet.strata else contest.first_stratum(cell)
-        mates = sheet.pods.values() if pod.stratum else ()
-        whole = next((p.member for p in mates if p.host == pod.host and p.track is pod.track and p.member >= 0), None)
+        if pod.stratum not in sheet.strata:
+            first = contest.add_stratum(cell) if sheet.strata else contest.first_stratum(cell)
+            sheet.strata[pod.stratum] = first
+        whole = sheet.hosts[pod.track, pod.host]
         pod.member = contest.add_member(
-            cell, canary=pod.track is Track.CANARY, merged=pod.host == "", stratum=sheet.strata[name], whole=whole
-        )
+            cell, canary=pod.track is Track.CANARY, merged=pod.host == "", stratum=sheet.strata[pod.stratum],
+            whole=whole.member if whole.member >= 0 else None,
+        )  # fmt: skip
 
     def _pair(self, sheet: Sheet, pod: Pod) -> None:
         """Find the pod that counts the requests of a pod that counts events: the one of the same name, if there is."""
-        asked = sheet.exposing.pods.get((pod.track, pod.name)) if sheet.exposing is not None else None
+        asked = sheet.exposing.hosts.get((pod.track, pod.host)) if sheet.exposing is not None else None
         if isinstance(sheet.layout, EventLayout) and asked is not None:
             sheet.layout.pair(pod.slot, asked.number)
 

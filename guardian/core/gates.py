@@ -23,6 +23,8 @@ WEIGHT_TOLERANCE = 0.005
 """Routers round weights (HAProxy to 1/256, meshes to whole percents)."""
 MOST_REFUSED = 0.05
 """Share of a track's rows that may be impossible: where errors make a row impossible, the others look faultless."""
+MOST_UNMATCHED = 0.1
+"""Share of the canary's requests that may be of kinds which stable does not serve."""
 
 
 class Condition(StrEnum):
@@ -135,6 +137,12 @@ def _verdict(rollout: Rollout, look: Look) -> Iterator[Missing]:
             "buckets that fall): those left are no fair sample; mend the exporter or the selector"
         )
         yield Missing(condition=Condition.VERDICT, text=text)
+    elif (unlike := next((at for at in look.guardrails if _unlike(at)), None)) is not None:
+        text = (
+            f"{unlike.unmatched:.0%} of the canary's requests of '{unlike.name}' are of kinds (`compare.strata`) that "
+            "stable hardly serves: they are held against nothing; have both serve them, or name other labels"
+        )
+        yield Missing(condition=Condition.VERDICT, text=text)
     elif (flattered := next((at for at in look.guardrails if at.flatterer), None)) is not None:
         text = (
             f"promotion evidence of '{flattered.name}' hangs on one pod of stable, {flattered.flatterer}, that is "
@@ -160,6 +168,10 @@ def _lossy(at: GuardrailLook) -> bool:
     return at.participates and at.refused > MOST_REFUSED
 
 
+def _unlike(at: GuardrailLook) -> bool:
+    return at.participates and at.unmatched > MOST_UNMATCHED
+
+
 def promotable(rollout: Rollout, look: Look) -> bool:
     """Whether every participating guardrail shows the canary within its promote margin, late enough."""
     risk = rollout.policy.risk
@@ -169,7 +181,7 @@ def promotable(rollout: Rollout, look: Look) -> bool:
         and look.log_safe >= -math.log(risk.false_promotion)
         and look.allocation is not Allocation.SKEWED
         and not look.rising
-        and not any(at.flatterer or _lossy(at) for at in look.guardrails)
+        and not any(at.flatterer or _lossy(at) or _unlike(at) for at in look.guardrails)
     )
 
 

@@ -23,6 +23,8 @@ from guardian.core.looks import SeriesKey
 from guardian.core.policy import CountSli, GaugeSli, Sli, Slo
 
 Flags = npt.NDArray[np.bool_]
+BARE = 12.0
+"""Rows in which bad ones may wait for requests to belong to."""
 
 
 class Layout(ABC):
@@ -108,6 +110,10 @@ class CounterLayout(Layout):
             return bucket_counts(carried)
         return carried, carried[:, 1] <= carried[:, 0] * (1.0 + 1e-12)
 
+    def bare(self, carried: Floats) -> Flags:
+        """Which rows (n,) are bad ones without any requests."""
+        return carried[:, 0] <= 0.0 if not self.bounds else np.zeros(len(carried), dtype=np.bool_)
+
     def holds(self, slots: Ints) -> bool:
         """Whether counts of any of these pods wait for the rest of their scrape."""
         return bool(self.carry["held"][slots].any())
@@ -122,7 +128,8 @@ class CounterLayout(Layout):
     def release(self, slots: Ints, events: Floats, came: Flags) -> tuple[Floats, Flags, Flags]:
         """Counts (n, F) of pods that are whole and consistent, which those are, and which were refused as impossible.
 
-        events, came: (n, F) what came, and in which columns. Other counts wait once for the rest of their scrape.
+        events, came: (n, F) what came, and in which columns. Other counts wait once for the rest of their scrape, bad
+        ones without any requests for longer: they may come late, and many at a time.
         """
         carried = self.carry["counts"][slots] + events
         counts, sound = self.sound(carried)
@@ -131,9 +138,10 @@ class CounterLayout(Layout):
         sound &= self.whole(came)
         if sound.all() and not self.holds(slots):
             return counts, sound, ~sound
-        refused = ~sound & (self.carry["held"][slots] > 0)
+        held = self.carry["held"][slots]
+        refused = ~sound & (held >= BARE)
         waiting = ~sound & ~refused
-        self.carry["held"][slots] = waiting
+        self.carry["held"][slots] = (held + np.where(self.bare(carried), 1.0, BARE)) * waiting
         self.carry["counts"][slots] = carried * waiting[:, None]
         if self.bounds:
             self.carry["came"][slots] = came & waiting[:, None]

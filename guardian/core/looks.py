@@ -64,6 +64,12 @@ class Observed:
         self.series, self.time, self.value = series, time, value
         self.started = np.full(series.shape, np.nan) if started is None else started
 
+    def only(self, chosen: npt.NDArray[np.bool_] | Ints) -> Observed:
+        """Some of these samples."""
+        return Observed(
+            series=self.series[chosen], time=self.time[chosen], value=self.value[chosen], started=self.started[chosen]
+        )
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Observed)
@@ -159,6 +165,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     against the canary comes from, None where there is no such pod or little evidence. flatterer: pod of stable without
     which the promotion evidence would not be there, "" where there is no such pod or not enough evidence.
     refused: share of a track's rows that were impossible, the larger of both: what is left is no fair sample.
+    unmatched: share of the canary's requests in strata in which stable serves next to nothing.
     past: how it stands against the service's own past; None before all traffic is on the canary, without history, and
     where that is not asked.
     """
@@ -181,6 +188,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     one_pod: OnePod | None = None
     flatterer: str = ""
     refused: float = 0.0
+    unmatched: float = 0.0
     past: Past | None = None
 
 

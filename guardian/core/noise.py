@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, wander_chance
+from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, sum_by, wander_chance
 from analysis.lasting import Bounds
 from analysis.sequential.base import Floats, Ints, Test
 from guardian.core.columns import Columns
@@ -91,16 +91,26 @@ class Noise:
         common = 2.0 * self.cells["wander"][cells] * self.cells["tracks"][cells][:, :, 0]
         return np.asarray(squared * (lasting + self.cells["curve"][cells][:, :, 0]) + lean**2 * common)
 
-    def refresh(self, cells: Ints, pods: Ints, group: Ints, canary: npt.NDArray[np.bool_]) -> None:
-        """Fit cells (C,) anew; pods (S,) are all of theirs, sorted by group, the place of each one's cell."""
-        count = len(cells)
-        totals, noise = self.pods["drift"][pods], self.pods["noise"][pods]
+    def refresh(
+        self, cells: Ints, pods: Ints, group: Ints, canary: npt.NDArray[np.bool_], whole: Ints | None = None
+    ) -> None:
+        """Fit cells (C,) anew; pods (S,) are all of theirs, sorted by group, the place of each one's cell.
+
+        whole: (S,) which of them are one pod, None where each is one.
+        """
+        count, lines, cell = len(cells), self.pods["drift"][pods], group
+        totals, noise, ticks = lines, self.pods["noise"][pods], self.pods["ticks"][pods]
+        if whole is not None:  # what a pod differs by is common to its strata: they are one word about it
+            _, first, of = np.unique(whole, return_index=True, return_inverse=True)
+            totals = sum_by(totals * (noise > 0)[..., None], of, len(first))
+            noise, longest = sum_by(noise, of, len(first)), np.zeros(len(first))
+            np.maximum.at(longest, of, ticks)
+            ticks = longest
+            group, canary = group[first], canary[first]
         stable = ((noise[:, 0] > 0) & ~canary).astype(np.float64)
         several = np.bincount(group, weights=stable, minlength=count)
-        curve = passing_noise(
-            self.pods["sums"][pods], self.pods["closed"][pods], totals, group, count, alone=several < 2
-        )
-        passing = noise_at(curve[group], self.pods["ticks"][pods][:, None])
+        curve = passing_noise(self.pods["sums"][pods], self.pods["closed"][pods], lines, cell, count, alone=several < 2)
+        passing = noise_at(curve[group], ticks[:, None])
         fit = np.zeros(self.cells["posterior"][cells].shape)
         for side in (canary,) if self._fresh else (canary, ~canary):
             fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._mixture.spreads, count=count)

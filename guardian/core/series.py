@@ -58,12 +58,12 @@ class Deltas:
 class Watermark(Value, frozen=True, kw_only=True):
     """A series as it is resumed: its last reading, how far it came and its usual step, samples that wait.
 
-    aligned: None where the others of its pod go on without it. waiting: time, value, start of the process.
+    aligned: as Alignment.of gives it. waiting: time, value, start of the process.
     """
 
     value: float
     time: float
-    aligned: tuple[float, float] | None
+    aligned: tuple[float, float, bool]
     waiting: list[tuple[float, float, float]]
 
 
@@ -96,12 +96,15 @@ class SeriesTable:
         self.alignment.add(number, pod)
         return number
 
-    def drop(self, number: int) -> None:
-        """Forget a series; samples of it have no effect from now on."""
-        self._levels -= int(self.rows["level"][number])
-        self.rows["alive"][number] = 0.0
-        self.alignment.drop(number)
-        self._free.append(number)
+    def drop(self, numbers: list[int]) -> None:
+        """Forget series; samples of them have no effect from now on."""
+        for number in numbers:
+            self._levels -= int(self.rows["level"][number])
+            self.rows["alive"][number] = 0.0
+            self.alignment.drop(number)
+            self._free.append(number)
+        if self.waiting is not None:
+            self.waiting = self.waiting.only(~np.isin(self.waiting.series, numbers))
 
     def watermark(self, number: int) -> Watermark:
         """What is known of a series of counts or levels."""
@@ -122,11 +125,14 @@ class SeriesTable:
             again = Observed(series=np.full(len(time), number), time=time, value=value, started=started)
             self.waiting = again if self.waiting is None else _joined([self.waiting, again])
 
-    def add_pod(self, pod: int) -> None:
-        """Make room for a pod's first sample time; pods are numbered by their owner, rising."""
+    def add_pod(self, pod: int, *, whole: int) -> None:
+        """Make room for a pod's first sample time; pods are numbered by their owner, rising.
+
+        whole: another number of the same pod, if it has one: it has been there for as long.
+        """
         while self.pods.size <= pod:
             self.pods.add()
-        self.pods["first"][pod] = np.nan
+        self.pods["first"][pod] = self.pods["first"][whole] if whole != pod else np.nan
         self.alignment.add_pod(pod)
 
     def difference(self, deliveries: list[Observed]) -> Deltas:
@@ -152,10 +158,11 @@ class SeriesTable:
         if level[order].any():
             levels, order = order[level[order]], order[~level[order]]
             shown = self._show(series[levels], time[levels], value[levels])
+        self.alignment.end(series[ended])
         whole = self.alignment.whole(series[order], time[order])
         if not whole.all():
             rest, order = order[~whole], order[whole]
-            self.waiting = Observed(series=series[rest], time=time[rest], value=value[rest], started=started[rest])
+            self.waiting = came.only(np.sort(rest))
         deltas = self._steps(series[order], time[order], value[order], started[order])
         bad = self._newly_refused(np.flatnonzero(broken & ~ended), series, time)
         return Deltas(

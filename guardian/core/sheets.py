@@ -49,7 +49,8 @@ class Sheet:
 
     risk: chance of a false rollback accepted for it. past: where its own past is remembered, -1 where it is not.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
-    strata: numbers in the contest of the parts that are compared apart, by name.
+    hosts: the first one of each pod, whatever its strata. strata: numbers in the contest of the parts that are compared
+    apart, by name.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Sheet:
     objective: int = -1
     past: int = -1
     pods: dict[tuple[Track, str], Pod] = field(default_factory=dict)
+    hosts: dict[tuple[Track, str], Pod] = field(default_factory=dict)
     strata: dict[str, int] = field(default_factory=dict)
     anomalies: dict[str, int] = field(default_factory=dict)
     late_bounds: set[float] = field(default_factory=set)

@@ -8,6 +8,7 @@ not, and what the strata say adds up: given the counts of a tick they are indepe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ import numpy.typing as npt
 from analysis.baseline import sum_by
 from analysis.sequential.base import Floats, Ints, Reading
 from guardian.core.columns import Columns
+
+LEAST: Final = 20.0
+"""Canary requests for each one of stable's, in a stratum, beyond which it compares nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ class Strata:
     """The strata of all cells of a panel: each cell has one, which is all of it until another is named."""
 
     def __init__(self, remembered: int) -> None:
-        self.rows = Columns({"memory": (remembered,), "cell": ()})
+        self.rows = Columns({"memory": (remembered,), "cell": (), "served": (2,)})
         self._first = Columns({"stratum": ()})
         self._further = 0
 
@@ -102,6 +106,16 @@ class Strata:
         places = np.full(self.rows.size, -1)
         places[groups.strata] = np.arange(len(groups.strata))
         return places
+
+    def serve(self, groups: Groups, canary: Floats, stable: Floats) -> None:
+        """Add requests (G,) of both tracks since the canary's first traffic."""
+        self.rows["served"][groups.strata] += np.stack((canary, stable), axis=1)
+
+    def unmatched(self, cell: int) -> float:
+        """Share of the canary's requests in strata where stable has next to none: they are held against nothing."""
+        served = self.rows["served"][self.of(np.array([cell])).strata]
+        alone = served[:, 0] > LEAST * served[:, 1]
+        return float(served[alone, 0].sum() / max(served[:, 0].sum(), 1.0))
 
     def memory(self, cells: Ints) -> Floats:
         """What is remembered of stable over all strata of cells, (C, remembered)."""

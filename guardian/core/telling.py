@@ -158,6 +158,7 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         one_pod=one_pod(fleet, opened, sheet, log_harm),
         flatterer=flatterer(fleet, opened, sheet, log_safe),
         refused=_refused(fleet, sheet),
+        unmatched=_unmatched(fleet, sheet),
         past=fleet.own_past.standing(sheet.past) if participates and sheet.past >= 0 else None,
     )
 
@@ -167,6 +168,13 @@ def _refused(fleet: Fleet, sheet: Sheet) -> float:
     lost = fleet.sheets["refused"][sheet.number]
     rows = lost + fleet.sheets["taken"][sheet.number]
     return float(np.divide(lost, rows, out=np.zeros(2), where=rows > 0).max())
+
+
+def _unmatched(fleet: Fleet, sheet: Sheet) -> float:
+    """Share of the canary's requests in strata that stable does not serve; 0 where all is one stratum."""
+    if sheet.arm < 0 or len(sheet.strata) <= 1:
+        return 0.0
+    return fleet.roster.contests[sheet.contest].panel.strata.unmatched(sheet.cell)
 
 
 def counted(policy: Policy, guardrail: Guardrail) -> Counted:

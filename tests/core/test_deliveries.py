@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from guardian.core.fleet import Fleet
 from guardian.core.looks import Look, Part, SeriesKey
 from guardian.core.model import Track
+from guardian.core.series import STALE_MARKER
 from tests.core.pods import BEGAN, POLICY, STEP, R, Sample, key, look, observe, opened, scrapes, tick_by_tick
 
 ROLLBACK, PROMOTE = math.log(100.0), math.log(20.0)
@@ -122,6 +124,69 @@ def test_a_series_that_ends_holds_its_pod_up_for_a_moment_only() -> None:
         observe(fleet, [(total, at, 100.0 * scrape), *errors])
         requests.append(look(fleet).of("errors").stable.last)
     assert requests == [0.0, 10.0, 20.0, 20.0, 20.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 110.0]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_series_that_shows_itself_now_and_then_holds_its_pod_up_for_little(*, restarts: bool) -> None:
+    """However far apart its last two samples were; a restart makes no difference."""
+    fleet, lags = opened(), []
+    total, bad = key(Track.STABLE, 0, Part.TOTAL), key(Track.STABLE, 0, Part.BAD)
+    for time in np.arange(0.0, 1500.0, STEP).tolist():
+        rare = [(replace(bad, labels="599"), time, 1.0)] if time in {100.0, 110.0, 700.0} else []
+        observe(fleet, [(total, time, 10.0 * time), (bad, time, time / 10.0), *rare])
+        lags.append(time - (look(fleet).of("errors").stable.last or 0.0))
+        fleet = restarted(fleet) if restarts else fleet
+    assert max(lags) == 60.0 + STEP
+    assert lags[-1] == 0.0
+
+
+@pytest.mark.parametrize("every", [60.0, 110.0])
+def test_errors_that_come_late_and_many_at_a_time_all_count(every: float) -> None:
+    """Their way is far behind that of the requests: they wait for a row with requests to belong to."""
+    samples, fleet = story("errors"), opened()
+    errors, requests = ([sample for sample in samples if sample[0].part is part] for part in (Part.BAD, Part.TOTAL))
+    times = sorted({sample[1] for sample in samples})
+    for time in times[:-1]:
+        observe(fleet, [sample for sample in requests if sample[1] == time])
+        if time % every == 0.0 or time <= BEGAN + STEP:
+            observe(fleet, [sample for sample in errors if sample[1] <= time])
+            errors = [sample for sample in errors if sample[1] > time]
+        look(fleet)
+    observe(fleet, errors)
+    look(fleet)
+    observe(fleet, [sample for sample in requests if sample[1] == times[-1]])
+    found, whole = look(fleet).of("errors"), at_once("errors").of("errors")
+    assert found.anomalies == {}
+    assert found.canary.bad == whole.canary.bad
+    assert look(fleet).log_harm >= ROLLBACK
+
+
+def test_a_closed_rollout_leaves_no_sample_that_waits() -> None:
+    """Its numbers are used again; and a restore does not double what waits."""
+    fleet, total, bad = opened(), key(Track.STABLE, 0, Part.TOTAL), key(Track.STABLE, 0, Part.BAD)
+    observe(fleet, [(total, 0.0, 1.0), (bad, 0.0, 0.0)])
+    look(fleet)
+    observe(fleet, [(total, 10.0, 9.0)])
+    look(fleet)
+    blob = fleet.checkpoint(R)
+    for _ in range(3):
+        fleet.restore(R, POLICY, fleet.checkpoint(R))
+    assert fleet.checkpoint(R) == blob
+    assert fleet.table.waiting is not None
+    assert len(fleet.table.waiting.series) == 1
+    fleet.close(R)
+    assert len(fleet.table.waiting.series) == 0
+
+
+def test_a_series_that_its_source_ends_is_not_waited_for() -> None:
+    """Prometheus says so with a marker."""
+    fleet, total, bad = opened(), key(Track.STABLE, 0, Part.TOTAL), key(Track.STABLE, 0, Part.BAD)
+    marker = float(np.array([STALE_MARKER], dtype=np.int64).view(np.float64)[0])
+    for time in (0.0, 10.0, 20.0):
+        observe(fleet, [(total, time, 10.0 * time), (bad, time, 0.0)])
+        look(fleet)
+    observe(fleet, [(total, 30.0, 300.0), (bad, 30.0, marker)])
+    assert look(fleet).of("errors").stable.last == 30.0
 
 
 @settings(max_examples=10)

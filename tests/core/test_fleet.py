@@ -202,6 +202,13 @@ def test_a_checkpoint_of_a_newer_guardian_is_refused_and_leaves_nothing_half_res
     assert again.checkpoint(R) == fresh.checkpoint(R)
 
 
+def test_a_checkpoint_of_another_version_is_refused_with_both_numbers() -> None:
+    """Evidence is worked out anew then, from what the metric source still has."""
+    content = msgspec.msgpack.decode(opened().checkpoint(R))
+    with pytest.raises(ValueError, match=rf"checkpoint of version 1, this guardian reads {content['version']}"):
+        Fleet().restore(R, POLICY, msgspec.msgpack.encode(content | {"version": 1}))
+
+
 def test_restoring_an_open_rollout_keeps_the_numbers_of_its_series() -> None:
     """Sources hold these numbers; an amended policy must not cut them off."""
     fleet = opened()

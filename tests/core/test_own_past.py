@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -152,20 +151,6 @@ def test_a_checkpoint_goes_on_bit_for_bit(until: int) -> None:
     assert again.checkpoint(R) == blob
     assert feed(again, shown[until:]) == feed(fleet, shown[until:])
     assert again.checkpoint(R) == fleet.checkpoint(R)
-
-
-def test_a_checkpoint_of_before_there_was_a_past_is_read() -> None:
-    """After an update nothing is known of the past, and nothing is said of it that it does not know."""
-    fleet, again = opened(), Fleet()
-    feed(fleet, ticks()[: SWITCHED - 1])
-    content = msgspec.msgpack.decode(fleet.checkpoint(R))
-    del content["rollout"]["switched"]
-    for sheet in content["sheets"]:
-        del sheet["past"]
-    again.restore(R, POLICY, msgspec.msgpack.encode(content))
-    past = past_of(feed(again, ticks()[SWITCHED - 1 :]))
-    assert past is not None
-    assert not past.calibrated
 
 
 def test_a_past_ends_with_its_rollout() -> None:

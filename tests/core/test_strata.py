@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from guardian.config.comparison import RATIO
+from guardian.config.comparison import COUNT, RATIO
 from guardian.core.fleet import STRATA, Fleet
+from guardian.core.gates import promotable
 from guardian.core.looks import Look, Observed, Part, SeriesKey
-from guardian.core.model import Instant, RolloutId, Track
-from guardian.core.policy import Policy
-from tests.builders import ERRORS, policy
+from guardian.core.model import Instant, RolloutId, Seconds, Track
+from guardian.core.policy import CountSli, Guardrail, Policy, WarmUp
+from guardian.core.rollout import Rollout
+from tests.builders import ERRORS, T0, policy, requested, seen
+from tests.core.play import Play
 
 R = RolloutId("r")
 STEP, BEGAN, END = 10.0, 1800.0, 3000.0
@@ -133,7 +137,151 @@ def test_a_closed_rollout_leaves_no_stratum_behind() -> None:
     assert not panel.strata.rows["memory"].any()
 
 
-def test_too_many_strata_share_the_last_one() -> None:
+Rows = list[tuple[SeriesKey, float]]
+
+
+def line(track: Track, pod: str, part: Part, stratum: str, guardrail: str = "errors") -> SeriesKey:
+    """A series of one pod in one stratum."""
+    return SeriesKey(rollout=R, guardrail=guardrail, track=track, pod=pod, part=part, stratum=stratum, labels=stratum)
+
+
+def give(fleet: Fleet, time: float, rows: Rows) -> None:
+    """Have the fleet take one scrape."""
+    series = np.array([fleet.series(key) for key, _ in rows])
+    value = np.array([value for _, value in rows], dtype=np.float64)
+    fleet.observe(Observed(series=series, time=np.full(len(rows), time), value=value))
+    fleet.settle()
+
+
+def stands(fleet: Fleet, now: float = END) -> Look:
+    """How R stands."""
+    return fleet.look([R], now=Instant(now))[R]
+
+
+def played(
+    serves: Callable[[Track, str, float], float], *, guarded: Policy | None = None,
+    strata: tuple[str, ...] = ("a", "b"), pods: dict[Track, int] = PODS, end: float = END, asked: float = 100.0,
+    every: float = STEP,
+) -> tuple[Fleet, Look]:  # fmt: skip
+    """A fleet and how it stands at the end; serves: error share of track, stratum and time, below 0 for no rows."""
+    random, fleet = np.random.default_rng(1), Fleet()
+    fleet.open(R, guarded or rules("zone"))
+    sums: dict[tuple[Track, str, int], list[float]] = {}
+    for time in np.arange(0.0, end + 1.0, every).tolist():
+        rows: Rows = []
+        for track, count in pods.items():
+            for name in strata if track is Track.STABLE or time >= BEGAN else ():
+                share = serves(track, name, time)
+                for pod in range(count) if share >= 0.0 else ():
+                    total = sums.setdefault((track, name, pod), [0.0, 0.0])
+                    new = random.poisson(asked * every / STEP)
+                    total[0] += new
+                    total[1] += random.binomial(new, share)
+                    parts = zip((Part.TOTAL, Part.BAD), total, strict=True)
+                    rows += [(line(track, f"p{pod}", part, name), value) for part, value in parts]
+        give(fleet, time, rows)
+    return fleet, stands(fleet, end)
+
+
+def test_a_stratum_that_comes_late_has_a_word_in_the_verdict() -> None:
+    """A zone that opens half a minute after the canary has no history; four times the errors there are found."""
+
+    def share(track: Track, zone: str, time: float) -> float:
+        if zone == "b" and time < BEGAN + 30.0:
+            return -1.0
+        return 0.04 if track is Track.CANARY and zone == "b" else 0.01
+
+    at = played(share)[1]
+    assert at.log_harm > math.log(100.0)
+    assert not at.log_safe > 0.0
+
+
+def test_what_only_the_canary_serves_promotes_nothing() -> None:
+    """Requests that are held against nothing are not shown to be good."""
+
+    def share(track: Track, path: str, _: float) -> float:
+        only = {"a": None, "new": Track.CANARY, "old": Track.STABLE}[path]
+        return -1.0 if only not in {None, track} else 0.4 if path == "new" else 0.01
+
+    at = played(share, strata=("a", "new", "old"))[1].of("errors")
+    assert at.unmatched == pytest.approx(0.5, abs=0.05)
+    assert at.log_safe > math.log(20.0)
+    look = seen(R, at=Instant(T0 + 1e5), harm=1.0, safe=100.0)
+    rollout = judged_in(policy())
+    assert promotable(rollout, look)
+    unlike = replace(look, guardrails=tuple(replace(one, unmatched=at.unmatched) for one in look.guardrails))
+    assert not promotable(rollout, unlike)
+
+
+def judged_in(rules: Policy) -> Rollout:
+    """A rollout under a policy."""
+    play = Play(policies=(rules,))
+    play.tell(requested())
+    return play.rollout
+
+
+def test_many_strata_are_no_more_pods() -> None:
+    """How much three pods differ is known as well as three pods tell it, in however many strata they serve."""
+    many = tuple(f"s{number}" for number in range(12))
+    pods = {Track.CANARY: 1, Track.STABLE: 2}
+    fleets = [
+        played(lambda *_: 0.01, strata=strata, pods=pods, asked=600.0 / len(strata), every=60.0)[0]
+        for strata in (many, ("one",))
+    ]
+    known = []
+    for fleet in fleets:
+        sheet = fleet.opened[R].sheets["errors"]
+        cells = fleet.roster.contests[sheet.contest].panel.noise.cells
+        known.append((float(cells["pods"][sheet.cell]), float(cells["posterior"][sheet.cell][0, 0])))
+    assert known[0][0] == known[1][0] == 2.0
+    assert known[0][1] == pytest.approx(known[1][1], abs=0.1)
+
+
+def test_a_pod_warms_up_once() -> None:
+    """An old pod that begins to serve another zone is no young one there."""
+    errors = replace(rules("zone").guardrails[0], warm_up=WarmUp(lasts=Seconds(600.0), factor=10.0))
+
+    def share(track: Track, zone: str, time: float) -> float:
+        if track is Track.STABLE:
+            return 0.01
+        return 0.01 if zone == "a" else 0.04 if time >= BEGAN + 800.0 else -1.0
+
+    at = played(share, guarded=replace(policy(), guardrails=(errors,)), end=BEGAN + 1300.0)[1]
+    assert at.log_harm > math.log(100.0)
+
+
+def test_the_first_events_of_a_new_stratum_count() -> None:
+    """The pod was there before; what its new series shows is new."""
+    fleet = Fleet()
+    fleet.open(R, rules("path"))
+    for scrape in range(1, 10):
+        rows: Rows = [(line(Track.CANARY, "p", Part.TOTAL, "/"), 100.0 * scrape)]
+        for path in range(2, scrape):
+            rows += [
+                (line(Track.CANARY, "p", part, f"/{path}"), value) for part, value in ((Part.TOTAL, 50), (Part.BAD, 40))
+            ]
+        give(fleet, STEP * scrape, rows)
+    at = stands(fleet).of("errors")
+    assert (at.canary.requests, at.canary.bad) == (800.0 + 7 * 50.0, 7 * 40.0)
+
+
+def test_events_are_judged_by_the_requests_of_their_pod_in_all_strata() -> None:
+    """A count without strata beside a ratio with them."""
+    counting = Guardrail(name="logins", sli=CountSli(events="logins_total"), compare=COUNT)
+    both = replace(policy(), guardrails=(rules("zone").guardrails[0], counting))
+    fleet = Fleet()
+    fleet.open(R, both)
+    for scrape in range(60):
+        rows: Rows = [(line(Track.STABLE, "p", Part.COUNT, "", "logins"), 5.0 * scrape)]
+        for zone, rate in (("a", 90.0), ("b", 10.0)):
+            rows += [(line(Track.STABLE, "p", Part.TOTAL, zone), rate * scrape)]
+        give(fleet, STEP * scrape, rows)
+    sheet = fleet.opened[R].sheets["logins"]
+    memory = fleet.roster.contests[sheet.contest].panel.strata.memory(np.array([sheet.cell]))[0]
+    assert memory[0] == pytest.approx(100.0 * 58, rel=0.05)
+
+
+def test_too_many_strata_are_not_compared() -> None:
     """An endpoint label with an id in it must not fill the memory."""
     fleet = Fleet()
     fleet.open(R, rules("endpoint"))
@@ -148,6 +296,6 @@ def test_too_many_strata_share_the_last_one() -> None:
                 stratum=f"endpoint={number}",
             )
         )
-    strata = fleet.opened[R].sheets["errors"].strata
-    assert len(strata) == STRATA + 1
-    assert list(strata)[-1] == "others"
+    sheet = fleet.opened[R].sheets["errors"]
+    assert len(sheet.strata) == STRATA
+    assert sum(pod.member >= 0 for pod in sheet.pods.values()) == STRATA
