@@ -18,7 +18,8 @@ from guardian.core.columns import Columns
 PATIENCE: Final = 15.0
 """Seconds, beyond its usual step, that a series may lag behind the others of its pod before they go on without it."""
 LONGEST: Final = 60.0
-"""Longest step, in seconds, that is waited for: a series that shows itself now and then must not hold its pod up."""
+"""Longest step, in seconds, that is waited for, or half as much again as the quickest series of the pod takes: one that
+shows itself now and then must not hold its pod up."""
 
 
 class Alignment:
@@ -57,9 +58,10 @@ class Alignment:
         state["reach"][number], state["step"][number], state["counted"][number] = at
         self.pods["counted"][int(state["pod"][number])] += at[2]
 
-    def end(self, series: Ints) -> None:
-        """Wait for these series no more: their source said that they ended."""
-        ended = np.unique(series[self.series["counted"][series] > 0.0])
+    def end(self, series: Ints, time: Floats) -> None:
+        """Wait for these series (n,) no more: their source said that they ended then."""
+        known = (self.series["counted"][series] > 0.0) & (time > self.series["reach"][series])
+        ended = np.unique(series[known])
         self.series["counted"][ended] = 0.0
         np.subtract.at(self.pods["counted"], self.series["pod"][ended].astype(np.int64), 1.0)
 
@@ -111,7 +113,9 @@ class Alignment:
     def _steps(self, series: Ints, owner: Ints) -> Floats:
         """Seconds to the next sample of each series; one with a single sample is as slow as the slowest of its pod."""
         steps = self.series["step"][series]
-        slowest = np.zeros(len(self.pods["counted"]))
+        slowest, quickest = np.zeros(len(self.pods["counted"])), np.full(len(self.pods["counted"]), np.inf)
         np.maximum.at(slowest, owner, steps)
+        np.minimum.at(quickest, owner, np.where(steps > 0.0, steps, np.inf))
         usual = np.where(slowest > 0.0, slowest, LONGEST)
-        return np.minimum(np.where(steps > 0.0, steps, usual[owner]), LONGEST)
+        longest = np.where(np.isfinite(quickest), np.maximum(1.5 * quickest, LONGEST), LONGEST)
+        return np.minimum(np.where(steps > 0.0, steps, usual[owner]), longest[owner])

@@ -108,7 +108,7 @@ def _pod(fleet: Fleet, sheet: Sheet, pod: Pod, contest: Contest | None) -> dict[
         "name": pod.host,
         "stratum": pod.stratum,
         "row": _row(fleet.pods, pod.number),
-        "first": float(fleet.table.pods["first"][pod.number]),
+        "first": [float(fleet.table.pods[name][pod.number]) for name in ("first", "seen")],
         "carry": None if sheet.layout is None else _row(sheet.layout.carry, pod.slot),
         "series": [[key.part, key.le, key.labels, fleet.table.watermark(number)] for key, number in pod.series.items()],
     }
@@ -220,7 +220,7 @@ def _restore_pod(
     track = Track(packed["track"])
     pod = fleet.add_pod(sheet, track, packed["name"], packed["stratum"])
     _put(fleet.pods, pod.number, packed["row"])
-    fleet.table.pods["first"][pod.number] = packed["first"]
+    fleet.table.pods["first"][pod.number], fleet.table.pods["seen"][pod.number] = packed["first"]
     if sheet.layout is not None and packed["carry"] is not None:
         _put(sheet.layout.carry, pod.slot, packed["carry"])
     for part, le, labels, mark in packed["series"]:

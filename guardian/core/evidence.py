@@ -270,7 +270,7 @@ class Panel:
         self.cells["ticks"][cells] += 1
         self.cells["history"][cells] += np.where(live, 0.0, seconds)
         served = [self.test.requests(side) * live[groups.cell] for side in sides]
-        self.strata.serve(groups, *served)
+        self.strata.serve(groups, *served, seconds=seconds)
         for track, side in enumerate(sides):
             self.cells["totals"][cells, track] += groups.summed(side) * live[:, None]
         self._fit_noise(cells[self.cells["ticks"][cells] % REFRESH == 0])

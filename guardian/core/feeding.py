@@ -172,12 +172,12 @@ class Feeder:
         fleet = self._fleet
         counts, sound, refused = layout.release(fleet.pods["slot"][pods].astype(np.int64), events, came)
         if not sound.all():
-            for number in fleet.pods["sheet"][pods[refused]]:
+            for number in fleet.pods["sheet"][pods[refused > 0]]:
                 fleet.sheet_of[int(number)].refuse("inconsistent")
-            lost = pods[refused]
+            lost = pods[refused > 0]
             sides = fleet.pods["sheet"][lost].astype(np.int64) * 2 + (fleet.pods["canary"][lost] <= 0)
-            np.add.at(fleet.sheets["refused"].reshape(-1), sides, 1.0)
-            waiting = ~sound & ~refused
+            np.add.at(fleet.sheets["refused"].reshape(-1), sides, refused[refused > 0])
+            waiting = ~sound & (refused == 0)
             fleet.pods["end"][pods[waiting]] = end[waiting] - seconds[waiting]
         kept = np.flatnonzero(sound & self._is_ours(pods, end))
         return Rows(

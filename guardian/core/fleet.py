@@ -271,11 +271,11 @@ class Fleet:
         if pod.stratum not in sheet.strata:
             first = contest.add_stratum(cell) if sheet.strata else contest.first_stratum(cell)
             sheet.strata[pod.stratum] = first
-        whole = sheet.hosts[pod.track, pod.host]
         pod.member = contest.add_member(
             cell, canary=pod.track is Track.CANARY, merged=pod.host == "", stratum=sheet.strata[pod.stratum],
-            whole=whole.member if whole.member >= 0 else None,
+            whole=sheet.members.get((pod.track, pod.host)),
         )  # fmt: skip
+        sheet.members.setdefault((pod.track, pod.host), pod.member)
 
     def _pair(self, sheet: Sheet, pod: Pod) -> None:
         """Find the pod that counts the requests of a pod that counts events: the one of the same name, if there is."""

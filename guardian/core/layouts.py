@@ -125,8 +125,8 @@ class CounterLayout(Layout):
         """
         return np.asarray(came.all(axis=1)) if self.bounds else np.ones(len(came), dtype=np.bool_)
 
-    def release(self, slots: Ints, events: Floats, came: Flags) -> tuple[Floats, Flags, Flags]:
-        """Counts (n, F) of pods that are whole and consistent, which those are, and which were refused as impossible.
+    def release(self, slots: Ints, events: Floats, came: Flags) -> tuple[Floats, Flags, Floats]:
+        """Counts (n, F) of pods that are whole and consistent, which those are, and how many rows each refusal loses.
 
         events, came: (n, F) what came, and in which columns. Other counts wait once for the rest of their scrape, bad
         ones without any requests for longer: they may come late, and many at a time.
@@ -137,15 +137,16 @@ class CounterLayout(Layout):
             came = came | (self.carry["came"][slots] > 0)
         sound &= self.whole(came)
         if sound.all() and not self.holds(slots):
-            return counts, sound, ~sound
+            return counts, sound, np.zeros(len(sound))
         held = self.carry["held"][slots]
         refused = ~sound & (held >= BARE)
         waiting = ~sound & ~refused
-        self.carry["held"][slots] = (held + np.where(self.bare(carried), 1.0, BARE)) * waiting
+        lost = (1.0 + np.where(held > BARE, held - BARE - 1.0, held)) * refused  # with all bad ones that waited
+        self.carry["held"][slots] = (held + np.where(self.bare(carried), 1.0, BARE + 1.0)) * waiting
         self.carry["counts"][slots] = carried * waiting[:, None]
         if self.bounds:
             self.carry["came"][slots] = came & waiting[:, None]
-        return np.where(sound[:, None], counts, 0.0), sound, refused
+        return np.where(sound[:, None], counts, 0.0), sound, lost
 
 
 class LevelLayout(Layout):

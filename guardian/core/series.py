@@ -24,6 +24,8 @@ from guardian.core.model import Value
 
 STALE_MARKER: Final = 0x7FF0000000000002
 """Bits of the NaN with which Prometheus ends a series."""
+KNOWN: Final = 60.0
+"""Seconds that a pod must have been there for the first sample of another of its strata to count from 0."""
 YOUNG: Final = 120.0
 """Seconds within which a process must have begun for its first sample to count from 0."""
 
@@ -72,7 +74,7 @@ class SeriesTable:
 
     def __init__(self) -> None:
         self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": (), "level": (), "refused": ()})
-        self.pods = Columns({"first": ()})
+        self.pods = Columns({"first": (), "whole": (), "seen": ()})
         self.alignment = Alignment()
         self.waiting: Observed | None = None
         """Samples that wait for other series of their pod."""
@@ -128,11 +130,12 @@ class SeriesTable:
     def add_pod(self, pod: int, *, whole: int) -> None:
         """Make room for a pod's first sample time; pods are numbered by their owner, rising.
 
-        whole: another number of the same pod, if it has one: it has been there for as long.
+        whole: the first number of the same pod, where it has several.
         """
         while self.pods.size <= pod:
             self.pods.add()
-        self.pods["first"][pod] = self.pods["first"][whole] if whole != pod else np.nan
+        self.pods["first"][pod] = self.pods["seen"][pod] = np.nan
+        self.pods["whole"][pod] = whole
         self.alignment.add_pod(pod)
 
     def difference(self, deliveries: list[Observed]) -> Deltas:
@@ -158,7 +161,7 @@ class SeriesTable:
         if level[order].any():
             levels, order = order[level[order]], order[~level[order]]
             shown = self._show(series[levels], time[levels], value[levels])
-        self.alignment.end(series[ended])
+        self.alignment.end(series[ended], time[ended])
         whole = self.alignment.whole(series[order], time[order])
         if not whole.all():
             rest, order = order[~whole], order[whole]
@@ -195,6 +198,7 @@ class SeriesTable:
         new = np.concatenate(([True], series[1:] != series[:-1]))
         pods = self.rows["pod"][series].astype(np.int64)
         np.fmin.at(self.pods["first"], pods, time)
+        np.fmin.at(self.pods["seen"], self.pods["whole"][pods].astype(np.int64), time)
         codes = np.zeros(len(series), dtype=np.int8)
         events = np.zeros(len(series))
         rank = np.arange(len(series)) - np.maximum.accumulate(np.where(new, np.arange(len(series)), 0))
@@ -238,7 +242,8 @@ class SeriesTable:
     ) -> Floats:  # fmt: skip
         """First samples that count all they show: the pod was there before without the series, or has just begun."""
         first = codes == Step.FIRST
-        appeared = first & (time > self.pods["first"][pods])
+        host = self.pods["seen"][self.pods["whole"][pods].astype(np.int64)]
+        appeared = first & ((time > self.pods["first"][pods]) | (time > host + KNOWN))
         young = first & ~appeared & (time - np.fmax(started, -np.inf) <= YOUNG)
         events[appeared | young] = value[appeared | young]
         return np.where(young, started, np.nan)

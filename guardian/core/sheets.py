@@ -49,8 +49,8 @@ class Sheet:
 
     risk: chance of a false rollback accepted for it. past: where its own past is remembered, -1 where it is not.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
-    hosts: the first one of each pod, whatever its strata. strata: numbers in the contest of the parts that are compared
-    apart, by name.
+    hosts: the first one of each pod, whatever its strata. members: the first of each pod that is compared. strata:
+    numbers in the contest of the parts that are compared apart, by name.
     """
 
     number: int
@@ -66,6 +66,7 @@ class Sheet:
     past: int = -1
     pods: dict[tuple[Track, str], Pod] = field(default_factory=dict)
     hosts: dict[tuple[Track, str], Pod] = field(default_factory=dict)
+    members: dict[tuple[Track, str], int] = field(default_factory=dict)
     strata: dict[str, int] = field(default_factory=dict)
     anomalies: dict[str, int] = field(default_factory=dict)
     late_bounds: set[float] = field(default_factory=set)

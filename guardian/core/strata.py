@@ -18,7 +18,9 @@ from analysis.sequential.base import Floats, Ints, Reading
 from guardian.core.columns import Columns
 
 LEAST: Final = 20.0
-"""Canary requests for each one of stable's, in a stratum, beyond which it compares nothing."""
+"""By how much a stratum's part of the canary's requests may exceed its part of stable's to be compared."""
+FORGET: Final = 300.0
+"""Seconds after which what was served counts for 1/e: a new stratum shows soon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +109,18 @@ class Strata:
         places[groups.strata] = np.arange(len(groups.strata))
         return places
 
-    def serve(self, groups: Groups, canary: Floats, stable: Floats) -> None:
-        """Add requests (G,) of both tracks since the canary's first traffic."""
-        self.rows["served"][groups.strata] += np.stack((canary, stable), axis=1)
+    def serve(self, groups: Groups, canary: Floats, stable: Floats, *, seconds: Floats) -> None:
+        """Add requests (G,) of both tracks since the canary's first traffic; seconds: (C,) length of the tick."""
+        kept = np.exp(-np.minimum(seconds, 10.0 * FORGET) / FORGET)[groups.cell]
+        served = self.rows["served"][groups.strata] * kept[:, None]
+        self.rows["served"][groups.strata] = served + np.stack((canary, stable), axis=1)
 
     def unmatched(self, cell: int) -> float:
         """Share of the canary's requests in strata where stable has next to none: they are held against nothing."""
         served = self.rows["served"][self.of(np.array([cell])).strata]
-        alone = served[:, 0] > LEAST * served[:, 1]
-        return float(served[alone, 0].sum() / max(served[:, 0].sum(), 1.0))
+        canary, stable = served.sum(axis=0)
+        alone = served[:, 0] * stable > LEAST * served[:, 1] * canary
+        return float(served[alone, 0].sum() / canary) if canary > 0 else 0.0
 
     def memory(self, cells: Ints) -> Floats:
         """What is remembered of stable over all strata of cells, (C, remembered)."""

@@ -172,9 +172,13 @@ def _refused(fleet: Fleet, sheet: Sheet) -> float:
 
 def _unmatched(fleet: Fleet, sheet: Sheet) -> float:
     """Share of the canary's requests in strata that stable does not serve; 0 where all is one stratum."""
-    if sheet.arm < 0 or len(sheet.strata) <= 1:
+    if sheet.arm < 0 or sheet.layout is None or len(sheet.strata) <= 1:
         return 0.0
-    return fleet.roster.contests[sheet.contest].panel.strata.unmatched(sheet.cell)
+    within = fleet.roster.contests[sheet.contest].panel.strata.unmatched(sheet.cell)
+    beyond = [pod.slot for pod in sheet.pods.values() if pod.member < 0 and pod.track is Track.CANARY]
+    asked = float(sheet.layout.requests(sheet.layout.carry["live"][beyond]).sum())
+    share = asked / max(float(fleet.sheets["requests"][sheet.number][0]), 1.0)
+    return within * (1.0 - share) + share
 
 
 def counted(policy: Policy, guardrail: Guardrail) -> Counted:

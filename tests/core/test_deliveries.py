@@ -161,6 +161,22 @@ def test_errors_that_come_late_and_many_at_a_time_all_count(every: float) -> Non
     assert look(fleet).log_harm >= ROLLBACK
 
 
+def test_errors_that_come_too_late_leave_no_promotion() -> None:
+    """More than two minutes behind, their rows are lost; what is left has few errors, and the look says how many."""
+    samples, fleet = scrapes(lasts=2400.0, rate=60.0, worse=3.0), opened()
+    waiting: list[Sample] = []
+    for time in sorted({sample[1] for sample in samples}):
+        now = [sample for sample in samples if sample[1] == time]
+        late = [sample for sample in now if sample[0].part is Part.BAD and sample[0].track is Track.CANARY]
+        waiting += late
+        observe(fleet, [sample for sample in now if sample not in late])
+        if time % 200.0 == 0.0:
+            observe(fleet, waiting)
+            waiting = []
+        look(fleet)
+    assert look(fleet).of("errors").refused > 0.2
+
+
 def test_a_closed_rollout_leaves_no_sample_that_waits() -> None:
     """Its numbers are used again; and a restore does not double what waits."""
     fleet, total, bad = opened(), key(Track.STABLE, 0, Part.TOTAL), key(Track.STABLE, 0, Part.BAD)

@@ -16,6 +16,7 @@ from guardian.core.looks import Look, Observed, Part, SeriesKey
 from guardian.core.model import Instant, RolloutId, Seconds, Track
 from guardian.core.policy import CountSli, Guardrail, Policy, WarmUp
 from guardian.core.rollout import Rollout
+from guardian.core.strata import Strata
 from tests.builders import ERRORS, T0, policy, requested, seen
 from tests.core.play import Play
 
@@ -220,6 +221,59 @@ def judged_in(rules: Policy) -> Rollout:
     return play.rollout
 
 
+@pytest.mark.parametrize("weight", [0.5, 0.97, 0.99])
+def test_a_large_weight_is_no_other_mix(weight: float) -> None:
+    """Stable serves little then, and of each kind its part."""
+    strata = Strata(1)
+    strata.add_cell(0)
+    groups = (strata.add(0), strata.of(np.array([0])))[1]
+    canary = np.array([100.0, 300.0])
+    strata.serve(groups, canary, canary * (1.0 - weight) / weight, seconds=np.array([10.0]))
+    assert strata.unmatched(0) == 0.0
+
+
+def test_a_stratum_that_is_not_compared_is_unmatched() -> None:
+    """The canary's own endpoint may come when all strata are taken."""
+    fleet = Fleet()
+    fleet.open(R, rules("path"))
+    paths = [f"/{number}" for number in range(STRATA)]
+    for scrape in range(200, 260):
+        at = STEP * scrape
+        rows: Rows = [(line(Track.STABLE, "s", Part.TOTAL, path), 100.0 * scrape) for path in paths]
+        if scrape >= 210:
+            rows += [(line(Track.CANARY, "c", Part.TOTAL, path), 10.0 * scrape) for path in paths]
+            rows += [(line(Track.CANARY, "c", Part.TOTAL, "/new"), 640.0 * scrape)]
+        give(fleet, at, rows)
+    assert stands(fleet).of("errors").unmatched == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_pod_is_one_whatever_stratum_it_shows_first() -> None:
+    """Also where its first one is beyond those that are compared."""
+    fleet = Fleet()
+    fleet.open(R, rules("path"))
+    for number in range(STRATA):
+        fleet.series(line(Track.STABLE, "s", Part.TOTAL, f"/{number}"))
+    for path in ("/new", "/0", "/1"):
+        fleet.series(line(Track.CANARY, "c", Part.TOTAL, path))
+    sheet = fleet.opened[R].sheets["errors"]
+    members = [pod.member for pod in sheet.pods.values() if pod.track is Track.CANARY]
+    whole = fleet.roster.contests[sheet.contest].members["whole"]
+    assert members[0] == -1
+    assert whole[members[1:]].tolist() == [members[1], members[1]]
+
+
+def test_a_first_scrape_that_was_lost_is_no_appearance() -> None:
+    """Counters that are days old do not count from 0 because one scrape of a zone is missing."""
+    fleet = Fleet()
+    fleet.open(R, rules("zone"))
+    for scrape in range(12):
+        zones = ("a", "b") if scrape else ("a",)
+        give(fleet, STEP * scrape, [(line(Track.STABLE, "p", Part.TOTAL, z), 1e6 + 100.0 * scrape) for z in zones])
+    sheet = fleet.opened[R].sheets["errors"]
+    memory = fleet.roster.contests[sheet.contest].panel.strata.memory(np.array([sheet.cell]))[0]
+    assert memory[1] == pytest.approx(2100.0, rel=0.1)
+
+
 def test_many_strata_are_no_more_pods() -> None:
     """How much three pods differ is known as well as three pods tell it, in however many strata they serve."""
     many = tuple(f"s{number}" for number in range(12))
@@ -254,15 +308,15 @@ def test_the_first_events_of_a_new_stratum_count() -> None:
     """The pod was there before; what its new series shows is new."""
     fleet = Fleet()
     fleet.open(R, rules("path"))
-    for scrape in range(1, 10):
+    for scrape in range(1, 20):
         rows: Rows = [(line(Track.CANARY, "p", Part.TOTAL, "/"), 100.0 * scrape)]
-        for path in range(2, scrape):
+        for path in range(8, scrape):
             rows += [
                 (line(Track.CANARY, "p", part, f"/{path}"), value) for part, value in ((Part.TOTAL, 50), (Part.BAD, 40))
             ]
         give(fleet, STEP * scrape, rows)
     at = stands(fleet).of("errors")
-    assert (at.canary.requests, at.canary.bad) == (800.0 + 7 * 50.0, 7 * 40.0)
+    assert (at.canary.requests, at.canary.bad) == (1800.0 + 11 * 50.0, 11 * 40.0)
 
 
 def test_events_are_judged_by_the_requests_of_their_pod_in_all_strata() -> None:
