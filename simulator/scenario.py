@@ -51,7 +51,8 @@ class Scrape(Part):
     def _in_order(self) -> Scrape:
         if 2.0 * self.jitter >= self.every:
             raise complaint(
-                f"jitter {self.jitter:g}s can bring one scrape before the last", f"less than half of {self.every:g}s"
+                f"jitter {self.jitter:g}s can bring one scrape before the last",
+                f"write less than {self.every / 2.0:g}s, half of the interval",
             )
         return self
 

@@ -73,7 +73,7 @@ class Alignment:
         last = np.concatenate((series[1:] != series[:-1], [True]))
         mine, reach = series[last], time[last]
         owner = state["pod"][mine].astype(np.int64)
-        self._step(series, time, last)
+        self._note(series, time, last)
         fresh = state["counted"][mine] == 0.0
         state["counted"][mine[fresh]] = 1.0
         np.add.at(counts, owner[fresh], 1.0)
@@ -86,7 +86,7 @@ class Alignment:
             return np.ones(len(series), dtype=np.bool_)
         return time <= self._common(uneven)[state["pod"][series].astype(np.int64)]
 
-    def _step(self, series: Ints, time: Floats, last: npt.NDArray[np.bool_]) -> None:
+    def _note(self, series: Ints, time: Floats, last: npt.NDArray[np.bool_]) -> None:
         """Note how far series came, and how far apart their newest samples are."""
         mine, reach = series[last], np.fmax(time[last], self.series["reach"][series[last]])
         first = np.concatenate(([True], last[:-1]))

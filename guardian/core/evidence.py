@@ -129,8 +129,9 @@ class Panel:
         ticks, groups = len(counts), self.strata.of(cells)
         count = len(groups.strata)
         local = self.strata.places(groups)[self.pods["stratum"][pods].astype(np.int64)]
-        order = np.argsort(local, kind="stable")
-        pods, counts, local = pods[order], counts[:, order], local[order]
+        if np.any(local[1:] < local[:-1]):
+            order = np.argsort(local, kind="stable")
+            pods, counts, local = pods[order], counts[:, order], local[order]
         # every (tick, stratum) is a stratum of its own here
         place = (np.arange(ticks)[:, None] * count + local).ravel()
         rows = counts.reshape(-1, counts.shape[2])

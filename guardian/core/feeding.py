@@ -170,14 +170,15 @@ class Feeder:
     ) -> Rows:
         """The rows that are whole and consistent; the others wait for the rest of their scrape, or are refused."""
         fleet = self._fleet
-        counts, sound, refused = layout.release(fleet.pods["slot"][pods].astype(np.int64), events, came)
+        counts, sound, losses = layout.release(fleet.pods["slot"][pods].astype(np.int64), events, came)
         if not sound.all():
-            for number in fleet.pods["sheet"][pods[refused > 0]]:
+            refused = losses > 0
+            lost = pods[refused]
+            for number in fleet.pods["sheet"][lost]:
                 fleet.sheet_of[int(number)].refuse("inconsistent")
-            lost = pods[refused > 0]
             sides = fleet.pods["sheet"][lost].astype(np.int64) * 2 + (fleet.pods["canary"][lost] <= 0)
-            np.add.at(fleet.sheets["refused"].reshape(-1), sides, refused[refused > 0])
-            waiting = ~sound & (refused == 0)
+            np.add.at(fleet.sheets["refused"].reshape(-1), sides, losses[refused])
+            waiting = ~sound & ~refused
             fleet.pods["end"][pods[waiting]] = end[waiting] - seconds[waiting]
         kept = np.flatnonzero(sound & self._is_ours(pods, end))
         return Rows(

@@ -199,8 +199,7 @@ def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
     asked, bad, last, seen = (fleet.sheets[name][sheet.number].tolist() for name in ("requests", "bad", "last", "seen"))
     totals = np.zeros((2, 2)) if sheet.layout is None else sheet.layout.totals["counts"][sheet.slot]
     levels = sheet.levels(totals)
-    hosts = {(pod.track, pod.host) for pod in sheet.pods.values()}
-    canaries = sum(track is Track.CANARY for track, _ in hosts)
+    canaries = sum(track is Track.CANARY for track, _ in sheet.hosts)
     canary, stable = (
         Side(
             requests=asked[side],
@@ -210,7 +209,7 @@ def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
             last=None if isnan(last[side]) else Instant(last[side]),
             seen=None if isnan(seen[side]) else Instant(seen[side]),
         )
-        for side, pods in enumerate((canaries, len(hosts) - canaries))
+        for side, pods in enumerate((canaries, len(sheet.hosts) - canaries))
     )
     return canary, stable
 
