@@ -91,6 +91,23 @@ def test_any_cut_overlap_and_restart_gives_the_same_counts_and_verdict(
     assert (whole.log_harm >= ROLLBACK) == (name != "healthy")
 
 
+def test_what_a_look_took_of_stable_before_the_canary_was_seen_stays_past() -> None:
+    """The row that a look between the two scrapes takes, and no more; nothing of the canary is lost."""
+    found = []
+    for halfway in (False, True):
+        fleet = opened()
+        for scrape in range(10):
+            busy, at = float(max(scrape - 5, 0)), STEP * scrape
+            observe(fleet, [(key(Track.STABLE, 0, Part.TOTAL), at + 1.0, 100.0 * busy)])
+            if halfway:
+                look(fleet, at + 3.0)
+            observe(fleet, [(key(Track.CANARY, 0, Part.TOTAL), at + 6.0, 10.0 * busy)])
+            look(fleet, at + 7.0)
+        last = look(fleet).of("errors")
+        found.append((last.canary.requests, last.stable.requests))
+    assert found == [(40.0, 400.0), (40.0, 300.0)]
+
+
 @pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize("name", sorted(STORIES))
 @pytest.mark.parametrize("seed", [1, 2])
