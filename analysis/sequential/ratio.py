@@ -22,8 +22,9 @@ MULTIPLES: Final = np.array([1.15, 1.3, 1.5, 1.8, 2.3, 3.0, 5.0, 10.0])
 """Alternatives, in multiples of the rollback margin."""
 TRENDS: Final = np.array([0.6 / 1800.0, 2.0 / 1800.0])
 """Growth of a leak per second, as a share of the margin."""
-HEALTHY: Final = np.array([0.8, 1.0, 1.15])
-"""Promotion alternatives: times as bad as stable."""
+HEALTHY: Final = np.array([0.0, 0.25, 0.5])
+"""Promotion alternatives: as bad as stable, and part of the way from there to the promote margin, in logarithms. The
+nearer ones need fewer errors to be told from the margin by a canary that is as good as stable, or nearly."""
 RECENT: Final = 600.0
 """Seconds over which the recent base rate forgets."""
 
@@ -95,7 +96,7 @@ _WEIGHTS: Final = np.array([1.2, 2.2, 2.6, 2.4, 2.0, 1.4, 0.8, 0.5, 0.8, 0.8])
 MIXTURE: Final = Mixture(
     harm_weights=_WEIGHTS / _WEIGHTS.sum(),
     harm_direction=np.zeros(len(_WEIGHTS), dtype=np.int64),
-    safe_weights=np.full(len(HEALTHY), 1.0 / len(HEALTHY)),
+    safe_weights=np.array([0.2, 0.3, 0.5]),
     safe_direction=np.zeros(len(HEALTHY), dtype=np.int64),
     spreads=np.array([[0.0, 0.05, 0.1, 0.15, 0.22, 0.32, 0.5, 0.8]]),
     prior=np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]]),
@@ -150,7 +151,7 @@ class RatioTest:
         multiples[:, : len(MULTIPLES)] = MULTIPLES
         multiples[:, len(MULTIPLES) :] = 1.0 + TRENDS * np.minimum(np.maximum(elapsed[:, None], 0.0), 7200.0)
         safe_share = null_share(canary[:, 0], stable[:, 0], safe_theta)
-        healthy = np.minimum(HEALTHY / safe_theta[:, None], 1.0)
+        healthy = safe_theta[:, None] ** (HEALTHY - 1.0)
         information = bad * share * (1.0 - share)
         return Reading(
             harm=gains(canary_bad, bad, share, multiples),
