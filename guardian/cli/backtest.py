@@ -28,15 +28,14 @@ from guardian.cli.options import (
 from guardian.cli.output import SCREEN, Output, show
 from guardian.config.policy import load_policy
 from guardian.config.settings import Metrics
-from guardian.core.backtest import Arms, Court, Finding, outcome, power, suggest, survey
+from guardian.core.backtest import Arms, Court, Finding, as_planned, outcome, power, shape_of, suggest, survey
 from guardian.core.model import Instant, Seconds
 from guardian.core.policy import Policy
-from guardian.core.pretend import LEAST_HISTORY, Shape, Window
+from guardian.core.pretend import Shape, Window
 from guardian.core.samples import Batch
 from guardian.errors import ConfigError, PolicyError
 
 SINCE: Final = Seconds(14 * 86400.0)
-LEAST_LENGTH: Final = Seconds(1800.0)
 
 Told = Callable[[int], None]
 Stage = Callable[[str], Told]
@@ -87,11 +86,9 @@ def backtest(
         raise PolicyError(
             "compares nothing", where=str(policy), remedy="give a guardrail `compare`; objectives are not backtested"
         )
-    shape = Shape(
-        length=Seconds(length or max(LEAST_LENGTH, 2.0 * rules.risk.earliest_promotion)),
-        history=Seconds(max(rules.history, LEAST_HISTORY)), weight=float(rules.strategy.steps()[0].weight),
-        canary_pods=canary_pods, splits=splits,
-    )  # fmt: skip
+    rules = as_planned(rules)
+    chosen = Seconds(length) if length else None
+    shape = shape_of(rules, length=chosen, canary_pods=canary_pods, splits=splits)
     with _progress() as stage:
         if samples:
             past = _recorded(samples, rules, windows, shape, stage)

@@ -1,30 +1,23 @@
-"""The past for `guardian backtest` from Prometheus: range queries around starting times, differenced per series.
-
-A range query gives the newest sample at every step, so a step shorter than the scrape interval repeats samples. Only
-stable's series are read; a real canary of those days is left out, the pods it became are stable.
-"""
+"""The past for `guardian backtest` from Prometheus: where it has any, and windows around starting times in it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from guardian.adapters._series import Wanted, key_of, wanted_of
-from guardian.adapters.metrics.history import Line, PrometheusHistory
-from guardian.core.grid import rows_on_grid
-from guardian.core.looks import Floats, SeriesKey
-from guardian.core.model import Instant, RolloutId, Seconds, Track
+from guardian.adapters._past import POINTS, stretch
+from guardian.adapters._series import Wanted, wanted_of
+from guardian.adapters.metrics.history import PrometheusHistory
+from guardian.core.looks import Floats
+from guardian.core.model import Instant, RolloutId, Seconds
 from guardian.core.policy import Guardrail, Policy
-from guardian.core.pretend import Shape, Window, starts
-from guardian.core.samples import Batch
+from guardian.core.pretend import Shape, Window, in_order_of_names, starts
 from guardian.errors import ConfigError, ThinHistory
 
-POINTS: Final = 11_000
-"""Most points of a series that Prometheus gives for one query."""
 AT_ONCE: Final = 4
 
 
@@ -82,17 +75,20 @@ async def _measured(
     pods: dict[str, int] = {}
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(start: float) -> Window:
-        async with gate:
-            window = await _window(source, start, step, shape, pods)
-        heard(1)
-        return window
+    wanted = [source.wanted(guardrail) for guardrail in source.policy.participating]
 
-    found = await asyncio.gather(*(one(float(start)) for start in begins))
-    names = sorted(pods)  # answers come in any order; the same past must give the same splits
-    code = np.argsort(np.argsort(np.array(list(pods), dtype=np.str_)))
-    ordered = (Window(parts=tuple(replace(part, pod=code[part.pod]) for part in one.parts)) for one in found)
-    return Measured(windows=tuple(ordered), pods=tuple(names), span=float(times[-1] - times[0]))
+    async def one(start: Instant) -> Window:
+        async with gate:
+            found = await stretch(
+                source.history, wanted, source.dropped, start=start, before=Seconds(shape.history + shape.length),
+                after=shape.length, step=step,
+            )  # fmt: skip
+        heard(1)
+        return found.window(pods)
+
+    found = await asyncio.gather(*(one(Instant(start)) for start in begins.tolist()))
+    ordered, names = in_order_of_names(found, pods)  # answers come in any order
+    return Measured(windows=ordered, pods=names, span=float(times[-1] - times[0]))
 
 
 async def _covered(source: Source, since: Instant, until: Instant, step: Seconds, shape: Shape) -> Floats:
@@ -122,25 +118,3 @@ async def _covered(source: Source, since: Instant, until: Instant, step: Seconds
 
 def _stable(wanted: Wanted) -> str:
     return str(wanted.complete)
-
-
-async def _window(source: Source, start: float, step: Seconds, shape: Shape, pods: dict[str, int]) -> Window:
-    begin, end = start - shape.history - shape.length, start + shape.length
-    grid = np.asarray(begin + step * np.arange(round((end - begin) / step) + 1), np.float64)
-    parts: list[Batch] = []
-    for metric, guardrail in enumerate(source.policy.participating):
-        series: dict[SeriesKey, Line] = {}
-        for wanted in source.wanted(guardrail):
-            text = _stable(wanted)
-            for line in await source.history.query_range(text, start=Instant(begin), end=Instant(end), step=step):
-                key = key_of(line.labels, wanted, source.dropped)
-                known = series.get(key, _NOTHING) if key is not None else _NOTHING
-                # Of a deduplicating pair the replica with more samples counts.
-                if key is not None and key.track is Track.STABLE and len(line.time) > len(known.time):
-                    series[key] = line
-        readings = {key: (line.time, line.value) for key, line in series.items()}
-        parts += rows_on_grid(readings, grid, start=start, metric=metric, pods=pods)
-    return Window(parts=(Batch.in_order(parts),) if parts else ())
-
-
-_NOTHING: Final = Line(labels={}, time=np.zeros(0), value=np.zeros(0))

@@ -10,8 +10,9 @@ from itertools import pairwise
 from typing import Final
 
 from guardian.adapters._http import Login
+from guardian.adapters._past import Line
 from guardian.adapters._selectors import equal, parse_selector
-from guardian.adapters.metrics.history import Line, PrometheusHistory
+from guardian.adapters.metrics.history import PrometheusHistory
 from guardian.config.settings import Metrics
 from guardian.core.foresight import Buckets, Traffic
 from guardian.core.model import Instant, Seconds

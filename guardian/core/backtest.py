@@ -13,23 +13,24 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from analysis import scoring
 from analysis.clusters import share_over_groups
 from analysis.scoring import quantile_with_misses
 from guardian.core.foresight import WORSE
-from guardian.core.model import Verdict
+from guardian.core.model import Seconds, Verdict
 from guardian.core.offline import Offline, OfflineVerdict
-from guardian.core.policy import CountSli, GaugeSli, Policy, with_margins
+from guardian.core.policy import CountSli, GaugeSli, Policy, full, with_margins
 from guardian.core.pretend import (
+    LEAST_HISTORY,
     Fault,
     Pretence,
     Shape,
     Window,
-    fault_of,
+    candidates,
     has_before,
-    pods_of,
     rows_of,
     splits,
     worsened,
@@ -37,6 +38,8 @@ from guardian.core.pretend import (
 from guardian.core.samples import Batch
 from guardian.errors import ThinHistory
 
+LEAST_LENGTH: Final = Seconds(1800.0)
+"""Shortest length of a pretended rollout where none is asked for."""
 ROWS: Final = 600_000
 """Rows that are judged at once; bounds memory."""
 MARGINS: Final = (1.02, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
@@ -105,6 +108,25 @@ class Survey:
     group: tuple[int, int]
 
 
+def as_planned(policy: Policy) -> Policy:
+    """The policy with no promotion before the plan's steps with stable traffic are over.
+
+    Until then a rollout may be rolled back, whatever the evidence for its promotion is.
+    """
+    compared = sum(step.bake for step in policy.strategy.steps() if not full(step.weight))
+    earliest = Seconds(max(policy.risk.earliest_promotion, compared))
+    return msgspec.structs.replace(policy, risk=msgspec.structs.replace(policy.risk, earliest_promotion=earliest))
+
+
+def shape_of(policy: Policy, *, length: Seconds | None = None, canary_pods: int | None = None, splits: int) -> Shape:
+    """What pretended rollouts of a policy look like; by default twice as long as its promotion takes at least."""
+    return Shape(
+        length=Seconds(length or max(LEAST_LENGTH, 2.0 * policy.risk.earliest_promotion)),
+        history=Seconds(max(policy.history, LEAST_HISTORY)), weight=float(policy.strategy.steps()[0].weight),
+        canary_pods=canary_pods, splits=splits,
+    )  # fmt: skip
+
+
 def survey(windows: Sequence[Window], shape: Shape, *, seed: int, where: str) -> Survey:
     """Say which pretended rollouts these windows give. Raises ThinHistory where there is none."""
     faults: Counter[Fault] = Counter()
@@ -112,14 +134,13 @@ def survey(windows: Sequence[Window], shape: Shape, *, seed: int, where: str) ->
     before: list[Pretence] = []
     sizes: list[tuple[int, int]] = []
     for number, window in enumerate(windows):
-        fault = fault_of(window, shape)
-        if fault is None and has_before(window, shape):
+        pods = candidates(window, shape)
+        if (not isinstance(pods, Fault) or pods is Fault.PODS) and has_before(window, shape):
             before.append(Pretence(window=number))
-        pods = pods_of(window, shape)
-        size = shape.group(len(pods))
-        if fault is not None or not size:
-            faults[fault or Fault.PODS] += 1
+        if isinstance(pods, Fault):
+            faults[pods] += 1
             continue
+        size = shape.group(len(pods))
         sizes.append((len(pods), size))
         drawn = splits(pods, size=size, count=shape.splits, chance=np.random.default_rng((seed, number)))
         pretences += [Pretence(window=number, canary=canary) for canary in drawn]

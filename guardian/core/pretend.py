@@ -7,7 +7,7 @@ The rows are those of a samples file; who judges them is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
@@ -100,6 +100,15 @@ def pods_of(window: Window, shape: Shape) -> Ints:
             share = len(np.unique(part.time[live & (part.pod == pod)])) / max(len(ticks), 1)
             seen[int(pod)] = min(share, seen.get(int(pod), 1.0))
     return np.array(sorted(pod for pod, share in seen.items() if share >= PRESENT), dtype=np.int64)
+
+
+def candidates(window: Window, shape: Shape) -> Ints | Fault:
+    """Codes of the pods that may be the pretended canary of a window; why there can be none."""
+    fault = fault_of(window, shape)
+    if fault is not None:
+        return fault
+    pods = pods_of(window, shape)
+    return pods if shape.group(len(pods)) else Fault.PODS
 
 
 def splits(pods: Ints, *, size: int, count: int, chance: np.random.Generator) -> list[tuple[int, ...]]:
@@ -220,3 +229,13 @@ def cut(rows: Sequence[Batch], start: float, shape: Shape) -> Window:
         inside = part.rows(np.arange(begin, end))
         parts.append(replace(inside, time=inside.time - start))
     return Window(parts=tuple(parts))
+
+
+def in_order_of_names(windows: Sequence[Window], pods: Mapping[str, int]) -> tuple[tuple[Window, ...], tuple[str, ...]]:
+    """Windows whose codes of pods follow the names, and the names: the same past then gives the same splits.
+
+    pods: names with their codes so far, 0 up to the number of names.
+    """
+    code = np.argsort(np.argsort(np.array(list(pods), dtype=np.str_)))
+    ordered = (Window(parts=tuple(replace(part, pod=code[part.pod]) for part in one.parts)) for one in windows)
+    return tuple(ordered), tuple(sorted(pods))

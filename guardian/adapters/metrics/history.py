@@ -7,7 +7,6 @@ It retries by itself unless told not to, and waits for ever without a timeout: b
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,20 +17,11 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
 from guardian.adapters._http import Login
-from guardian.core.looks import Floats
+from guardian.adapters._past import Line
 from guardian.core.model import Instant, Seconds
 from guardian.errors import AdapterError, Refused, Unavailable
 
 TIMEOUT: Final = Seconds(10.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One series of an answer: labels, and points of shape (n,); NaN is kept."""
-
-    labels: dict[str, str]
-    time: Floats
-    value: Floats
 
 
 class PrometheusHistory:
