@@ -14,6 +14,7 @@ from guardian.core.course import Course, course_of
 from guardian.core.gates import first_release, missing
 from guardian.core.looks import Breach, Counted, GuardrailLook, Look, evidence
 from guardian.core.model import Instant, Phase
+from guardian.core.monitor import Standing
 from guardian.core.policy import Guardrail, full
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import answers, comparison, duration, level, share
@@ -44,7 +45,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """summary: one sentence. waits: what is still missing. next: what a person can do.
 
     history_at: when each line of the history was, unix seconds. what_if: what would change the verdict, or would have.
-    course: the evidence over time, as far as it was kept.
+    course: the evidence over time, as far as it was kept. measured: stable against stable at this service as it stands
+    now, which no verdict rested on; None where nobody measures it.
     """
 
     rollout: str
@@ -57,6 +59,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     next: tuple[str, ...]
     what_if: tuple[str, ...]
     course: Course
+    measured: Standing | None = None
 
 
 def queued_behind(world: World, rollout: Rollout) -> tuple[str, ...]:
@@ -84,11 +87,12 @@ def explain(
     *,
     queued: tuple[str, ...] = (),
     unmeasured: str = "",
+    measured: Standing | None = None,
 ) -> Explanation:
     """Return the rollout in sentences; `records` are its own, oldest first, and become its history.
 
     queued: what it waits for before it starts (`queued_behind`). unmeasured: why nothing can be measured
-    where it runs, known from its first second on; "" where something can.
+    where it runs, known from its first second on; "" where something can. measured: see Explanation.
     """
     waits = queued
     if rollout.phase in (Phase.PROGRESSING, Phase.PAUSED):
@@ -99,7 +103,7 @@ def explain(
     return Explanation(
         rollout=rollout.id,
         phase=rollout.phase,
-        summary=_summary(rollout, now),
+        summary=_summary(rollout, now) + _rate(rollout, measured),
         waits=waits,
         guardrails=tuple(_story(rollout, look, at) for at in look.guardrails) if look is not None else (),
         history=tuple(map(_line, told)),
@@ -107,6 +111,7 @@ def explain(
         next=tuple(_remedies(rollout, look)),
         what_if=of_rollout(rollout, look, now),
         course=course_of(rollout, look, records),
+        measured=measured,
     )
 
 
@@ -124,6 +129,13 @@ def _summary(rollout: Rollout, now: Instant) -> str:
         left = (rollout.promoted_at or now) + rollout.steps[-1].bake - now
         return f"{what} has all traffic and bakes for {duration(max(left, 0.0))} more"
     return f"{what} is {rollout.phase}"
+
+
+def _rate(rollout: Rollout, measured: Standing | None) -> str:
+    """Say beside what is proved of the evidence that rolled it back what was measured."""
+    if measured is None or not measured.windows or rollout.cause is None or rollout.cause.why is not r.Why.GUARDRAIL:
+        return ""
+    return f"; {measured.sentence}"
 
 
 def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailStory:
