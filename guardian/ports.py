@@ -15,6 +15,8 @@ from guardian.core.facts import Fact
 from guardian.core.looks import Floats, Ints, SeriesKey
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import EventRef, Instant, Place, Revision, RolloutId, Share, Weight
+from guardian.core.policy import Policy
+from guardian.core.pretend import Shape, Window
 from guardian.errors import CommandError, JournalError
 
 
@@ -92,6 +94,20 @@ class MetricSource(Protocol):
     """Measures. Returns raw cumulative samples with their own times, never a rate; overlaps are welcome."""
 
     async def measure(self, requests: Sequence[MeasureRequest]) -> Samples: ...
+
+
+class PastSource(Protocol):
+    """Reads what stable did in the past."""
+
+    async def window(
+        self, place: Place, policy: Policy, *, start: Instant, shape: Shape, pods: dict[str, int]
+    ) -> Window:
+        """Return stable's rows from `shape.history` before `start` to `shape.length` after it.
+
+        Metrics are numbers in `policy.participating`; pods: codes by name, new names are added. A past without rows
+        is an empty window; half an answer is none: it raises Unavailable. Raises PolicyError for a bad selector.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

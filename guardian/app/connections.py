@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from guardian import catalog
@@ -11,8 +12,8 @@ from guardian.config.settings import Environment, Metrics, Settings
 from guardian.core.model import Place
 from guardian.core.policy import Adapter, Policy
 from guardian.core.rollout import Rollout
-from guardian.errors import ConfigError
-from guardian.ports import Clock, MetricSource, Target
+from guardian.errors import ConfigError, UnknownEnvironment
+from guardian.ports import Clock, MetricSource, PastSource, Target
 from guardian.runtime.equipment import Equipment
 from guardian.runtime.steady import SteadyClock
 
@@ -52,6 +53,17 @@ class Connections:
             return None
         source: MetricSource = self._metrics((place.environment, place.region), environment.metrics)
         return source
+
+    def past(self, place: Place) -> Callable[[], PastSource] | None:
+        """Return how to come by who knows the past of a place; None when guardian.yaml names nobody to ask."""
+        spot = (place.environment, place.region)
+        try:
+            metrics = self._environment(spot).metrics
+        except UnknownEnvironment:
+            return None
+        if metrics is None or metrics.url is None:
+            return None
+        return partial(self._once, ("past", spot), partial(self._past, metrics))
 
     def takers(self) -> list[Any]:
         """Return the sources that remote write feeds, one per environment and region that streams."""
@@ -138,7 +150,16 @@ class Connections:
             ahead=self._clock.ahead if isinstance(self._clock, SteadyClock) else lambda: 0.0,
         )
 
-    def _polled(self, metrics: Metrics) -> Any:
+    def _past(self, metrics: Metrics) -> Any:
+        return catalog.imported("guardian.adapters.metrics.past:PrometheusPast")(
+            url=metrics.url,
+            client=self._client(metrics),
+            everywhere=metrics.labels,
+            dropped=metrics.drop_labels,
+            step=metrics.scrape_interval,
+        )
+
+    def _client(self, metrics: Metrics) -> Any:
         login = catalog.imported("guardian.adapters._http:Login")(
             token=metrics.token.read if metrics.token else None,
             username=metrics.username,
@@ -148,9 +169,12 @@ class Connections:
             timeout=metrics.timeout, ca=metrics.ca, login=login
         )
         self._closers.append(client.close)
+        return client
+
+    def _polled(self, metrics: Metrics) -> Any:
         return catalog.imported(catalog.METRIC_SOURCES["polled"])(
             url=metrics.url,
-            client=client,
+            client=self._client(metrics),
             clock=self._clock,
             everywhere=metrics.labels,
             dropped=metrics.drop_labels,

@@ -24,6 +24,7 @@ from guardian.ports import Journal
 from guardian.runtime.daemon import Daemon, Outside
 from guardian.runtime.equipment import Sources
 from guardian.runtime.gate import ServiceGate
+from guardian.runtime.monitor import Monitor
 from guardian.web.desk import Desk
 from guardian.web.stream import Hub
 from guardian.wire.entry import decode_entry
@@ -32,8 +33,16 @@ _READ_AGAIN = 2.0
 """Seconds that a secret is remembered: a rotated one counts soon, and requests do not read files."""
 
 
-def desk_of(settings: Settings, daemon: Daemon, outside: Outside, hub: Hub, connections: Connections) -> Desk:
-    """Return the web's side of the daemon."""
+def desk_of(
+    settings: Settings,
+    daemon: Daemon,
+    outside: Outside,
+    hub: Hub,
+    connections: Connections,
+    *,
+    monitor: Monitor | None = None,
+) -> Desk:
+    """Return the web's side of the daemon. monitor: None where it is turned off."""
     return Desk(
         engine=_engine(daemon),
         inbox=daemon.inbox,
@@ -46,6 +55,7 @@ def desk_of(settings: Settings, daemon: Daemon, outside: Outside, hub: Hub, conn
         read_policy=_read_policy,
         read_guardrail=_read_guardrail,
         unmeasured=_unmeasured(outside.sources),
+        measured=monitor.standing if monitor is not None else lambda _: None,
         takers=connections.takers(),
         token=remembered(settings.token) if settings.token is not None else None,
         body_limit=settings.limits.body,

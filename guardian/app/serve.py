@@ -24,6 +24,7 @@ from guardian.app.desk import desk_of
 from guardian.app.kafka import link_of
 from guardian.app.notices import Notices
 from guardian.app.policies import PolicyFolder
+from guardian.app.watched import watched
 from guardian.config.policy import load_policies
 from guardian.config.settings import Settings
 from guardian.core.model import Seconds
@@ -33,6 +34,7 @@ from guardian.runtime.daemon import Daemon, Limits, Outside
 from guardian.runtime.equipment import Equip, Sources
 from guardian.runtime.lock import folder_lock
 from guardian.runtime.logs import DecisionLog
+from guardian.runtime.monitor import Monitor, Watched
 from guardian.runtime.outbox import Outlet
 from guardian.runtime.steady import SteadyClock
 from guardian.runtime.story import Told
@@ -125,12 +127,35 @@ class _Life:
             stop=Seconds(settings.intervals.stop),
         )
         self._daemon = Daemon(outside=self._outside, policies=policies, limits=limits, telemetry=telemetry)
+        self._monitor = self._monitored(telemetry)
         self._folder = PolicyFolder(
             settings.policies,
             taken=self._reload,
             refused=self._daemon.keep_policies,
             every=Seconds(settings.intervals.policies),
         )
+
+    def _monitored(self, telemetry: Telemetry) -> Monitor | None:
+        wanted = self._settings.monitor
+        if not wanted.enabled:
+            return None
+
+        def services() -> Iterator[Watched]:
+            engine = self._daemon.engine
+            return watched(self._settings, engine.policies, engine.world, self._connections.past)
+
+        return Monitor(
+            wanted=services,
+            clock=self._outside.clock,
+            over=Seconds(wanted.over),
+            every=Seconds(wanted.every),
+            registry=telemetry.registry,
+        )
+
+    async def _monitor_past(self) -> None:
+        await self._daemon.recovered.wait()
+        if self._monitor is not None:
+            await self._monitor.run()
 
     def _replay(self, after: int) -> AsyncIterator[Sequence[Told]]:
         return self._daemon.replay(after)
@@ -150,13 +175,16 @@ class _Life:
         bound = bind(listen.host, listen.port)
         host, port = bound.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        desk = desk_of(self._settings, self._daemon, self._outside, self._hub, self._connections)
+        desk = desk_of(self._settings, self._daemon, self._outside, self._hub, self._connections, monitor=self._monitor)
         web = WebServer(build_api(desk), on=bound)
         with _signals(stop, self._folder.reload):
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(web.run(), name="web")
                 running = tasks.create_task(self._daemon.run(), name="daemon")
-                watching = tasks.create_task(self._folder.run(), name="policies")
+                others = {
+                    tasks.create_task(self._folder.run(), name="policies"),
+                    tasks.create_task(self._monitor_past(), name="monitor"),
+                }
                 _log.info("listening", url=url)
                 await self._until(stop, url, ready)
                 _log.info("stopping")
@@ -164,9 +192,9 @@ class _Life:
                 web.stop()
                 await self._daemon.stop()
                 await serving
-                running.cancel()
-                watching.cancel()
-                await asyncio.wait({running, watching})
+                for task in (ending := {running, *others}):
+                    task.cancel()
+                await asyncio.wait(ending)
                 raise _Stopped
 
     async def _until(self, stop: asyncio.Event, url: str, ready: Callable[[str], None] | None) -> None:

@@ -78,8 +78,8 @@ def status(
         if not watch:
             # for people: evidence as it stands, as explain tells it; what the rollout keeps is that of the last verdict
             asks = output in {Output.TABLE, Output.MARKDOWN} and view["evidence"] and not view["ended_at"]
-            live = client.explanation(view["id"])["guardrails"] if asks else ()
-            show("Rollout", view, output, tables=[rollout_table(view, live)])
+            told = client.explanation(view["id"]) if asks else None
+            show("Rollout", view, output, tables=[rollout_table(view, told)])
             return
         outcome = follow(client, view["id"], goal="promoted", watch=Watch(timeout=timeout), seen=teller(output))
         leave(client, outcome)

@@ -31,9 +31,9 @@ def rollouts_table(rollouts: Sequence[Json]) -> Table:
     return Table(columns=COLUMNS, rows=rows, notes=notes, styles={"rollout": "cyan", "phase": "bold"})
 
 
-def rollout_table(one: Json, live: Sequence[Json] = ()) -> Table:
-    """Return everything about one rollout that fits a screen. live: guardrails of its explanation, if it was asked."""
-    return Table(columns=("what", "value"), rows=list(_facts(one, live)), styles={"what": "bold"})
+def rollout_table(one: Json, told: Json | None = None) -> Table:
+    """Return everything about one rollout that fits a screen. told: its explanation, if it was asked for."""
+    return Table(columns=("what", "value"), rows=list(_facts(one, told)), styles={"what": "bold"})
 
 
 def line(one: Json) -> str:
@@ -80,7 +80,7 @@ def situation(one: Json) -> str:
     return str(one["waits"][0]) if one["waits"] else ""
 
 
-def _facts(one: Json, live: Sequence[Json]) -> Iterator[tuple[str, str]]:
+def _facts(one: Json, told: Json | None) -> Iterator[tuple[str, str]]:
     yield "rollout", one["id"]
     yield "place", place(one)
     yield "revision", f"{one['revision']} (before: {one['previous'] or 'unknown'})"
@@ -90,7 +90,9 @@ def _facts(one: Json, live: Sequence[Json]) -> Iterator[tuple[str, str]]:
     yield "weight", weight(one)
     if one["verdict"]:
         yield "verdict", one["verdict"]
-    yield from _evidence(one, live)
+    yield from _evidence(one, told["guardrails"] if told is not None else ())
+    for text in _measured(told or {}):
+        yield "measured", text
     for name, value in (("held", one["held"]), ("awaiting", one["awaiting"]), ("rolled back", one["cause"])):
         if value:
             yield name, value["reason"]
@@ -112,6 +114,12 @@ def _evidence(one: Json, live: Sequence[Json]) -> Iterator[tuple[str, str]]:
         yield "evidence", f"{_of_verdict(one['evidence'])} (at the last verdict)"
 
 
+def _measured(told: Json) -> tuple[str, ...]:
+    """Return the sentence on stable against stable; none from a daemon of before, or one that measures nothing."""
+    measured = told.get("measured")
+    return (measured["sentence"],) if measured else ()
+
+
 def _of_verdict(evidence: Json) -> str:
     canary, stable = evidence["canary"], evidence["stable"]
     return (
@@ -130,6 +138,7 @@ def explanation_tables(told: Json) -> list[Table]:
     """Return an explanation as tables: what is missing, the evidence, what happened, what to do."""
     parts = [Table(columns=("",), rows=[], title=told["summary"])]
     parts_told = (
+        ("measured", _measured(told)),
         ("waits for", told["waits"]),
         ("what would change the verdict", told.get("what_if", ())),  # a daemon of before does not say it
         ("what you can do", told["next"]),

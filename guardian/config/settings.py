@@ -19,6 +19,7 @@ intake only. All values are frozen; durations are seconds, sizes bytes, paths ab
                                raises UnknownEnvironment with the nearest name
     settings.intervals         .policies .checkpoint .stop
     settings.limits            .body .write_body (bytes) .waiting .series .streams (counts)
+    settings.monitor           .enabled .over .every: stable judged against stable beside the work
     environment                .cluster .kubeconfig .context .in_cluster .namespace
     environment.metrics        None: not configured. .url (None: streamed only) .labels (added to
                                every selector) .stream (remote write feeds it) .drop_labels
@@ -237,6 +238,22 @@ class Intervals(Section):
     stop: Duration = Field(3.0, description="how long a stopping daemon waits for effects that are under way")
 
 
+class Monitor(Section):
+    """Judging stable against stable on the past, beside the work: the false rollbacks each service would have seen."""
+
+    enabled: bool = Field(default=True, description="false: nobody asks, and nothing is told")
+    over: Duration = Field(7 * 86400.0, description="trailing span whose windows count, an hour or more")
+    every: Duration = Field(3600.0, description="how often new windows are looked for, a minute or more")
+
+    @model_validator(mode="after")
+    def _is_polite(self) -> Self:
+        for name, least, text in (("over", 3600.0, "1h"), ("every", 60.0, "1m")):
+            if getattr(self, name) < least:
+                remedy = f"write {text} or more; enabled: false turns it off"
+                raise complaint(f"'{name}' is less than {text}", remedy, at=(name,))
+        return self
+
+
 class Limits(Section):
     """What the daemon takes before it says no."""
 
@@ -274,6 +291,7 @@ class Settings(Section):
     notify: dict[str, Notify] = Field({}, description="who is told of decisions, by a name of your choice")
     intervals: Intervals = Intervals()
     limits: Limits = Limits()
+    monitor: Monitor = Monitor()
     log: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from guardian.core.engine import Engine
 from guardian.core.looks import GuardrailLook
 from guardian.core.model import Place, RolloutId
+from guardian.core.monitor import Standing
 from guardian.core.policy import Guardrail, Policy
 from guardian.core.records import Record
+from guardian.core.rollout import Rollout
 from guardian.ports import Clock, Inbox
 from guardian.web.stream import Hub
 
@@ -71,9 +73,9 @@ class Desk:
 
     engine: raises Unavailable until the journal is read. history: records of a rollout, oldest first;
     called in a thread. read_policy, read_guardrail: what a user wrote, with where it stands; raise
-    PolicyError. unmeasured: why nothing can be measured at a place, "" where something can. takers: none
-    when no environment streams its metrics. user_header: header that a trusted proxy sets to who is asking;
-    "" trusts none.
+    PolicyError. unmeasured: why nothing can be measured at a place, "" where something can. measured: stable
+    against stable at a rollout's service; None where nobody watches it. takers: none when no environment
+    streams its metrics. user_header: header that a trusted proxy sets to who is asking; "" trusts none.
     """
 
     engine: Callable[[], Engine]
@@ -87,6 +89,7 @@ class Desk:
     read_policy: Callable[[str], Policy]
     read_guardrail: Callable[[Mapping[str, Any], str], Guardrail]
     unmeasured: Callable[[Place], str]
+    measured: Callable[[Rollout], Standing | None]
     takers: Sequence[SampleTaker] = ()
     token: Callable[[], str] | None = None
     body_limit: int = 1024 * 1024

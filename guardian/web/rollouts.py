@@ -89,9 +89,15 @@ def _add_looking(router: APIRouter, desk: Desk) -> None:
         rollout = find(engine, rollout_id)
         records = await asyncio.to_thread(desk.history, rollout.id)
         queued = queued_behind(engine.world, rollout)
-        unmeasured = desk.unmeasured(rollout.place)
-        look = engine.look(rollout.id)
-        found = explain(rollout, look, desk.clock.now(), records, queued=queued, unmeasured=unmeasured)
+        found = explain(
+            rollout,
+            engine.look(rollout.id),
+            desk.clock.now(),
+            records,
+            queued=queued,
+            unmeasured=desk.unmeasured(rollout.place),
+            measured=desk.measured(rollout),
+        )
         return answer(explained(found))
 
 

@@ -12,6 +12,7 @@ from guardian.core.explain import Explanation, queued_behind
 from guardian.core.gates import missing
 from guardian.core.looks import Look
 from guardian.core.model import Change, Driver, Instant, Mode, Phase, RolloutId, Verdict
+from guardian.core.monitor import Standing
 from guardian.core.records import Evidence, Hold, Proposal, Why
 from guardian.core.rollout import Rollout
 from guardian.errors import UnknownRollout
@@ -157,12 +158,36 @@ def view(rollout: Rollout, look: Look | None, now: Instant, *, queued: tuple[str
     )
 
 
+class MeasuredView(_View, frozen=True, kw_only=True):
+    """Stable against stable at the rollout's service over a trailing span; limits at 95 %, shares in 0..1."""
+
+    sentence: str
+    windows: int
+    false_rollbacks: int
+    lower: float | None
+    upper: float | None
+    risk: float
+    guardrails: dict[str, int]
+    left_out: int
+    since: str | None
+    newest: str | None
+    complete: bool
+    exceeded: bool
+    problem: str
+
+
 def explained(explanation: Explanation) -> dict[str, object]:
-    """Return an explanation as the API tells it: `history_at` in RFC 3339, like every other time of the API."""
+    """Return an explanation as the API tells it, with times in RFC 3339 like every other time of the API."""
     return {
         **msgspec.structs.asdict(explanation),
         "history_at": [rfc3339(at) for at in explanation.history_at],
+        "measured": _measured(explanation.measured) if explanation.measured is not None else None,
     }
+
+
+def _measured(found: Standing) -> MeasuredView:
+    told = msgspec.structs.asdict(found) | {"since": _time(found.since), "newest": _time(found.newest)}
+    return MeasuredView(sentence=found.sentence, **told)
 
 
 def _time(at: Instant | None) -> str | None:

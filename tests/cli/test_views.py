@@ -38,7 +38,7 @@ TOLD: dict[str, Any] = {
 
 
 def _evidence(*live: dict[str, Any]) -> list[str]:
-    rows = rollout_table(ROLLOUT, live).rows
+    rows = rollout_table(ROLLOUT, {**TOLD, "guardrails": live} if live else None).rows
     first = next(number for number, row in enumerate(rows) if row[0] == "evidence")
     return [str(rows[first][1]), *(str(row[1]) for row in rows[first + 1 :] if not row[0])]
 
@@ -48,6 +48,17 @@ def test_status_shows_the_evidence_as_it_stands_or_says_that_it_is_of_the_last_v
     assert _evidence(GUARDRAIL, {**GUARDRAIL, "sentence": "latency: 90"}) == ["errors: 4,000", "latency: 90"]
     (kept,) = _evidence()
     assert kept.endswith("9 canary and 250 stable requests (at the last verdict)")
+
+
+def test_what_was_measured_of_stable_against_stable_is_shown_where_it_is_told() -> None:
+    """Beside the evidence, in both; a daemon that measures nothing, or is older, shows nothing."""
+    said = "measured at this service, stable against stable: 0 of 340 windows"
+    told = {**TOLD, "measured": {"sentence": said}}
+    assert ("measured", said) in rollout_table(ROLLOUT, told).rows
+    assert [table.rows for table in explanation_tables(told) if table.columns == ("measured",)] == [[(said,)]]
+    for silent in (TOLD, {**TOLD, "measured": None}):
+        assert "measured" not in [row[0] for row in rollout_table(ROLLOUT, silent).rows]
+        assert ("measured",) not in [table.columns for table in explanation_tables(silent)]
 
 
 @contextmanager

@@ -209,3 +209,30 @@ def test_a_notifier_that_would_tell_nobody_is_refused(tmp_path: Path, notify: st
     assert said in mistake
     assert "secret'" not in mistake
     assert mistake.startswith("guardian.yaml:3:")
+
+
+def test_the_monitor_looks_back_a_week_unless_told_otherwise_or_turned_off(tmp_path: Path) -> None:
+    """Without a word about it stable is judged against stable."""
+    usual = load(tmp_path, "").monitor
+    assert (usual.enabled, usual.over, usual.every) == (True, 7 * 86400.0, 3600.0)
+    told = load(tmp_path, "monitor: {over: 3d, every: 10m}\n").monitor
+    assert (told.over, told.every) == (3 * 86400.0, 600.0)
+    assert not load(tmp_path, "monitor: {enabled: false}\n").monitor.enabled
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "monitor: {over: 30m}",
+            "1:17: monitor.over: 'over' is less than 1h; write 1h or more; enabled: false turns it",
+        ),
+        ("monitor: {every: 5s}", "1:18: monitor.every: 'every' is less than 1m; write 1m or more; enabled: f"),
+        ("monitor: {ever: 5m}", "unknown key 'ever' in monitor; did you mean 'every'?"),
+        ("monitor: {over: week}", "monitor.over: "),
+    ],
+)
+def test_a_monitor_that_would_press_or_see_nothing_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    """With the place, what is allowed, and how to turn it off."""
+    (mistake,) = mistakes(tmp_path, text)
+    assert said in mistake
