@@ -35,7 +35,8 @@ class _Answer(msgspec.Struct):
 
 
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
-_MATRIX: Final = msgspec.json.Decoder(list[_Series])
+_MATRIX: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_SERIES: Final = msgspec.json.Decoder(_Series)
 _SCALAR: Final = msgspec.json.Decoder(tuple[float, str])
 _METRIC: Final = msgspec.json.Decoder(dict[str, str])
 
@@ -65,12 +66,15 @@ class Matrix:
 
 
 def read_matrix(body: bytes, where: str) -> Matrix:
-    """Read the answer to an instant query of a range selector. Raises Unavailable or Refused."""
+    """Read the answer to an instant query of a range selector, or to a range query. Raises Unavailable or Refused.
+
+    Series by series, so that a large answer that is read in a thread does not keep the others waiting.
+    """
     data, warnings = _data(body, where)
     if data.resultType != "matrix":
         raise Refused(f"answered a {data.resultType}, not raw samples", where=where, remedy="query a range selector")
     try:
-        found = _MATRIX.decode(data.result)
+        found = map(_SERIES.decode, _MATRIX.decode(data.result))
         series = tuple(
             RawSeries(
                 metric=bytes(one.metric),

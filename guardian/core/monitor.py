@@ -37,6 +37,10 @@ class Ruled:
     guardrail: str = ""
 
 
+_HEALTHY: Final = Ruled()
+_UNUSABLE: Final = Ruled(fault=UNUSABLE)  # one value for most of the hundreds that each service has
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Stable against stable at one place, under one policy, over a trailing span.
 
@@ -171,7 +175,8 @@ def rule(tally: Tally, windows: Mapping[Instant, Window], pods: Mapping[str, int
     metrics = [guardrail.name for guardrail in tally.policy.participating]
     court = Court(ordered, tally.shape, metrics=metrics, pods=names, seed=0, heard=lambda _: None)
     for start, verdict in zip(drawn, court.judge(tally.policy, list(drawn.values())), strict=True):
-        unusable = verdict.verdict is Verdict.INCONCLUSIVE
-        rolled_back = verdict.verdict is Verdict.ROLLBACK
-        found[start] = Ruled(fault=UNUSABLE if unusable else "", guardrail=verdict.metric if rolled_back else "")
+        if verdict.verdict is Verdict.ROLLBACK:
+            found[start] = Ruled(guardrail=verdict.metric)
+        else:
+            found[start] = _UNUSABLE if verdict.verdict is Verdict.INCONCLUSIVE else _HEALTHY
     return found

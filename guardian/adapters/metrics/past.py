@@ -20,8 +20,8 @@ from guardian.core.pretend import Shape, Window
 from guardian.errors import Unavailable
 
 _NAME: Final = RolloutId("monitor")
-MOST: Final = 64 * 1024 * 1024
-"""Bytes of the largest answer that is taken: a window of some 3,000 series."""
+MOST: Final = 32 * 1024 * 1024
+"""Bytes of the largest answer that is taken: some 5,000 series of a window of 280 points."""
 
 
 class PrometheusPast:
