@@ -8,6 +8,7 @@ Objectives and alerts are outside this: they do not compare, and may be quicker.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from guardian.core.model import Seconds, Verdict
 from guardian.core.policy import Guardrail, HistogramSli, Margin
 from simulator.chance import Chance
 from simulator.scenario import Scenario
+from simulator.service import Latency
 from simulator.traffic import Floats
 from simulator.world import World
 
@@ -33,39 +35,49 @@ def bound(scenario: Scenario) -> Seconds | None:
     if truth.verdict is Verdict.HOLD:
         return None
     t = np.arange(truth.onset + STEP / 2, truth.onset + 4 * 3600.0, STEP)
-    stable, canary, rate, weight = _worlds(scenario, t)
+    stable, canary = _sides(scenario, t)
+    latency = scenario.spec.service.latency
     if truth.verdict is Verdict.ROLLBACK:
-        parts = [_separation(stable[one.name], canary[one.name], rate, weight) for one in policy.participating]
+        parts = [_separation(stable, canary, one, latency) for one in policy.participating]
         return _reached(sum(parts, np.zeros_like(t)), math.log(1 / policy.risk.false_rollback))
     slowest = 0.0
     for guardrail in policy.participating:
-        worse = _at_margin(guardrail, scenario, stable[guardrail.name])
+        worse = _at_margin(guardrail, stable, flow=canary.flow)
         needed = math.log(1 / policy.risk.false_promotion)
-        slowest = max(slowest, _reached(_separation(stable[guardrail.name], worse, rate, weight), needed))
+        slowest = max(slowest, _reached(_separation(stable, worse, guardrail, latency), needed))
     return Seconds(max(slowest, policy.risk.earliest_promotion - truth.onset))
 
 
-Shares = dict[str, Floats]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """The truth of a track: chance to fail, factor on latencies, share in the tail, requests/s; (times, zones) each."""
+
+    errors: Floats
+    slow: Floats
+    tail: Floats
+    flow: Floats
+
+    def answers(self, guardrail: Guardrail, latency: Latency) -> Floats:
+        """Return the chances of each kind of answer, shape (times, zones, kinds)."""
+        if isinstance(guardrail.sli, HistogramSli):
+            return latency.shares(self.slow, self.tail)
+        return np.stack([self.errors, 1 - self.errors], axis=-1)
 
 
-def _worlds(scenario: Scenario, t: Floats) -> tuple[Shares, Shares, Floats, Floats]:
-    """Return per guardrail the chances of each kind of answer on stable and canary, then rate and weight over time."""
+def _sides(scenario: Scenario, t: Floats) -> tuple[_Side, _Side]:
+    """Return stable and canary at each time; of each zone its first pod speaks."""
     world = World(scenario, Chance(0))
-    topology = world.topology
-    conditions = world.conditions(np.repeat(t[:, None], len(topology.names), axis=1), at=world.opening)
-    first, fresh = topology.stable.slots.start, topology.canary.slots.start
-    latencies = scenario.spec.service.latency.shares(conditions.slow, conditions.tail)
-    sides: list[Shares] = []
-    for slot in (first, fresh):
-        errors = conditions.errors[:, slot]
-        ratio = np.stack([errors, 1 - errors], axis=1)
-        sides.append(
-            {
-                guardrail.name: latencies[:, slot] if isinstance(guardrail.sli, HistogramSli) else ratio
-                for guardrail in scenario.policy.participating
-            }
-        )
-    return sides[0], sides[1], conditions.rate[:, first], _planned(scenario, t)
+    topology, zones = world.topology, scenario.spec.service.places
+    held = world.conditions(np.repeat(t[:, None], len(topology.names), axis=1), at=world.opening)
+    weight = _planned(scenario, t)
+    sides: list[_Side] = []
+    for group, part in ((topology.stable, 1.0 - weight), (topology.canary, weight)):
+        start, homes = group.slots.start, topology.homes[group.slots]
+        first = [start + (homes.index(zone) if zone in homes else 0) for zone in zones]  # no pod, no flow
+        loads = np.array([zone.load * homes.count(zone) for zone in zones])
+        flow = held.rate[:, :1] * part[:, None] * loads / (loads.sum() or 1.0)
+        sides.append(_Side(errors=held.errors[:, first], slow=held.slow[:, first], tail=held.tail[:, first], flow=flow))
+    return sides[0], sides[1]
 
 
 def _planned(scenario: Scenario, t: Floats) -> Floats:
@@ -76,23 +88,21 @@ def _planned(scenario: Scenario, t: Floats) -> Floats:
     return np.array([step.weight for step in steps])[which]
 
 
-def _at_margin(guardrail: Guardrail, scenario: Scenario, stable: Floats) -> Floats:
+def _at_margin(guardrail: Guardrail, stable: _Side, *, flow: Floats) -> _Side:
     """Return what the canary would answer if it were exactly at the promote margin."""
     margin = guardrail.compare.promote if guardrail.compare is not None else Margin(relative=1.0)
-    if isinstance(guardrail.sli, HistogramSli):
-        latency = scenario.spec.service.latency
-        slow, tail = np.full(len(stable), margin.relative), np.full(len(stable), latency.tail.share)
-        return latency.shares(slow, tail)
-    worse = np.clip(stable[:, 0] * margin.relative + margin.absolute, 0, 1)
-    return np.stack([worse, 1 - worse], axis=1)
+    worse = np.clip(stable.errors * margin.relative + margin.absolute, 0, 1)
+    return _Side(errors=worse, slow=stable.slow * margin.relative, tail=stable.tail, flow=flow)
 
 
-def _separation(stable: Floats, canary: Floats, rate: Floats, weight: Floats) -> Floats:
-    """Return information per second, in nats: what tells two tracks from one mixed track. Shape (times,)."""
-    mixed = weight[:, None] * canary + (1 - weight)[:, None] * stable
-    of_canary, of_stable = _divergence(canary, mixed), _divergence(stable, mixed)
-    information: Floats = rate * (weight * of_canary + (1 - weight) * of_stable)
-    return information
+def _separation(stable: _Side, canary: _Side, guardrail: Guardrail, latency: Latency) -> Floats:
+    """Return information per second, in nats: what tells the tracks from one mixed track in each zone; (times,)."""
+    flow = canary.flow + stable.flow
+    part = np.divide(canary.flow, flow, out=np.zeros_like(flow), where=flow > 0)[..., None]
+    one, other = (side.answers(guardrail, latency) for side in (canary, stable))
+    mixed = part * one + (1 - part) * other
+    information = canary.flow * _divergence(one, mixed) + stable.flow * _divergence(other, mixed)
+    return np.asarray(information.sum(axis=1))
 
 
 def _divergence(p: Floats, q: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.topology import Flags
+from simulator.topology import Slots
 from simulator.traffic import Floats
 
 
@@ -12,14 +12,13 @@ from simulator.traffic import Floats
 class Conditions:
     """Arrays of one shape (..., pods); a fault changes them in place.
 
-    t: seconds since the traffic shift, in the middle of the stretch. fresh: shape (pods,), which run the
-    revision being rolled out. rate: requests/s of the whole service. share: of traffic that the router gives
-    to the canary. errors: chance that a request fails. slow: factor on latencies. tail: share of requests in
-    the slow tail.
+    t: seconds since the traffic shift, in the middle of the stretch. slots: the pods. rate: requests/s of the
+    whole service. share: of traffic that the router gives to the canary. errors: chance that a request fails.
+    slow: factor on latencies. tail: share of requests in the slow tail.
     """
 
     t: Floats
-    fresh: Flags
+    slots: Slots
     rate: Floats
     share: Floats
     errors: Floats

@@ -13,9 +13,10 @@ from typing import Annotated, Final, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from guardian.config.fields import Name
 from simulator.conditions import Conditions
 from simulator.messages import AlertStorm, EventRepeats
-from simulator.topology import Flags
+from simulator.topology import Flags, Slots
 from simulator.traffic import Floats
 from simulator.units import FOREVER, Duration, Factor, Moment, Part, Portion
 
@@ -27,31 +28,44 @@ class On(StrEnum):
     STABLE = "stable"
     BOTH = "both"
 
-    def slots(self, fresh: Flags) -> Flags:
-        """fresh: which slots run the new revision. Returns those the fault is about."""
-        if self is On.BOTH:
-            return np.ones_like(fresh)
-        return fresh if self is On.CANARY else ~fresh
-
 
 class _Timed(Part):
     """A fault that begins and may end."""
 
     at: Moment = 0.0
     lasts: Duration = FOREVER
-    on: On = On.CANARY
 
     def edges(self) -> tuple[float, ...]:
         """Return the times at which conditions jump."""
         return (self.at,) if self.lasts == FOREVER else (self.at, self.at + self.lasts)
 
+    def runs(self, t: Floats) -> Flags:
+        """t: seconds after the shift, any shape. Returns when it acts, same shape."""
+        return (t >= self.at) & (t < self.at + self.lasts)
+
+
+class _Placed(Part):
+    """A fault of some pods; zone: of those there only."""
+
+    on: On = On.CANARY
+    zone: Name | None = None
+
+    def hits(self, slots: Slots) -> Flags:
+        """Return which slots the fault is about."""
+        fresh = slots.fresh
+        hit = np.ones_like(fresh) if self.on is On.BOTH else fresh if self.on is On.CANARY else ~fresh
+        return hit if self.zone is None else hit & (slots.zones == self.zone)
+
+
+class _Trouble(_Timed, _Placed):
+    """A fault of some pods that begins and may end."""
+
     def touches(self, conditions: Conditions) -> Flags:
         """Return which entries of the conditions it acts on, shape of `conditions.t`."""
-        running = (conditions.t >= self.at) & (conditions.t < self.at + self.lasts)
-        return running & self.on.slots(conditions.fresh)
+        return self.runs(conditions.t) & self.hits(conditions.slots)
 
 
-class ErrorStep(_Timed):
+class ErrorStep(_Trouble):
     """Failures jump, to `share` of requests or by `factor`; `pods`: on that many pods only, the machine's fault."""
 
     kind: Literal["error_step"]
@@ -74,11 +88,10 @@ class ErrorStep(_Timed):
         touched = self.touches(conditions)
         if self.pods is None:
             return touched
-        slots = self.on.slots(conditions.fresh)
-        return touched & (np.cumsum(slots) <= self.pods)
+        return touched & (np.cumsum(self.hits(conditions.slots)) <= self.pods)
 
 
-class LatencyShift(_Timed):
+class LatencyShift(_Trouble):
     """Every request takes `factor` times as long; `ramp`: the time in which it gets there."""
 
     kind: Literal["latency_shift"]
@@ -92,7 +105,7 @@ class LatencyShift(_Timed):
         conditions.slow = np.where(self.touches(conditions), conditions.slow * factor, conditions.slow)
 
 
-class TailShare(_Timed):
+class TailShare(_Trouble):
     """`share` of all requests fall into the slow tail; median and p95 may stay where they are."""
 
     kind: Literal["tail_share"]
@@ -103,7 +116,7 @@ class TailShare(_Timed):
         conditions.tail = np.where(self.touches(conditions), self.share, conditions.tail)
 
 
-class WarmUp(_Timed):
+class WarmUp(_Trouble):
     """Cold caches, compilers: latencies begin `factor` times as long and decay with `tau`."""
 
     kind: Literal["warm_up"]
@@ -119,7 +132,7 @@ class WarmUp(_Timed):
         conditions.errors = np.where(touched, conditions.errors * (1 + (self.errors - 1) * left), conditions.errors)
 
 
-class SharedIncident(_Timed):
+class SharedIncident(_Trouble):
     """Something both tracks depend on breaks: the same harm on both, so it is not the canary's fault."""
 
     kind: Literal["shared_incident"]
@@ -143,23 +156,21 @@ class NoTraffic(_Timed):
 
     def bend(self, conditions: Conditions) -> None:
         """Leave all traffic with stable."""
-        running = (conditions.t >= self.at) & (conditions.t < self.at + self.lasts)
-        conditions.share = np.where(running, 0.0, conditions.share)
+        conditions.share = np.where(self.runs(conditions.t), 0.0, conditions.share)
 
 
-class MetricsGap(_Timed):
+class MetricsGap(_Trouble):
     """Scrapes fail: the service lives, its counters go on, nobody reads them."""
 
     kind: Literal["metrics_gap"]
     on: On = On.BOTH
 
-    def loses(self, t: Floats, fresh: Flags) -> Flags:
+    def loses(self, t: Floats, slots: Slots) -> Flags:
         """t: sample times, shape (..., pods), seconds after the shift. Returns which samples are missed."""
-        lost: Flags = (t >= self.at) & (t < self.at + self.lasts) & self.on.slots(fresh)
-        return lost
+        return self.runs(t) & self.hits(slots)
 
 
-class CounterReset(Part):
+class CounterReset(_Placed):
     """Processes restart in place: their counters begin at 0 again, what was not scraped yet is lost."""
 
     kind: Literal["counter_reset"]
@@ -171,10 +182,10 @@ class CounterReset(Part):
         """Return the times at which counters fall."""
         return (self.at,)
 
-    def resets(self, fresh: Flags) -> Flags:
+    def resets(self, slots: Slots) -> Flags:
         """Return which slots restart: the first `pods` of those it is on, or all."""
-        slots = self.on.slots(fresh)
-        return slots if self.pods is None else slots & (np.cumsum(slots) <= self.pods)
+        hit = self.hits(slots)
+        return hit if self.pods is None else hit & (np.cumsum(hit) <= self.pods)
 
 
 ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic

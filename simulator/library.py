@@ -18,6 +18,7 @@ from guardian.core.model import Mode
 from guardian.core.policy import HistogramSli, Policy, RatioSli
 from guardian.errors import ConfigError, ScenarioError
 from simulator.scenario import Scenario, ScenarioFile
+from simulator.service import ZONE
 
 LIBRARY: Final = Path(__file__).parent / "scenarios"
 
@@ -116,6 +117,12 @@ def _strange(world: ScenarioFile, policy: Policy) -> Iterator[_Mistake]:
             what = f"guardrail '{guardrail.name}' measures what a simulated service does not have"
             remedy = "measure http_requests_total or http_request_duration_seconds_bucket"
             yield ("spec", "guardrails", number, "sli"), what, remedy
+        strata = guardrail.compare.strata if guardrail.compare is not None else ()
+        for place, label in enumerate(strata):
+            if label != ZONE or not service.zones:
+                what = f"guardrail '{guardrail.name}': no metrics of this service have the label '{label}'"
+                remedy = f"give the service `zones`, and compare within `{ZONE}`; or remove `strata`"
+                yield ("spec", "guardrails", number, "compare", "strata", place), what, remedy
 
 
 def _still(policy: Policy) -> Iterator[_Mistake]:

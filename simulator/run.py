@@ -31,7 +31,7 @@ from simulator.world import World
 
 PATIENCE: Final = 900.0
 """Seconds after the deploy event within which the first traffic should reach the canary."""
-_HAPPENINGS: Final = {"held": Happening.HELD, "paged": Happening.PAGED, "resumed": Happening.RESUMED}
+_HAPPENINGS: Final = {one.value: one for one in Happening if one not in {Happening.ROLLBACK, Happening.PROMOTE}}
 Process = Generator[Event, Any, None]
 
 

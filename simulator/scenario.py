@@ -96,6 +96,16 @@ class Spec(Part):
     faults: tuple[Annotated[Fault, BeforeValidator(_known_fault)], ...] = ()
     truth: Truth
 
+    @model_validator(mode="after")
+    def _faults_are_somewhere(self) -> Spec:
+        known = [zone.name for zone in self.service.zones]
+        for number, fault in enumerate(self.faults):
+            zone = getattr(fault, "zone", None)
+            if zone is not None and zone not in known:
+                remedy = hint(zone, known) if known else "remove it, or give the service `zones`"
+                raise complaint(f"the service has no zone '{zone}'", remedy, at=("faults", number, "zone"))
+        return self
+
 
 class ScenarioFile(Part):
     """The first document of a scenario file."""

@@ -22,7 +22,8 @@ from simulator.scenario import Scenario
 from simulator.service import Latency as LatencyModel
 from simulator.testing.pods.pod import Behaviour, HttpPod, Identity, Latency, running_pod
 from simulator.testing.run import ServiceRun
-from simulator.world import World
+from simulator.topology import lay_out
+from simulator.world import EPOCH, World
 
 FOLLOW: Final = 1.0
 """Seconds between two changes of behaviour."""
@@ -49,7 +50,7 @@ class LiveService:
                 self._behaviours[slot] = behaviour
         for fault in self.scenario.spec.faults:
             if isinstance(fault, CounterReset) and self._last < fault.at <= t:
-                fallen = fault.resets(self._world.topology.fresh[: len(self.pods)])
+                fallen = fault.resets(self._world.topology.slots.first(len(self.pods)))
                 for slot in np.flatnonzero(fallen).tolist():
                     self.pods[slot].restart()
                     self._behaviours[slot] = None
@@ -57,13 +58,13 @@ class LiveService:
 
     def behaviours(self, t: float) -> tuple[Behaviour, ...]:
         """Return how each pod behaves `t` seconds after the traffic shift."""
-        world, fresh = self._world, self._world.topology.fresh
-        times = np.full(len(fresh), t)
+        world, slots = self._world, self._world.topology.slots
+        times = np.full(len(slots.fresh), t)
         held = world.conditions(times, at=world.opening)
         errors = np.clip(held.errors * world.temper.errors, 0, 1)
         slow = held.slow * world.temper.slow
         gaps = [fault for fault in self.scenario.spec.faults if isinstance(fault, MetricsGap)]
-        dark = np.any([gap.loses(times, fresh) for gap in gaps], axis=0) if gaps else np.zeros(len(fresh), np.bool_)
+        dark = np.any([gap.loses(times, slots) for gap in gaps], axis=0) if gaps else np.zeros(len(times), np.bool_)
         model = self.scenario.spec.service.latency
         return tuple(
             Behaviour(
@@ -102,20 +103,26 @@ def as_served(latency: LatencyModel, *, slow: float, tail: float) -> Latency:
 def serving(scenario: Scenario, *, seed: int = 1, run: ServiceRun) -> Iterator[LiveService]:
     """Start every pod of both tracks on loopback, behaving as long before the shift; stop them with the block."""
     service, deploy = scenario.spec.service, scenario.spec.deploy
-    tracks = [(Track.STABLE, deploy.previous)] * service.pods.stable + [(Track.CANARY, deploy.revision)] * (
-        service.pods.canary
-    )
+    topology = lay_out(service, old=deploy.previous, new=deploy.revision, since=EPOCH)
+    groups = (topology.stable, topology.canary)
+    slots = [(group, topology.homes[slot]) for group in groups for slot in range(group.slots.start, group.slots.stop)]
     with ExitStack() as stack:
         pods = tuple(
             stack.enter_context(
                 running_pod(
                     run,
-                    Identity(service=service.name, track=track.value, pod=f"{track.value}-{number}", version=version),
+                    Identity(
+                        service=service.name,
+                        track=group.track.value,
+                        zone=home.name,
+                        pod=f"{group.track.value}-{number}",
+                        version=group.revision,
+                    ),
                     seed=seed * 1000 + number,
                     buckets=service.latency.bounds,
                 )
             )
-            for number, (track, version) in enumerate(tracks)
+            for number, (group, home) in enumerate(slots)
         )
         live = LiveService(scenario, pods, seed=seed)
         live.follow(-1.0)

@@ -16,11 +16,15 @@ from numpy.random import Generator
 from pydantic import Field, model_validator
 from scipy.special import ndtr
 
+from guardian.config.fields import Name
+from guardian.config.findings import complaint
 from simulator.traffic import Floats, Noise
-from simulator.units import Duration, Part, Portion, Spread
+from simulator.units import Duration, Factor, Part, Portion, Spread
 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets in seconds, the default of Prometheus' client libraries; +Inf follows."""
+ZONE: Final = "zone"
+"""Label of the metrics of a service that has zones."""
 
 
 class Mode(Part):
@@ -91,14 +95,48 @@ class Pods(Part):
     spread: Spread = 0.0
 
 
+class Zone(Part):
+    """A part of the pods whose metrics carry its name as the label ZONE, and what is different there for all of them.
+
+    stable, canary: how many pods of each track. load: how much each of them gets, beside a pod of another zone.
+    errors, slow: factors on failures and latencies.
+    """
+
+    name: Name
+    stable: Annotated[int, Field(ge=0, le=1000)] = 0
+    canary: Annotated[int, Field(ge=0, le=1000)] = 0
+    load: Factor = 1.0
+    errors: Factor = 1.0
+    slow: Factor = 1.0
+
+
 class Service(Part):
-    """One service as users and scrapers meet it."""
+    """One service as users and scrapers meet it; zones: where its pods are, none if that makes no difference."""
 
     name: str = "checkout"
     environment: str = "production"
     pods: Pods = Pods()
+    zones: tuple[Zone, ...] = ()
     errors: Errors
     latency: Latency
+
+    @model_validator(mode="after")
+    def _every_pod_is_somewhere(self) -> Self:
+        names = [zone.name for zone in self.zones]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise complaint(f"two zones are named '{name}'", "name each once", at=("zones", number, "name"))
+        for track in ("stable", "canary"):
+            here, said = (sum(getattr(one, track) for one in group) for group in (self.places, (self.pods,)))
+            if here != said:
+                what = f"the zones have {here} pods of {track}, `pods` says {said}"
+                raise complaint(what, f"write `pods: {{{track}: {here}}}`, or change the zones", at=("zones",))
+        return self
+
+    @property
+    def places(self) -> tuple[Zone, ...]:
+        """Return the zones; where there are none, one without a name that holds all pods."""
+        return self.zones or (Zone.model_construct(name="", stable=self.pods.stable, canary=self.pods.canary),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

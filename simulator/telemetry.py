@@ -14,12 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from guardian.core.looks import Floats, Ints, Part, SeriesKey
+from guardian.core.looks import Floats, Ints, Part, SeriesKey, stratum_of
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import RolloutId
 from guardian.core.policy import Guardrail, HistogramSli, RatioSli
 from guardian.errors import Refused
 from guardian.ports import Clock, Samples
+from simulator.service import ZONE
 from simulator.world import Rounds, World
 
 TOTAL: Final = "http_requests_total"
@@ -87,11 +88,15 @@ def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple
     parts: list[tuple[Part, float]] = [(Part.TOTAL, math.nan), (Part.BAD, math.nan)]
     if expected == BUCKET:
         parts = [(Part.BUCKET, bound) for bound in bounds]
+    topology, strata = world.topology, guardrail.compare.strata if guardrail.compare is not None else ()
     return tuple(
-        SeriesKey(rollout=rollout, guardrail=guardrail.name, track=track, pod=pod, part=part, le=le)
-        for pod, track in zip(world.topology.names[: world.width], world.topology.tracks(), strict=False)
+        SeriesKey(
+            rollout=rollout, guardrail=guardrail.name, track=track, pod=pod, part=part, le=le,
+            stratum=stratum_of({ZONE: home.name}, strata),
+        )
+        for pod, track, home in zip(topology.names[: world.width], topology.tracks(), topology.homes, strict=False)
         for part, le in parts
-    )
+    )  # fmt: skip
 
 
 def _selector(guardrail: Guardrail) -> str:

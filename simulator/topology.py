@@ -13,10 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from guardian.core.model import Instant, Revision, Track
-from simulator.service import Service
+from simulator.service import Service, Zone
 
 Flags = npt.NDArray[np.bool_]
+Names = npt.NDArray[np.str_]
 NEVER = Instant(math.inf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """What never changes about slots, shape (slots,). fresh: which run the revision being rolled out. zones: names."""
+
+    fresh: Flags
+    zones: Names
+
+    def first(self, count: int) -> Slots:
+        """Return the first ones."""
+        return Slots(fresh=self.fresh[:count], zones=self.zones[:count])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,19 +49,19 @@ class Group:
 
 @dataclass(slots=True, kw_only=True)
 class Topology:
-    """The pods of one service. names: one a slot. fresh: which slots run the revision being rolled out."""
+    """The pods of one service. names, homes: name and zone of each slot."""
 
     names: tuple[str, ...]
+    homes: tuple[Zone, ...]
     stable: Group
     canary: Group
     successor: Group
-    fresh: Flags = field(init=False)
+    slots: Slots = field(init=False)
 
     def __post_init__(self) -> None:
         """Mark the slots of the new revision."""
-        self.fresh = np.zeros(len(self.names), dtype=np.bool_)
-        self.fresh[self.canary.slots] = True
-        self.fresh[self.successor.slots] = True
+        fresh = np.arange(len(self.names)) >= self.canary.slots.start
+        self.slots = Slots(fresh=fresh, zones=np.array([home.name for home in self.homes]))
 
     @property
     def groups(self) -> tuple[Group, Group, Group]:
@@ -74,8 +87,11 @@ def lay_out(service: Service, *, old: Revision, new: Revision, since: Instant) -
         *(f"{service.name}-canary-{new}-{number}" for number in range(second - first)),
         *(f"{service.name}-{new}-{number}" for number in range(total - second)),
     )
+    stable = tuple(zone for zone in service.places for _ in range(zone.stable))
+    canary = tuple(zone for zone in service.places for _ in range(zone.canary))
     return Topology(
         names=names,
+        homes=stable + canary + stable,
         stable=Group(track=Track.STABLE, slots=slice(0, first), revision=old, since=since),
         canary=Group(track=Track.CANARY, slots=slice(first, second), revision=new),
         successor=Group(track=Track.STABLE, slots=slice(second, total), revision=new),

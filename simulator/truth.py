@@ -22,6 +22,7 @@ class Happening(StrEnum):
     HELD = "held"
     PAGED = "paged"
     RESUMED = "resumed"
+    ADVANCED = "advanced"
 
 
 class Milestone(Part):

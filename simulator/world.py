@@ -76,6 +76,10 @@ class World:
         slots = len(self.topology.names)
         self.width = self.topology.successor.slots.start
         self.temper = temper(spec.service, slots, chance.at(Purpose.PODS))
+        homes = self.topology.homes
+        self._errors = np.array([spec.service.errors.share * home.errors for home in homes])
+        self._slow = np.array([home.slow for home in homes])
+        self._load = self.temper.load * np.array([home.load for home in homes])
         self.weights: list[tuple[float, Weight]] = [(-math.inf, Weight(0.0))]
         self.rounds: list[Rounds] = []
         self.harm = Harm()
@@ -172,21 +176,21 @@ class World:
         t: seconds since the shift, shape (..., slots). at: time by which weight is taken. noise: rounds
         whose wobble applies; None for none (the ground truth).
         """
-        service, temper_, width = self.spec.service, self.temper, t.shape[-1]
+        temper_, width = self.temper, t.shape[-1]
         one = np.ones_like(t)
-        rate, errors, slow = self.spec.traffic.at(t), service.errors.share * one, one
+        rate, errors, slow = self.spec.traffic.at(t), self._errors[:width] * one, self._slow[:width] * one
         if noise is not None:
             rate = rate * self._rate_noise[noise]
             errors = errors * temper_.errors[:width] * self._error_noise[noise, :width]
-            slow = temper_.slow[:width] * self._slow_noise[noise, :width] * one
+            slow = temper_.slow[:width] * self._slow_noise[noise, :width] * slow
         bent = Conditions(
             t=t,
-            fresh=self.topology.fresh[:width],
+            slots=self.topology.slots.first(width),
             rate=rate,
             share=self.weight(at) * one,
             errors=errors,
             slow=slow,
-            tail=service.latency.tail.share * one,
+            tail=self.spec.service.latency.tail.share * one,
         )
         for fault in self._service_faults:
             fault.bend(bent)
@@ -200,7 +204,7 @@ class World:
             if not group.alive(at) or group.slots.stop > conditions.t.shape[-1]:
                 continue
             slots = group.slots
-            part = self.temper.load[slots] / self.temper.load[slots].sum()
+            part = self._load[slots] / self._load[slots].sum()
             canary = conditions.share[..., slots]
             shares[..., slots] = part * (canary if group is self.topology.canary else 1.0 - canary)
         return shares * conditions.rate
@@ -263,7 +267,7 @@ class World:
             return
         for fault in self._resets:
             if self.shift + fault.at == begin:
-                fallen = fault.resets(self.topology.fresh[: self.width]) & (since < begin) & (begin <= until)
+                fallen = fault.resets(self.topology.slots.first(self.width)) & (since < begin) & (begin <= until)
                 self._counters[: self.width][fallen] = 0
 
     def _scraped(self, until: Floats) -> Flags:
@@ -271,7 +275,7 @@ class World:
         got = np.ones(until.shape, dtype=np.bool_)
         if self.shift is not None:
             for gap in self._gaps:
-                got &= ~gap.loses(until - self.shift, self.topology.fresh[: self.width])
+                got &= ~gap.loses(until - self.shift, self.topology.slots.first(self.width))
         return got
 
     def _record(self, time: Floats, sums: Ints, seen: Flags) -> None:
@@ -282,7 +286,7 @@ class World:
         total, bad = served[:, :2].sum(axis=0).tolist()
         self._served.append((low, int(served[self.topology.canary.slots, 0].sum()), total))
         if self.shift is not None:
-            fresh = self.topology.fresh[: self.width]
+            fresh = self.topology.slots.fresh[: self.width]
             self.harm.total += total
             self.harm.bad += bad
             self.harm.slow += int(served[:, 2 + self._first_slow :].sum())

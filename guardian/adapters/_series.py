@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from guardian.adapters._selectors import NAME, Matcher, Selector, equal, one_of, parse_selector
-from guardian.core.looks import Floats, Ints, Part, SeriesKey
+from guardian.core.looks import Floats, Ints, Part, SeriesKey, stratum_of
 from guardian.core.model import RolloutId, Track
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, Labels, RatioSli, Sli
 from guardian.ports import Samples
@@ -126,11 +126,10 @@ def key_of(metric: Mapping[str, str], wanted: Wanted, dropped: Collection[str]) 
     if not pod:
         told.add(INSTANCE)
         pod = metric.get(INSTANCE, "")
-    stratum = ", ".join(f"{label}={metric.get(label, '')}" for label in wanted.strata)
     rest = sorted((label, value) for label, value in metric.items() if value and label not in told)
     return SeriesKey(
         rollout=wanted.rollout, guardrail=wanted.guardrail, track=track, pod=pod, part=wanted.part, le=le,
-        labels=_digest(rest), stratum=stratum,
+        labels=_digest(rest), stratum=stratum_of(metric, wanted.strata),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ logarithm of an e-value (or of a calibrated score where dependence was corrected
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -47,6 +48,15 @@ class SeriesKey(Value, frozen=True, kw_only=True):
     le: float = math.nan
     labels: str = ""
     stratum: str = ""
+
+
+def stratum_of(labels: Mapping[str, str], by: Sequence[str]) -> str:
+    """Return the stratum of a series with these labels; by: the labels that tell, "" where there are none.
+
+    >>> stratum_of({"zone": "a", "pod": "p-1"}, ("zone", "endpoint"))
+    'zone=a, endpoint='
+    """
+    return ", ".join(f"{label}={labels.get(label, '')}" for label in by)
 
 
 class Observed:
@@ -241,5 +251,5 @@ def evidence(log_value: float) -> float:
 
 __all__ = [
     "Allocation", "Breach", "Counted", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "OnePod", "Part",
-    "Past", "Seconds", "SeriesKey", "Side", "Weight", "evidence",
+    "Past", "Seconds", "SeriesKey", "Side", "Weight", "evidence", "stratum_of",
 ]  # fmt: skip

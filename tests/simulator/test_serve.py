@@ -16,6 +16,7 @@ from tests.simulator.worlds import SERVICE, scenario
 SMALL = {
     **SERVICE,
     "pods": {"stable": 1, "canary": 1},
+    "zones": [{"name": "a", "stable": 1}, {"name": "b", "canary": 1}],
     "errors": {"share": "1%"},
     "latency": {
         "body": [{"share": "100%", "median": "1ms", "sigma": 0.2}],
@@ -48,6 +49,8 @@ def test_pods_follow_the_scenario_and_are_scraped_for_real() -> None:
         assert before.count(500) < 10
         assert after.count(500) > 30
         assert _total(client.get(f"http://{canary}/metrics").text) == 200
+        for pod, zone in ((stable, "a"), (canary, "b")):
+            assert f'zone="{zone}"' in client.get(f"http://{pod}/metrics").text
         live.follow(150.0)
         assert client.get(f"http://{canary}/metrics").status_code == 503
         assert client.get(f"http://{stable}/metrics").status_code == 200

@@ -56,11 +56,12 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who the pod is: the labels of its metrics, and its version."""
+    """Who the pod is: the labels of its metrics (no zone: without that label), and its version."""
 
     service: str = "checkout"
     track: str = "stable"
     pod: str = "pod-0"
+    zone: str = ""
     version: str = "1.0.0"
 
 

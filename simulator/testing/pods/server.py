@@ -48,7 +48,7 @@ class Pod:
         self.chance = random.Random(plan.seed)  # noqa: S311 - a simulation, not a secret
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        labels = {"service": who.service, "track": who.track, "pod": who.pod}
+        labels = {"service": who.service, "track": who.track, "pod": who.pod} | ({"zone": who.zone} if who.zone else {})
         requests = Counter("http_requests", "Requests answered.", [*labels, "status"], registry=self.registry)
         self.by_status = {status: requests.labels(**labels, status=str(status)) for status in (200, 500)}
         self.orders = Counter("orders", "Orders taken.", list(labels), registry=self.registry).labels(**labels)
