@@ -77,6 +77,7 @@ def _sheet(fleet: Fleet, sheet: Sheet) -> dict[str, Any]:
         "bounds": None if sheet.layout is None else list(sheet.layout.bounds),
         "totals": None if sheet.layout is None else _row(sheet.layout.totals, sheet.slot),
         "objective_row": None if sheet.objective < 0 else _row(fleet.objectives.rows, sheet.objective),
+        "alike_row": None if sheet.alike < 0 else _row(fleet.objectives.rows, sheet.alike),
         "past": None if sheet.past < 0 else fleet.own_past.pack(sheet.past),
         "anomalies": dict(sheet.anomalies),
         "pods": [_pod(fleet, sheet, pod, contest) for pod in sheet.pods.values()],
@@ -186,6 +187,8 @@ def _restore_sheet(
     sheet.anomalies.update(packed["anomalies"])
     if sheet.objective >= 0 and packed["objective"] == msgspec.json.encode(sheet.guardrail.objective):
         _put(fleet.objectives.rows, sheet.objective, packed["objective_row"])
+        if sheet.alike >= 0 and packed.get("alike_row") is not None:  # absent in a checkpoint of before 0.2
+            _put(fleet.objectives.rows, sheet.alike, packed["alike_row"])
     if sheet.past >= 0 and packed["past"] is not None:
         fleet.own_past.put(sheet.past, packed["past"])
     if packed["bounds"] is not None and sheet.layout is None:

@@ -18,6 +18,7 @@ from analysis.sequential.latency import LatencyTest
 from guardian.core.columns import Columns
 from guardian.core.evidence import Panel
 from guardian.core.intake import Intake, Stretch
+from guardian.core.strata import likeness
 from guardian.core.verdicts import UNREST
 
 WARMING_WEIGHT: Final = 0.15
@@ -105,6 +106,11 @@ class Contest:
         """Make room for a further stratum of a cell and return its number, the same in each arm."""
         number, *_ = [arm.panel.strata.add(cell) for arm in self.arms]
         return number
+
+    def likeness(self, members: Ints) -> Floats:
+        """What requests of these pods (S,) of stable count; see strata.likeness."""
+        weights = likeness([arm.panel.strata for arm in self.arms])
+        return np.asarray(weights[self.members["stratum"][members].astype(np.int64)])
 
     def add_member(
         self, cell: int, *, canary: bool, merged: bool = False, stratum: int | None = None, whole: int | None = None

@@ -213,7 +213,8 @@ class Feeder:
             counting = live & settled & (fleet.links["first"][sheets] > 0)
             np.add.at(fleet.rollouts["share"].reshape(-1), rollouts * 2 + ~canary, asked * counting)
         begin = 0
-        seen = np.zeros((len(pods), 3))
+        seen, likeness = np.zeros((len(pods), 3)), np.ones(len(pods))
+        stratified = (fleet.links["alike"][sheets] >= 0).any()
         for rows in batches:
             mine = slice(begin, begin + len(rows.pods))
             begin = mine.stop
@@ -223,8 +224,12 @@ class Feeder:
             np.add.at(totals, slot, counts)
             rows.layout.carry["live"][fleet.pods["slot"][rows.pods].astype(np.int64)] += counts  # a pod has one row
             seen[mine] = rows.layout.judged(rows.counts, fleet.links["watched"][sheets[mine]])
+            if stratified:
+                likeness[mine] = self._likeness(rows, sheets[mine])
             self._compare(rows, sheets[mine])
-        self._objectives(sheets, side, seen)
+        self._objectives("objective", sheets, side, seen)
+        if stratified:
+            self._objectives("alike", sheets, side, seen * np.where(canary, 1.0, likeness)[:, None])
 
     def _begin_rollouts(self, counted: list[Rows]) -> None:
         """Notice the canary's first traffic of rollouts that had none, by its requests."""
@@ -257,9 +262,20 @@ class Feeder:
             arms, _ = fleet.roster.arms_of(np.array([number]))
             fleet.roster.begin(arms, began)
 
-    def _objectives(self, sheets: Ints, side: Ints, seen: Floats) -> None:
+    def _likeness(self, rows: Rows, sheets: Ints) -> Floats:
+        """What each row (n,) of stable counts if its requests are to lie in the strata as the canary's did so far."""
+        fleet, found = self._fleet, np.zeros(len(sheets))
+        members = fleet.pods["member"][rows.pods].astype(np.int64)
+        contests = np.where(members >= 0, fleet.links["contest"][sheets], -1.0)
+        for number in sorted(set(contests[members >= 0].tolist())):
+            mine = (contests == number).nonzero()[0]
+            found[mine] = fleet.roster.contests[int(number)].likeness(members[mine])
+        return found
+
+    def _objectives(self, windows: str, sheets: Ints, side: Ints, seen: Floats) -> None:
+        """Add to the windows of some objectives; windows: the link to their rows."""
         fleet = self._fleet
-        chosen = np.flatnonzero(fleet.links["objective"][sheets] >= 0)
+        chosen = np.flatnonzero(fleet.links[windows][sheets] >= 0)
         if not len(chosen):
             return
         numbers, place = np.unique(sheets[chosen], return_inverse=True)
@@ -268,7 +284,7 @@ class Feeder:
         front = fleet.sheets["front"][numbers]
         began = fleet.rollouts["began"][fleet.sheets["rollout"][numbers].astype(np.int64)]
         fleet.objectives.take(
-            fleet.links["objective"][numbers].astype(np.int64), time=front, counts=sums.reshape(-1, 2, 3),
+            fleet.links[windows][numbers].astype(np.int64), time=front, counts=sums.reshape(-1, 2, 3),
             live=(front > np.fmin(began, np.inf)).astype(np.float64),
         )  # fmt: skip
 

@@ -50,7 +50,7 @@ SHEETS: Final[Mapping[str, tuple[int, ...]]] = {
     "asked": (2,),  # requests so far, history included, where events are judged by them
 }  # fmt: skip
 LINKS: Final[Mapping[str, tuple[int, ...]]] = {
-    "layout": (), "slot": (), "contest": (), "objective": (), "watched": (2,), "first": (), "exposing": (),
+    "layout": (), "slot": (), "contest": (), "objective": (), "alike": (), "watched": (2,), "first": (), "exposing": (),
     "past": (),
     "exposes": (),
 }  # fmt: skip
@@ -124,11 +124,14 @@ class Fleet:
                 self.sheets[name][row] = np.nan
             sheet = Sheet(number=row, rollout=number, guardrail=guardrail, risk=policy.risk_each)
             if guardrail.objective is not None:
-                sheet.objective = self.objectives.add(guardrail.objective, gauge=isinstance(guardrail.sli, GaugeSli))
+                gauge = isinstance(guardrail.sli, GaugeSli)
+                sheet.objective = self.objectives.add(guardrail.objective, gauge=gauge)
+                if guardrail.compare is not None and guardrail.compare.strata:
+                    sheet.alike = self.objectives.add(guardrail.objective, gauge=gauge)
             self.links.reach(row)
             for name in ("layout", "slot", "contest", "exposing"):
                 self.links[name][row] = -1.0
-            self.links["objective"][row] = sheet.objective
+            self.links["objective"][row], self.links["alike"][row] = sheet.objective, sheet.alike
             sheet.past = self.own_past.add(guardrail, risk=policy.risk_each)
             self.links["past"][row] = sheet.past
             self.links["first"][row], self.links["exposes"][row] = guardrail is first, 0.0
@@ -163,8 +166,9 @@ class Fleet:
                 for key in pod.series:
                     self._series.pop(key, None)
                 self.pods.give_back(pod.number)
-            if sheet.objective >= 0:
-                self.objectives.drop(sheet.objective)
+            for objective in (sheet.objective, sheet.alike):
+                if objective >= 0:
+                    self.objectives.drop(objective)
             if sheet.past >= 0:
                 self.own_past.drop(sheet.past)
             del self.sheet_of[sheet.number]

@@ -79,7 +79,7 @@ def _reasons(rollout: Rollout, look: Look | None, now: Instant, cause: str) -> I
         told = ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD} more" if len(names) > _TOLD else "")
         yield Waiting(hold=r.Hold.ALERT, text=f"alert {told} is firing; it resumes when resolved")
     if look is not None:
-        yield from _objectives(look, cause)
+        yield from _objectives(rollout, look, cause)
         if look.allocation is Allocation.SKEWED and rollout.step_began is not None:
             yield _skewed(rollout, look)
         yield from _own_past(rollout, look)
@@ -92,10 +92,13 @@ _STICKY = frozenset({r.Hold.IRREVERSIBLE, r.Hold.FIRST_RELEASE_FAILS})
 """Only a person ends these while their cause lasts; evidence against a release does not wear off by waiting."""
 
 
-def _objectives(look: Look, cause: str) -> Iterator[Waiting]:
+def _objectives(rollout: Rollout, look: Look, cause: str) -> Iterator[Waiting]:
     name = critical(look, shared=True)
     if name is not None:
-        text = f"critical objective '{name}' is broken on stable as well, or was before: not this rollout's doing"
+        compare = rollout.policy.guardrail(name).compare
+        labels = ", ".join(compare.strata) if compare is not None else ""
+        mix = f" (in its own mix of {labels}, or in the canary's)" if labels else ""
+        text = f"critical objective '{name}' is broken on stable as well{mix}, or was before: not this rollout's doing"
         text += f"; {cause}" if cause else ""
         yield Waiting(hold=r.Hold.SHARED_INCIDENT, text=text, guardrail=name, page=f"shared-{name}")
     for at in look.guardrails:

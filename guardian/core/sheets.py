@@ -47,10 +47,11 @@ class Pod:
 class Sheet:
     """One guardrail of one rollout. arm, contest, cell: where it is compared, -1 where it is not (yet).
 
-    risk: chance of a false rollback accepted for it. past: where its own past is remembered, -1 where it is not.
+    risk: chance of a false rollback accepted for it. objective: where its windows are; alike: where those are in which
+    stable's requests count as if they lay in the strata as the canary's do. past: where its own past is remembered.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
     hosts: the first one of each pod, whatever its strata. members: the first of each pod that is compared. strata:
-    numbers in the contest of the parts that are compared apart, by name.
+    numbers in the contest of the parts that are compared apart, by name. -1: there is none.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Sheet:
     contest: int = -1
     cell: int = -1
     objective: int = -1
+    alike: int = -1
     past: int = -1
     pods: dict[tuple[Track, str], Pod] = field(default_factory=dict)
     hosts: dict[tuple[Track, str], Pod] = field(default_factory=dict)

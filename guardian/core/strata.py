@@ -7,6 +7,7 @@ not, and what the strata say adds up: given the counts of a tick they are indepe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -126,3 +127,16 @@ class Strata:
         """What is remembered of stable over all strata of cells, (C, remembered)."""
         groups = self.of(cells)
         return groups.summed(self.rows["memory"][groups.strata])
+
+
+def likeness(arms: Sequence[Strata]) -> Floats:
+    """What a request of stable counts, per stratum of a panel, if stable's are to lie in the strata as the canary's do.
+
+    arms: the strata of warm and of warming pods. 0 where one of the tracks has none. Scaled so that the requests of a
+    cell count together for as many as would say as much unweighted (Kish 1965, Survey Sampling).
+    """
+    owner = arms[0].rows["cell"][: arms[0].rows.size].astype(np.int64)
+    canary, stable = np.sum([arm.rows["served"][: len(owner)] for arm in arms], axis=0).T
+    ratio = np.divide(canary, stable, out=np.zeros(len(owner)), where=stable > 0)
+    met, squares = (np.bincount(owner, ratio * each) for each in (stable, canary))
+    return np.asarray(ratio * np.divide(met, squares, out=np.zeros_like(met), where=squares > 0)[owner])

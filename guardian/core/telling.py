@@ -126,7 +126,8 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
     breach, stable_breach, log_harm, log_safe = Breach.NONE, False, np.nan, np.nan
     if sheet.objective >= 0:
         breach = fleet.objectives.breach(sheet.objective)
-        stable_breach = fleet.objectives.stable_breach(sheet.objective)
+        asked = (sheet.objective, sheet.alike) if sheet.alike >= 0 else (sheet.objective,)
+        stable_breach = any(fleet.objectives.stable_breach(row) for row in asked)
     participates = comparable = calibrated = False
     needed, moved = 0.0, None
     if sheet.arm >= 0:
