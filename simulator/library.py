@@ -117,8 +117,7 @@ def _strange(world: ScenarioFile, policy: Policy) -> Iterator[_Mistake]:
             what = f"guardrail '{guardrail.name}' measures what a simulated service does not have"
             remedy = "measure http_requests_total or http_request_duration_seconds_bucket"
             yield ("spec", "guardrails", number, "sli"), what, remedy
-        strata = guardrail.compare.strata if guardrail.compare is not None else ()
-        for place, label in enumerate(strata):
+        for place, label in enumerate(guardrail.strata):
             if label != ZONE or not service.zones:
                 what = f"guardrail '{guardrail.name}': no metrics of this service have the label '{label}'"
                 remedy = f"give the service `zones`, and compare within `{ZONE}`; or remove `strata`"

@@ -88,11 +88,11 @@ def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple
     parts: list[tuple[Part, float]] = [(Part.TOTAL, math.nan), (Part.BAD, math.nan)]
     if expected == BUCKET:
         parts = [(Part.BUCKET, bound) for bound in bounds]
-    topology, strata = world.topology, guardrail.compare.strata if guardrail.compare is not None else ()
+    topology = world.topology
     return tuple(
         SeriesKey(
             rollout=rollout, guardrail=guardrail.name, track=track, pod=pod, part=part, le=le,
-            stratum=stratum_of({ZONE: home.name}, strata),
+            stratum=stratum_of({ZONE: home.name}, guardrail.strata),
         )
         for pod, track, home in zip(topology.names[: world.width], topology.tracks(), topology.homes, strict=False)
         for part, le in parts

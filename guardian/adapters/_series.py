@@ -87,7 +87,7 @@ def wanted_of(
             Wanted(
                 rollout=rollout, guardrail=guardrail.name, part=part, labels=labels, service=service,
                 selector=written.plus(more), own_service=written.constrains(labels.service),
-                strata=guardrail.compare.strata if guardrail.compare is not None else (),
+                strata=guardrail.strata,
             )
         )  # fmt: skip
     return tuple(found)

@@ -28,9 +28,9 @@ Ints = npt.NDArray[np.int64]
 READ_ROWS: Final = 100_000
 """Rows read from Parquet at once; what they take while they are decoded is several times a batch."""
 BLOCK_BYTES: Final = 6 << 20
-TEXTS: Final = ("rollout_id", "track", "pod", "metric", "le")
+TEXTS: Final = ("rollout_id", "track", "pod", "metric", "le", "stratum")
 NUMBERS: Final = ("t", "dt", "requests", "bad", "count", "value")
-OPTIONAL: Final = ("value", "requests", "bad", "le", "count")
+OPTIONAL: Final = ("value", "requests", "bad", "le", "count", "stratum")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

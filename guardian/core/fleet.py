@@ -29,13 +29,12 @@ from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy
 from guardian.core.roster import TRACE, Roster
 from guardian.core.series import SeriesTable
 from guardian.core.sheets import Pod, Sheet
+from guardian.core.strata import STRATA
 from guardian.core.telling import tell
 from guardian.core.verdicts import Trace
 
 SETTLING = 5.0
 """Seconds a router takes at most from accepting a weight to serving it; rows from before hold the old share."""
-STRATA = 64
-"""Strata of one guardrail that are compared apart."""
 ALWAYS = Instant(-math.inf)
 ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
     "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2),
@@ -126,7 +125,7 @@ class Fleet:
             if guardrail.objective is not None:
                 gauge = isinstance(guardrail.sli, GaugeSli)
                 sheet.objective = self.objectives.add(guardrail.objective, gauge=gauge)
-                if guardrail.compare is not None and guardrail.compare.strata:
+                if guardrail.strata:
                     sheet.alike = self.objectives.add(guardrail.objective, gauge=gauge)
             self.links.reach(row)
             for name in ("layout", "slot", "contest", "exposing"):

@@ -16,6 +16,7 @@ from guardian.core.model import Instant, Mode, Value
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import duration, share, silence
+from guardian.core.strata import MOST_UNMATCHED
 
 ENOUGH_TO_OBSERVE = 100
 """Canary-and-stable requests since a weight was set before the observed share can contradict the accepted one."""
@@ -23,8 +24,6 @@ WEIGHT_TOLERANCE = 0.005
 """Routers round weights (HAProxy to 1/256, meshes to whole percents)."""
 MOST_REFUSED = 0.05
 """Share of a track's rows that may be impossible: where errors make a row impossible, the others look faultless."""
-MOST_UNMATCHED = 0.1
-"""Share of the canary's requests that may be of kinds which stable does not serve."""
 
 
 class Condition(StrEnum):

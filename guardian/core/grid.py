@@ -122,8 +122,8 @@ def _batch(columns: Columns, metric: int, pod: int, times: Floats) -> Batch:
     nothing = np.full(len(at), np.nan)
     zeros = np.zeros(len(at), dtype=np.int64)
     return Batch(
-        rollout=zeros, canary=zeros, metric=np.full(len(at), metric), pod=np.full(len(at), pod), time=times[at],
-        seconds=seconds[place], requests=columns.get("requests", nothing), bad=columns.get("bad", nothing),
-        bound=columns.get("bound", nothing), count=columns.get("count", nothing),
+        rollout=zeros, canary=zeros, stratum=zeros, metric=np.full(len(at), metric), pod=np.full(len(at), pod),
+        time=times[at], seconds=seconds[place], requests=columns.get("requests", nothing),
+        bad=columns.get("bad", nothing), bound=columns.get("bound", nothing), count=columns.get("count", nothing),
         value=columns.get("value", nothing),
     )  # fmt: skip

@@ -95,8 +95,7 @@ _STICKY = frozenset({r.Hold.IRREVERSIBLE, r.Hold.FIRST_RELEASE_FAILS})
 def _objectives(rollout: Rollout, look: Look, cause: str) -> Iterator[Waiting]:
     name = critical(look, shared=True)
     if name is not None:
-        compare = rollout.policy.guardrail(name).compare
-        labels = ", ".join(compare.strata) if compare is not None else ""
+        labels = ", ".join(rollout.policy.guardrail(name).strata)
         mix = f" (in its own mix of {labels}, or in the canary's)" if labels else ""
         text = f"critical objective '{name}' is broken on stable as well{mix}, or was before: not this rollout's doing"
         text += f"; {cause}" if cause else ""

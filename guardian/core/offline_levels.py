@@ -13,7 +13,10 @@ from guardian.core.exposure import Exposure
 
 
 class Requests:
-    """Requests of every series and track so far. A track is twice its rollout's number, and 1 more for the canary."""
+    """Requests of every series and track so far. A track is twice its rollout's number, and 1 more for the canary.
+
+    What a pod is asked in several strata is one series here.
+    """
 
     def __init__(self) -> None:
         self._series, self._tracks = Columns({"requests": ()}), Columns({"requests": ()})
@@ -21,10 +24,10 @@ class Requests:
         """Of series of events, which are numbered with the others."""
 
     def add(self, series: Ints, tracks: Ints, requests: Floats) -> None:
-        """Count requests (n,) of different series."""
+        """Count requests (n,) of series; one may stand several times."""
         self._series.reach(int(series.max(initial=0)))
         self._tracks.reach(int(tracks.max(initial=0)))
-        self._series["requests"][series] += requests
+        np.add.at(self._series["requests"], series, requests)
         np.add.at(self._tracks["requests"], tracks, requests)
 
     def rows(self, series: Ints, own: Ints, tracks: Ints, *, end: Floats, seconds: Floats, events: Floats) -> Floats:

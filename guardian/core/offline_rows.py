@@ -1,13 +1,15 @@
 """Which pod of which guardrail a row of a samples file belongs to, and what it counted.
 
 Histogram rows are raw counters: they are differenced here, per pod, a fall of any bucket being a restart of its
-process. Rows that cannot be used (a bucket missing or not cumulative, a bound that was not there at first, a second
-row of the same series and tick) count nothing; the series' next row covers them.
+process. A pod that serves in several strata is several lines, each with rows of its own. Rows that cannot be used (a
+bucket missing or not cumulative, a bound that was not there at first, a second row of the same series and tick) count
+nothing; the series' next row covers them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +24,11 @@ from guardian.core.offline_levels import Requests
 from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy
 from guardian.core.roster import Roster
 from guardian.core.samples import Batch
+from guardian.core.strata import STRATA
+from guardian.errors import SamplesError
 
 _PODS = 1 << 26
+_STRATA = 1 << 20
 NOBODY = -1
 """Contest of a series whose guardrail takes no part in its rollout."""
 
@@ -38,12 +43,17 @@ class RowReader:
         self._keys = KeyIndex()
         self._contest = np.zeros(0, dtype=np.int64)
         self._member = np.zeros(0, dtype=np.int64)
+        self._stratum = np.zeros(0, dtype=np.int64)
+        self._lines = KeyIndex()
+        self._strata: dict[int, dict[int, int]] = {}
+        self._hosts: dict[int, int] = {}
         self._arms: dict[tuple[int, int], int] = {}
         self._names: dict[int, str] = {}
         self._counters: dict[int, Columns] = {}
         self._readings: dict[int, Readings] = {}
         self._requests, exposing = Requests(), policy.exposing
         self._exposing = exposing.name if exposing is not None else None
+        self._asked, self._counted = KeyIndex(), any(isinstance(one.sli, CountSli) for one in policy.participating)
         self._events: set[int] = set()
 
     def wanted(self, batch: Batch, still_open: npt.NDArray[np.bool_]) -> Batch:
@@ -57,7 +67,8 @@ class RowReader:
         return self._names[arm]
 
     def forget(self, arm: int) -> None:
-        """Drop what was remembered of an arm's counters: its member numbers may be used again."""
+        """Drop what was remembered of an arm's counters and strata: its member numbers may be used again."""
+        self._strata.pop(arm, None)
         contest, cell = self._roster.place(arm)
         counters = self._counters.get(contest)
         if counters is not None:
@@ -66,15 +77,43 @@ class RowReader:
                 counters["time"][member] = np.nan
 
     def numbers(self, rows: Batch) -> Ints:
-        """Number of each row's series group (rollout, guardrail, track, pod); new ones are registered."""
-        cell = rows.rollout * 64 + rows.metric
-        keys = (cell * 2 + rows.canary) * _PODS + rows.pod
+        """Number of each row's series group (rollout, guardrail, track, line of a pod); new ones are registered.
+
+        Raises SamplesError for strata that cannot be told apart.
+        """
+        cell, keys = rows.rollout * 64 + rows.metric, _pods(rows)
+        named = rows.stratum > 0
+        if named.any():
+            keys = keys - rows.pod + self._line(rows, named)
         found = self._keys.find(keys)
         new = np.flatnonzero(found < 0)
         if len(new):
             self._register(rows.rows(new), cell[new], keys[new])
             found[new] = self._keys.find(keys[new])
+        if named.any():
+            self._refuse_mixed(rows, found)
         return found
+
+    def _line(self, rows: Batch, named: npt.NDArray[np.bool_]) -> Ints:
+        """Number of the line of each row (n,): its pod, or one from the other end for a stratum that is compared."""
+        apart = np.array([name in self._guardrails and self._guardrails[name].strata != () for name in self._metrics])
+        at = np.flatnonzero(named & apart[rows.metric])
+        pairs, lines = rows.pod[at] * _STRATA + rows.stratum[at], rows.pod.copy()
+        fresh = np.unique(pairs)
+        self._lines.add(fresh[self._lines.find(fresh) < 0])
+        lines[at] = _PODS - 1 - self._lines.find(pairs)
+        return lines
+
+    def _refuse_mixed(self, rows: Batch, found: Ints) -> None:
+        """Nothing says which rows are one scrape of a pod whose strata are not compared apart."""
+        mixed = np.flatnonzero(self._stratum[found] != rows.stratum)
+        if len(mixed):
+            at = mixed[0]
+            raise SamplesError(
+                f"pod '{self._pods[int(rows.pod[at])]}' has rows of several strata, the policy compares within none",
+                where=f"metric '{self._metrics[int(rows.metric[at])]}', t {rows.time[at]:g}",
+                remedy="name the labels in `compare.strata`, or add up the rows of a pod",
+            )
 
     def _register(self, rows: Batch, cell: Ints, keys: Ints) -> None:
         order = np.lexsort((rows.time, cell))
@@ -87,15 +126,15 @@ class RowReader:
         more = len(numbers)
         self._contest = np.concatenate((self._contest, np.full(more, NOBODY)))
         self._member = np.concatenate((self._member, np.zeros(more, dtype=np.int64)))
+        self._stratum = np.concatenate((self._stratum, rows.stratum[at]))
+        self._note_asked(rows)
         for number, row in zip(numbers, at, strict=True):
             arm = self._arms.get((int(rows.rollout[row]), int(rows.metric[row])))
             if arm is None:
                 continue
-            contest, place = self._roster.place(arm)
+            contest = self._roster.place(arm)[0]
             self._contest[number] = contest
-            self._member[number] = self._roster.contests[contest].add_member(
-                place, canary=bool(rows.canary[row]), merged=self._pods[int(rows.pod[row])] == ""
-            )
+            self._member[number] = self._add_member(arm, rows.rows(np.array([row])))
             counters = self._counters.get(contest)
             if counters is not None:
                 self._start_counter(counters, int(self._member[number]))
@@ -104,6 +143,44 @@ class RowReader:
             if contest in self._events:
                 side = 2 * (int(rows.rollout[row]) * 64 + int(rows.metric[row])) + int(rows.canary[row])
                 self._requests.exposure.join(int(number), side)
+
+    def _add_member(self, arm: int, row: Batch) -> int:
+        """Make room for a line, in its stratum where the guardrail compares within strata."""
+        contest, cell = self._roster.place(arm)
+        target, pod = self._roster.contests[contest], int(_pods(row)[0])
+        apart = bool(self._guardrails[self._names[arm]].strata)
+        member = target.add_member(
+            cell, canary=bool(row.canary[0]), merged=self._pods[int(row.pod[0])] == "",
+            stratum=self._stratum_of(arm, int(row.stratum[0])) if apart else None,
+            whole=self._hosts.get(pod) if apart else None,
+        )  # fmt: skip
+        if apart:
+            self._hosts.setdefault(pod, member)
+        return member
+
+    def _stratum_of(self, arm: int, named: int) -> int:
+        """Number of a stratum in the contest of an arm; named: its number in the file."""
+        known = self._strata.setdefault(arm, {})
+        if named not in known:
+            if len(known) == STRATA:
+                raise SamplesError(
+                    f"more than {STRATA} strata in one rollout", where=f"metric '{self._names[arm]}'",
+                    remedy="name kinds of requests, not single ones: labels with few values",
+                )  # fmt: skip
+            contest, cell = self._roster.place(arm)
+            target = self._roster.contests[contest]
+            known[named] = target.add_stratum(cell) if known else target.first_stratum(cell)
+        return known[named]
+
+    def _note_asked(self, rows: Batch) -> None:
+        """Number the pods whose requests events are judged by: a pod asks for all its lines."""
+        if self._counted:
+            asked = np.unique(_pods(rows)[self._of_exposing(rows)])
+            self._asked.add(asked[self._asked.find(asked) < 0])
+
+    def _of_exposing(self, rows: Batch) -> Ints:
+        named = np.array([name == self._exposing for name in self._metrics], dtype=np.bool_)
+        return np.flatnonzero(named[rows.metric])
 
     def _start_counter(self, counters: Columns, member: int) -> None:
         while counters.size <= member:
@@ -138,15 +215,15 @@ class RowReader:
         kinds = np.unique(owner[owner != NOBODY])
         for contest in sorted(kinds.tolist(), key=self._events.__contains__):  # events need this tick's requests
             chosen = np.flatnonzero(owner == contest)
-            part, members, series = rows.rows(chosen), self._member[numbers[chosen]], numbers[chosen]
+            part, members = rows.rows(chosen), self._member[numbers[chosen]]
             if contest in self._counters:
-                self._feed_buckets(contest, part, members, series)
+                self._feed_buckets(contest, part, members)
             elif contest in self._readings:
                 self._feed_gauge(contest, part, members)
             elif contest in self._events:
-                self._feed_events(contest, part, members, series)
+                self._feed_events(contest, part, members, numbers[chosen])
             else:
-                self._feed_ratio(contest, part, members, series)
+                self._feed_ratio(contest, part, members)
 
     def _feed_gauge(self, contest: int, rows: Batch, members: Ints) -> None:
         members, first = np.unique(members, return_index=True)
@@ -163,32 +240,31 @@ class RowReader:
         kept = np.flatnonzero(np.isfinite(rows.value) & (rows.value >= 0))
         rows, members, series = rows.rows(kept), members[kept], series[kept]
         metric = self._metrics.index(self._exposing) if self._exposing in self._metrics else 63
-        own = self._keys.find(((rows.rollout * 64 + metric) * 2 + rows.canary) * _PODS + rows.pod)
+        own = self._asked.find(_pods(replace(rows, metric=np.full(len(rows), metric))))
         events = np.where(rows.seconds > 0, rows.value, 0.0)
         counts = self._requests.rows(
             series, own, _track(rows), end=rows.time, seconds=rows.seconds, events=events
         )  # fmt: skip
         self._roster.contests[contest].rows(members, end=rows.time, seconds=rows.seconds, counts=counts)
 
-    def _expose(self, rows: Batch, series: Ints, requests: Floats) -> None:
+    def _expose(self, rows: Batch, requests: Floats) -> None:
         """Note requests (n,) of the guardrail by which events are judged; rows: one of each series."""
-        named = np.array([name == self._exposing for name in self._metrics], dtype=np.bool_)
-        kept = np.flatnonzero(named[rows.metric])
-        if self._events and len(kept):
-            self._requests.add(series[kept], _track(rows)[kept], requests[kept])
+        if self._events and len(kept := self._of_exposing(rows)):
+            rows = rows.rows(kept)
+            self._requests.add(self._asked.find(_pods(rows)), _track(rows), requests[kept])
 
-    def _feed_ratio(self, contest: int, rows: Batch, members: Ints, series: Ints) -> None:
+    def _feed_ratio(self, contest: int, rows: Batch, members: Ints) -> None:
         members, first = np.unique(members, return_index=True)
         counts = np.stack((rows.requests[first], rows.bad[first]), axis=1)
         usable = np.isfinite(counts).all(axis=1)
         counts = np.where((rows.seconds[first] > 0)[:, None], counts, 0.0)
         kept = np.flatnonzero(usable)
-        self._expose(rows.rows(first[kept]), series[first[kept]], counts[kept, 0])
+        self._expose(rows.rows(first[kept]), counts[kept, 0])
         self._roster.contests[contest].rows(
             members[kept], end=rows.time[first][kept], seconds=rows.seconds[first][kept], counts=counts[kept]
         )
 
-    def _feed_buckets(self, contest: int, rows: Batch, members: Ints, series: Ints) -> None:
+    def _feed_buckets(self, contest: int, rows: Batch, members: Ints) -> None:
         target, counters = self._roster.contests[contest], self._counters[contest]
         bounds = np.array(target.bounds)
         bucket = np.minimum(np.searchsorted(bounds, rows.bound), len(bounds) - 1)
@@ -202,7 +278,7 @@ class RowReader:
         sound = bucket_counts(shown)[1] & (shown >= 0).all(axis=1)
         kept = np.flatnonzero(sound)
         each = self._difference(target, counters, present[kept], shown[kept], time[kept])
-        self._expose(rows.rows(first[kept]), series[first[kept]], each.sum(axis=1))
+        self._expose(rows.rows(first[kept]), each.sum(axis=1))
 
     def _difference(self, contest: Contest, counters: Columns, members: Ints, shown: Floats, time: Floats) -> Floats:
         """Hand on what came since the last row, and return it: requests (n, B) per bucket."""
@@ -215,6 +291,11 @@ class RowReader:
         counters["time"][members], counters["value"][members] = time, shown
         contest.rows(members, end=time, seconds=np.where(first, 0.0, time - last), counts=each)
         return each
+
+
+def _pods(rows: Batch) -> Ints:
+    """Keys of the pods of rows, each of one guardrail of one rollout."""
+    return np.asarray(((rows.rollout * 64 + rows.metric) * 2 + rows.canary) * _PODS + rows.pod)
 
 
 def _track(rows: Batch) -> Ints:

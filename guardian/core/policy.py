@@ -129,6 +129,11 @@ class Guardrail(_Part, frozen=True, kw_only=True):
     min_requests: int | None = None
     page_after: Seconds = Seconds(600.0)
 
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """Labels within whose values it compares; none where it does not."""
+        return self.compare.strata if self.compare is not None else ()
+
 
 class OnAlert(StrEnum):
     """What a matching alert does to the rollout."""

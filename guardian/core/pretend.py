@@ -181,11 +181,12 @@ def worsened(rows: Batch, *, metric: int, factor: float, chance: np.random.Gener
 
 def _slower(rows: Batch, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]], factor: float) -> Batch | None:
     at = np.flatnonzero(chosen)
-    at = at[np.lexsort((rows.bound[at], rows.pod[at], rows.time[at]))]
+    at = at[np.lexsort((rows.bound[at], rows.stratum[at], rows.pod[at], rows.time[at]))]
     bounds = np.unique(rows.bound[at])
     if len(bounds) < 2:
         return None
-    new = np.concatenate(([True], (np.diff(rows.time[at]) != 0) | (np.diff(rows.pod[at]) != 0)))
+    changes = [np.diff(each[at]) != 0 for each in (rows.time, rows.pod, rows.stratum)]
+    new = np.concatenate(([True], np.any(changes, axis=0)))
     first = np.flatnonzero(new)
     whole = np.diff(np.append(first, len(at))) == len(bounds)
     at = at[np.repeat(whole, np.diff(np.append(first, len(at))))]

@@ -13,6 +13,7 @@ from analysis.sequential.base import Floats, Ints
 from guardian.core.model import Verdict
 from guardian.core.policy import Policy
 from guardian.core.roster import TRACE, Roster, combine
+from guardian.core.strata import MOST_UNMATCHED
 from guardian.core.verdicts import Flags, Trace, promotes, rolls_back, silent, uneasy
 
 
@@ -68,10 +69,17 @@ class Rulings:
             reporting=~self._silent(arms, owner, now),
             uneasy=uneasy(log_harm, before, unrest.max(axis=1, initial=0.0)),
         )  # fmt: skip
+        passed[passed] = [self._matched(arms[owner == place]) for place in np.flatnonzero(passed)]
         return [
             self._rule(int(rollouts[place]), arms[owner == place], failed=bool(failed[place]))
             for place in np.flatnonzero(failed | passed)
         ]
+
+    def _matched(self, arms: Ints) -> bool:
+        """Whether stable serves what the canary does, in every guardrail of a rollout."""
+        placed = (self._roster.place(int(arm)) for arm in arms)
+        shares = (self._roster.contests[number].panel.strata.unmatched(cell) for number, cell in placed)
+        return all(share <= MOST_UNMATCHED for share in shares)
 
     def _rule(self, rollout: int, arms: Ints, *, failed: bool) -> Ruling:
         harm, safe = (self._roster.arms[name][arms] for name in ("harm", "safe"))

@@ -15,14 +15,15 @@ from analysis.sequential.base import Floats, Ints
 class Batch:
     """Some rows of a samples file, in its order, all of shape (n,).
 
-    rollout, metric, pod: codes into the reader's growing lists of names. canary: 1 for the canary's rows, else 0.
-    time, seconds: end and length of the interval. requests, bad, count, value: NaN where the column was empty.
-    bound: upper bound of the bucket, NaN where the column was empty.
+    rollout, metric, pod: codes into the reader's growing lists of names. stratum: number of its name, 0 for none.
+    canary: 1 for the canary's rows, else 0. time, seconds: end and length of the interval. requests, bad, count, value:
+    NaN where the column was empty. bound: upper bound of the bucket, NaN where the column was empty.
     """
 
     rollout: Ints
     metric: Ints
     pod: Ints
+    stratum: Ints
     canary: Ints
     time: Floats
     seconds: Floats

@@ -18,6 +18,10 @@ from analysis.baseline import sum_by
 from analysis.sequential.base import Floats, Ints, Reading
 from guardian.core.columns import Columns
 
+STRATA: Final = 64
+"""Strata of one guardrail that are compared apart."""
+MOST_UNMATCHED: Final = 0.1
+"""Share of the canary's requests that may be in strata which stable does not serve, where it is promoted."""
 LEAST: Final = 20.0
 """By how much a stratum's part of the canary's requests may exceed its part of stable's to be compared."""
 FORGET: Final = 300.0

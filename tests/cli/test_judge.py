@@ -160,6 +160,23 @@ def test_gauges_are_judged_by_the_column_value(tmp_path: Path, policy: Path) -> 
     assert "readings are independent" in found["reason"]
 
 
+def test_strata_that_the_policy_does_not_name_are_an_error_of_the_file(tmp_path: Path, policy: Path) -> None:
+    """Exit 2, with pod, metric and both remedies; with the label in the policy the same file is judged."""
+    samples = tmp_path / "zones.csv"
+    rows = [f"r,{t},10,stable,p,errors,100,1,,,zone={zone}\n" for t in (-20, -10) for zone in "ab"]
+    samples.write_text(HEADER.replace("\n", ",stratum\n") + "".join(rows))
+    done = guardian(samples, "--policy", policy)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "pod 'p' has rows of several strata" in done.stderr
+    assert "metric 'errors', t -20" in done.stderr
+    assert "`compare.strata`" in done.stderr
+    policy.write_text(POLICY + "      compare: {strata: [zone]}\n")
+    done = guardian(samples, "--policy", policy)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "inconclusive"
+
+
 def test_a_count_alone_cannot_be_judged(tmp_path: Path, policy: Path) -> None:
     """Nothing says how much each track served: wrong input, and the remedy is told."""
     text = POLICY[: POLICY.index("    - name: errors")] + "    - name: orders\n      sli: {count: {events: orders}}\n"

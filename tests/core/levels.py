@@ -108,6 +108,7 @@ class Story:
         nothing = np.full(len(rows), math.nan)
         return Batch(
             rollout=np.zeros(len(rows), dtype=np.int64), metric=metric.astype(np.int64), pod=pod_.astype(np.int64),
+            stratum=np.zeros(len(rows), dtype=np.int64),
             canary=canary_.astype(np.int64), time=time, seconds=seconds, requests=requests, bad=bad_, bound=nothing,
             count=nothing, value=value_,
         ), list(names)  # fmt: skip

@@ -54,7 +54,7 @@ def flat(*, rates: Sequence[float], seconds: float = 14400.0, requests: int = 30
     asked = chance.poisson(requests, count).astype(np.float64)
     whole, nothing = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
     return Batch(
-        rollout=whole, metric=whole, pod=np.tile(np.arange(len(rates)), len(times)), canary=whole,
+        rollout=whole, metric=whole, stratum=whole, pod=np.tile(np.arange(len(rates)), len(times)), canary=whole,
         time=np.repeat(times, len(rates)), seconds=np.full(count, 15.0), requests=asked,
         bad=chance.binomial(asked.astype(np.int64), np.tile(rates, len(times))).astype(np.float64), bound=nothing,
         count=nothing, value=nothing,
@@ -215,9 +215,9 @@ def test_slower_requests_stay_cumulative_and_move_to_later_buckets() -> None:
     shown = np.array([[10.0, 30.0, 37.0, 40.0], [20.0, 61.0, 75.0, 80.0]])
     zeros, nothing = np.zeros(8, dtype=np.int64), np.full(8, np.nan)
     rows = Batch(
-        rollout=zeros, metric=zeros, pod=zeros, canary=np.ones(8, dtype=np.int64), time=np.repeat([15.0, 30.0], 4),
-        seconds=np.full(8, 15.0), requests=nothing, bad=nothing, bound=np.tile(bounds, 2), count=shown.reshape(-1),
-        value=nothing,
+        rollout=zeros, metric=zeros, pod=zeros, stratum=zeros, canary=np.ones(8, dtype=np.int64),
+        time=np.repeat([15.0, 30.0], 4), seconds=np.full(8, 15.0), requests=nothing, bad=nothing,
+        bound=np.tile(bounds, 2), count=shown.reshape(-1), value=nothing,
     )  # fmt: skip
     twice = worsened(rows, metric=0, factor=2.0, chance=np.random.default_rng(1))
     assert twice is not None

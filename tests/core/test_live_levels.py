@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain, groupby, pairwise
 from typing import Any
@@ -56,11 +57,11 @@ def offline(story: Story, rules: Policy) -> OfflineVerdict:
     return court.finish()[0]
 
 
-def live(story: Story, rules: Policy) -> tuple[Verdict, float, float]:
+def live(samples: Iterable[Sample], rules: Policy) -> tuple[Verdict, float, float]:
     """The first verdict of a fleet that looks after every scrape: what, when and on which evidence."""
     fleet, risk = opened(rules), rules.risk
     found, at = look(fleet), ZERO
-    for at, scrape in groupby(story.samples(), key=lambda sample: sample[1]):
+    for at, scrape in groupby(samples, key=lambda sample: sample[1]):
         observe(fleet, scrape)
         found = look(fleet, at)
         if found.log_harm >= -math.log(risk.false_rollback):
@@ -79,7 +80,7 @@ def test_a_running_rollout_and_a_file_of_the_same_samples_give_the_same_verdict(
     """What, when and on which evidence; whichever guardrail comes first in the policy."""
     rules = by(*guardrails)
     expected = offline(STORIES[name], rules)
-    verdict, at, evidence = live(STORIES[name], rules)
+    verdict, at, evidence = live(STORIES[name].samples(), rules)
     assert (verdict, at) == (expected.verdict, expected.decided_at)
     assert evidence == pytest.approx(expected.evidence, rel=1e-6)
 

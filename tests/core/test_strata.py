@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guardian.config.comparison import COUNT, RATIO
-from guardian.core.fleet import STRATA, Fleet
+from guardian.core.fleet import Fleet
 from guardian.core.gates import promotable
 from guardian.core.looks import Breach, Look, Observed, Part, SeriesKey
 from guardian.core.model import Instant, RolloutId, Seconds, Track
 from guardian.core.policy import CountSli, Guardrail, Level, Policy, Scope, Slo, WarmUp
 from guardian.core.rollout import Rollout
-from guardian.core.strata import Strata, likeness
+from guardian.core.strata import STRATA, Strata, likeness
 from tests.builders import ERRORS, T0, policy, requested, seen
 from tests.core.play import Play
 

@@ -40,7 +40,8 @@ class Samples:
         self.metrics: list[str] = []
         self.pods: list[str] = []
         numbers = {name: number for number, name in enumerate(self.rollouts)}
-        self._codes: dict[str, dict[str, int]] = {"rollout_id": numbers, "metric": {}, "pod": {}}
+        self._strata = [""]
+        self._codes: dict[str, dict[str, int]] = {"rollout_id": numbers, "metric": {}, "pod": {}, "stratum": {"": 0}}
         self._bounds: dict[str, float] = {"": float("nan")}
         self._newest = np.zeros(0)
 
@@ -67,12 +68,13 @@ class Samples:
     def _convert(self, table: pa.RecordBatch, path: Path, row: int | Ints) -> Batch:
         numbers = {name: floats(table, name) for name in NUMBERS}
         track, tracks = coded(table, "track")
-        codes = {name: self._numbered(name, *coded(table, name)) for name in ("rollout_id", "metric", "pod")}
+        codes = {name: self._numbered(name, *coded(table, name)) for name in ("rollout_id", "metric", "pod", "stratum")}
         le, les = coded(table, "le")
         canary = np.array([TRACKS.index(text) if text in TRACKS else -1 for text in tracks] or [0])[track]
         bound = np.array([self._bound(text) for text in les] or [np.nan])[le]
         batch = Batch(
-            rollout=codes["rollout_id"], metric=codes["metric"], pod=codes["pod"], canary=canary,
+            rollout=codes["rollout_id"], metric=codes["metric"], pod=codes["pod"], stratum=codes["stratum"],
+            canary=canary,
             time=numbers["t"], seconds=numbers["dt"], requests=numbers["requests"], bad=numbers["bad"],
             bound=bound, count=numbers["count"], value=numbers["value"],
         )  # fmt: skip
@@ -81,7 +83,8 @@ class Samples:
 
     def _numbered(self, column: str, codes: Ints, names: list[str]) -> Ints:
         known = self._codes[column]
-        listed = {"rollout_id": self.rollouts, "metric": self.metrics, "pod": self.pods}[column]
+        lists = {"rollout_id": self.rollouts, "metric": self.metrics, "pod": self.pods, "stratum": self._strata}
+        listed = lists[column]
         numbers = np.zeros(len(names) or 1, dtype=np.int64)
         met = np.bincount(codes, minlength=len(names))  # a dictionary may name more than there is
         for place in np.flatnonzero(met):
