@@ -2,11 +2,11 @@
 
 The long window makes an alarm worth it, the short one ends it soon after the trouble has ended. A window says so only
 when its data exclude the pair's burn rate at one-sided 99 % (slo.py): without that, one error in a quiet minute would.
-Windows that are not yet filled are judged on what is there. It is about the user's pain, not about the change, and its
-evidence is minus the logarithm of a chance at ONE look: no e-value, not valid for the whole rollout.
+A pair is asked once its short window is filled; the long one is judged on what is there, because a release is younger
+than it. It is about the user's pain, not about the change, and its evidence is minus the logarithm of a chance at ONE
+look: no e-value, not valid for the whole rollout.
 
-Source: Beyer, Murphy, Rensin, Kawahara and Thorne 2018, The Site Reliability Workbook, chapter 5, approach 6; bound:
-Clopper and Pearson 1934.
+Source: pairs in budget.py; bound: Clopper and Pearson 1934.
 """
 
 from __future__ import annotations
@@ -16,72 +16,40 @@ from typing import Final
 
 import numpy as np
 
+from analysis.budget import MONTH, PAIRS, Pair
 from analysis.sequential.base import Floats
 from analysis.sequential.rows import Flags
 from analysis.sequential.watch import Watched, sound_rows
 from analysis.slo import LEVEL, burn_rate, chance
 
-MONTH: Final = 30.0 * 86400.0
 SLOTS: Final = 32
 """Pieces a window is cut into; it reaches back for its length and up to one piece more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two windows in seconds, and the share of the period's budget that the long one may use up."""
+class Windows:
+    """Bad events among all in the windows of pairs. Memory: seconds taken, then of each window its pieces."""
 
-    long: float
-    short: float
-    budget: float
-
-
-PAGE_FAST: Final = Pair(long=3600.0, short=300.0, budget=0.02)
-PAGE_SLOW: Final = Pair(long=21600.0, short=1800.0, budget=0.05)
-TICKET: Final = Pair(long=259200.0, short=21600.0, budget=0.10)
-PAIRS: Final = (PAGE_FAST, PAGE_SLOW, TICKET)
-"""The workbook's pairs; over 30 days their burn rates are 14.4, 6 and 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BurnWatch:
-    """Bad events among all; levels are the pairs, counts (bad, all).
-
-    objective: share of good events asked for, in [0, 1). period: seconds the budget is for. Memory: seconds taken, then
-    of each window its pieces of (bad, all).
-    """
-
-    objective: float
     pairs: tuple[Pair, ...] = PAIRS
-    period: float = MONTH
-
-    def __post_init__(self) -> None:
-        """Reject an objective without a budget, and pairs that are none."""
-        if not 0.0 <= self.objective < 1.0:
-            raise ValueError(f"objective {self.objective} is outside [0, 1)")
-        for pair in self.pairs:
-            if not (0.0 < pair.short <= pair.long <= self.period and 0.0 < pair.budget <= 1.0):
-                raise ValueError(f"{pair}: needs 0 < short <= long <= period and a budget in (0, 1]")
 
     @property
-    def windows(self) -> Floats:
+    def lengths(self) -> Floats:
         """Lengths (W,) of all windows in seconds, rising."""
         return np.array(sorted({length for pair in self.pairs for length in (pair.long, pair.short)}))
 
     @property
     def remembered(self) -> int:
         """Columns of `memory` per cell."""
-        return 1 + len(self.windows) * SLOTS * 2
+        return 1 + len(self.lengths) * SLOTS * 2
 
-    @property
-    def limits(self) -> Floats:
-        """Burn rate (L,) of each pair."""
-        return np.array([pair.budget * self.period / pair.long for pair in self.pairs])
+    def add(self, memory: Floats, counts: Floats, *, seconds: Floats) -> None:
+        """Add one tick to memory (C, remembered): counts (C, 2) of bad and all, seconds (C,) since the one before.
 
-    def take(self, memory: Floats, counts: Floats, *, seconds: Floats, live: Flags) -> None:  # noqa: ARG002
-        """Take one tick; see watch.Watch. More bad than events is time without data."""
+        More bad than all is time without data.
+        """
         counts, length = sound_rows(counts, seconds)
         counts = np.where((counts[:, 0] <= counts[:, 1])[:, None], counts, 0.0)
-        width = self.windows / (SLOTS - 1)
+        width = self.lengths / (SLOTS - 1)
         before, after = memory[:, 0].copy(), memory[:, 0] + length
         memory[:, 0] = after
         old, new = (np.ceil(time[:, None] / width).astype(np.int64) for time in (before, after))
@@ -93,10 +61,47 @@ class BurnWatch:
 
     def totals(self, memory: Floats) -> Floats:
         """Bad and all events (C, L, 2, 2) of each pair's long and short window."""
-        windows = self.windows
-        sums = memory[:, 1:].reshape(len(memory), len(windows), SLOTS, 2).sum(axis=2)
-        place = np.searchsorted(windows, [[pair.long, pair.short] for pair in self.pairs])
+        lengths = self.lengths
+        sums = memory[:, 1:].reshape(len(memory), len(lengths), SLOTS, 2).sum(axis=2)
+        place = np.searchsorted(lengths, [[pair.long, pair.short] for pair in self.pairs])
         return np.asarray(sums[:, place])
+
+    def filled(self, memory: Floats) -> Flags:
+        """Whether the short window of each pair lies within the time taken (C, L)."""
+        return memory[:, :1] >= np.array([pair.short for pair in self.pairs]) * 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurnWatch(Windows):
+    """Bad events among all; levels are the pairs, counts (bad, all).
+
+    objective: share of good events asked for, in [0, 1). period: seconds the budget is for.
+    """
+
+    objective: float
+    period: float = MONTH
+
+    def __post_init__(self) -> None:
+        """Reject an objective without a budget, and pairs that are none."""
+        if not 0.0 <= self.objective < 1.0:
+            raise ValueError(f"objective {self.objective} is outside [0, 1)")
+        for pair in self.pairs:
+            if not (0.0 < pair.short <= pair.long <= self.period and 0.0 < pair.budget <= 1.0):
+                raise ValueError(f"{pair}: needs 0 < short <= long <= period and a budget in (0, 1]")
+
+    @property
+    def limits(self) -> Floats:
+        """Burn rate (L,) of each pair."""
+        return np.array([pair.limit(self.period) for pair in self.pairs])
+
+    @property
+    def allowed(self) -> Floats:
+        """Share of bad events (L,) that each pair's windows must exclude; 1 where even all bad would not be enough."""
+        return np.minimum(self.limits * (1.0 - self.objective), 1.0)
+
+    def take(self, memory: Floats, counts: Floats, *, seconds: Floats, live: Flags) -> None:  # noqa: ARG002
+        """Take one tick; see watch.Watch."""
+        self.add(memory, counts, seconds=seconds)
 
     def rates(self, memory: Floats) -> Floats:
         """Burn rates (C, L, 2) of each pair's long and short window; NaN where a window has no events."""
@@ -106,10 +111,9 @@ class BurnWatch:
     def standing(self, memory: Floats) -> Watched:
         """How cells stand; evidence is that of the window that is less sure."""
         sums = self.totals(memory)
-        allowed = np.minimum(self.limits * (1.0 - self.objective), 1.0)[:, None]
-        doubt = chance(sums[..., 0], sums[..., 1], allowed).max(axis=2)
+        doubt = chance(sums[..., 0], sums[..., 1], self.allowed[:, None]).max(axis=2)
         return Watched(
             log_evidence=-np.log(np.maximum(doubt, 1e-300)),
-            found=np.asarray(doubt <= LEVEL),
+            found=(doubt <= LEVEL) & self.filled(memory),
             calibrated=np.ones(len(memory), dtype=np.bool_),
         )

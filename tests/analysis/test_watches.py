@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.budget import PAGE_FAST, PAIRS
 from analysis.sequential import WATCHES, BurnWatch, PastWatch, Watch
 from analysis.sequential.base import Floats
-from analysis.sequential.burn import PAGE_FAST, PAIRS
 from analysis.sequential.past import BLOCK, NOW
 
 TABLE: dict[str, Watch] = {
@@ -133,6 +133,22 @@ def test_a_short_window_ends_the_alarm() -> None:
         watch.take(bad, np.array([[0.0, 6000.0]]), seconds=np.full(1, BLOCK), live=np.full(1, fill_value=True))
     assert watch.rates(bad)[0, 0, 0] > 14.4
     assert not watch.standing(bad).found[0, 0]
+
+
+def test_a_pair_is_asked_once_its_short_window_is_filled() -> None:
+    """A burst in the first minute is no trend; five minutes of it page, and half an hour is asked of the slow pair."""
+    watch = BurnWatch(objective=0.999)
+    found = [
+        watch.standing(fed(watch, steady(300.0, 6000.0, ticks=ticks), live=ticks)).found[0] for ticks in (9, 10, 59, 60)
+    ]
+    assert [each.tolist() for each in found] == [
+        [False, False, False], [True, False, False], [True, False, False], [True, True, False],
+    ]  # fmt: skip
+
+
+def test_a_short_period_asks_for_no_more_than_its_objective() -> None:
+    """A tenth of a week's budget in three days is a burn rate of 0.23: that keeps the objective."""
+    assert BurnWatch(objective=0.999, period=7 * 86400.0).limits == pytest.approx([3.36, 1.4, 1.0])
 
 
 def test_few_bad_events_do_not_page() -> None:
