@@ -11,7 +11,7 @@ from guardian.config.policy import PolicyFile
 from guardian.config.source import YamlPath
 from guardian.config.units import format_duration, format_share
 from guardian.core.model import Mode
-from guardian.core.policy import CountSli, Guardrail, HistogramSli, Policy, RatioSli, full
+from guardian.core.policy import CountSli, Guardrail, HistogramSli, Policy, RatioSli, Scope, full
 
 HISTORY: float = 1800.0
 """Seconds of stable history it takes to learn how much equal pods differ."""
@@ -34,7 +34,8 @@ def advice(file: PolicyFile) -> list[Finding]:
     ]
     for number, guardrail in enumerate(file.policy.guardrails):
         path: YamlPath = ("spec", "guardrails", number)
-        said += [(path + below, what, remedy) for below, what, remedy in _guardrail(guardrail)]
+        found = (*_guardrail(guardrail), *_burn_rate(guardrail, file.policy.history))
+        said += [(path + below, what, remedy) for below, what, remedy in found]
     return [
         Finding(severity=Severity.ADVICE, what=what, where=file.document.where(path), remedy=remedy)
         for path, what, remedy in said
@@ -126,3 +127,23 @@ def _guardrail(guardrail: Guardrail) -> Iterator[_Said]:
     if isinstance(sli, HistogramSli) and "_bucket" not in sli.buckets:
         what = f"'{sli.buckets}' does not look like the buckets of a histogram"
         yield ("sli", "histogram", "buckets"), what, "name the series that ends with _bucket"
+
+
+def _burn_rate(guardrail: Guardrail, history: float) -> Iterator[_Said]:
+    """Say which pairs of windows will say nothing, or rest on less than they are for."""
+    objective = guardrail.objective
+    if objective is None or objective.burn_rate is None:
+        return
+    path: YamlPath = ("objective", "burn_rate")
+    fastest = objective.fastest_burn
+    for pair, limit in objective.burn_rate.pages:
+        if limit >= fastest:
+            windows = f"{format_duration(pair.long)} and {format_duration(pair.short)}"
+            what = (
+                f"{windows} never page: they do from burn rate {limit:.3g} on, and there can be {fastest:.3g} at most"
+            )
+            yield path, what, "ask for a larger share of good requests, or leave it to the other windows and `critical`"
+    longest = objective.burn_rate.pages[0][0].long
+    if objective.scope is Scope.SERVICE and history < longest:
+        what = f"the service's last hour is judged on {format_duration(history)} of history at first"
+        yield path, what, f"write history: {format_duration(longest)}, if the metric source can give as much at once"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from guardian.config.fields import Duration, Section, ShareField
 from guardian.config.findings import complaint
-from guardian.config.units import UnitError, parse_duration, parse_number, parse_share
+from guardian.config.units import UnitError, format_duration, format_share, parse_duration, parse_number, parse_share
 from guardian.core.model import Ratio, Seconds
-from guardian.core.policy import Level, Scope, Slo
+from guardian.core.policy import BurnRate, Level, Scope, Slo
 
 _QUANTITY: Final = {
     "type": ["string", "number"],
@@ -45,6 +45,25 @@ class LevelConfig(Section):
         return "above" if self.above is not None else "below"
 
 
+SHORTEST: Final = 7 * 86400.0
+LONGEST: Final = 366 * 86400.0
+"""Seconds an error budget may be for: the slowest pair of windows looks three days back."""
+
+
+class BurnRateConfig(Section):
+    """How fast the error budget (all that need not be good by `target`) may be used up, in pairs of windows."""
+
+    period: Duration = Field(
+        float(BurnRate().period), description="what the error budget is for; 7d to 366d, a month is usual"
+    )
+
+
+def _not_empty(value: object) -> object:
+    if value is None:
+        raise complaint("is empty", "write {} for a budget of 30d, or {period: 28d}, or remove the key")
+    return value
+
+
 class ObjectiveConfig(Section):
     """The user's pain, judged over a trailing window at every look."""
 
@@ -54,6 +73,11 @@ class ObjectiveConfig(Section):
     critical: LevelConfig | None = Field(None, description="rolls back")
     window: Duration | None = Field(None, gt=0, description="default: the level's own 'for'")
     scope: Scope = Field(Scope.CANARY, description="whose users are meant")
+    burn_rate: Annotated[BurnRateConfig | None, BeforeValidator(_not_empty)] = Field(
+        None,
+        description="ratios and histograms: rolls back where the budget is used up so fast in both of 1h and 5m, or of "
+        "6h and 30m, that a person would be called; holds where it is in 3d and 6h; write {} for a month",
+    )
 
 
 def objective_to_core(config: ObjectiveConfig, kind: str, worse: Side | None = None) -> Slo:
@@ -67,7 +91,7 @@ def objective_to_core(config: ObjectiveConfig, kind: str, worse: Side | None = N
     _quantile_fits(config, kind)
     bounds = {name: _level(name, level, side, kind) for name, level in levels.items()}
     _ordered(bounds, side)
-    return Slo(
+    slo = Slo(
         target=_number(config.target, kind, ("target",)),
         breached=side,
         quantile=None if config.quantile is None else Ratio(config.quantile),
@@ -75,7 +99,34 @@ def objective_to_core(config: ObjectiveConfig, kind: str, worse: Side | None = N
         critical=bounds.get("critical"),
         window=None if config.window is None else Seconds(config.window),
         scope=config.scope,
+        burn_rate=None if config.burn_rate is None else BurnRate(period=Seconds(config.burn_rate.period)),
     )
+    _budget_fits(slo, kind)
+    return slo
+
+
+def _budget_fits(slo: Slo, kind: str) -> None:
+    """Refuse a burn rate of what has no error budget, and one that nothing could ever reach."""
+    if slo.burn_rate is None:
+        return
+    at = ("burn_rate",)
+    if kind not in SIDES:
+        what = f"a {kind} has no error budget: its levels are not good or bad"
+        raise complaint(what, "remove it; `critical` bounds the level", at=at)
+    if not SHORTEST <= slo.burn_rate.period <= LONGEST:
+        what = f"a period of {format_duration(slo.burn_rate.period)} is not between 7d and 366d"
+        raise complaint(what, "write 30d, or what the objective is agreed for", at=(*at, "period"))
+    good, key = slo.good, "target" if slo.quantile is None else "quantile"
+    if good >= 1.0:
+        what = f"{key} 100 % leaves no error budget that could be used up"
+        raise complaint(what, "write less than 100%, or remove 'burn_rate'", at=at)
+    least, most = min(limit for _, limit in slo.burn_rate.pages), slo.fastest_burn
+    if least >= most:
+        what = (
+            f"{key} {format_share(good)}: even if every request were bad, the burn rate would be {most:.3g}, and a "
+            f"person is called from {least:.3g} on"
+        )
+        raise complaint(what, f"write a {key} above {format_share(1.0 - 1.0 / least)}, or remove 'burn_rate'", at=at)
 
 
 def _number(value: object, kind: str, at: tuple[str, ...]) -> float:

@@ -88,9 +88,21 @@ def _objective(name: str, old: Slo, new: Slo) -> Iterator[str]:
     if about[0] != about[1]:
         yield f"'{name}': side, quantile, scope and window of the objective cannot change"
     sign = 1.0 if old.breached == "above" else -1.0
+    yield from _burn_rate(name, old, new, sign)
     for label in ("warning", "critical"):
         was, becomes = getattr(old, label), getattr(new, label)
         if was is None:
             continue
         if becomes is None or sign * becomes.bound > sign * was.bound or becomes.lasts > was.lasts:
             yield f"'{name}': the {label} threshold is looser"
+
+
+def _burn_rate(name: str, old: Slo, new: Slo, sign: float) -> Iterator[str]:
+    if old.burn_rate is None:
+        return
+    if new.burn_rate is None:
+        yield f"'{name}': burn_rate is gone"
+    elif new.burn_rate.period > old.burn_rate.period:
+        yield f"'{name}': burn_rate is for a longer period, so a faster burn would be allowed"
+    if sign * new.target > sign * old.target:
+        yield f"'{name}': the target is looser, so burn_rate has a larger error budget"

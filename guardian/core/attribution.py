@@ -111,9 +111,12 @@ def lasts(suspicion: Suspect, rollout: Rollout, now: Instant) -> bool:
 
 def _window(rollout: Rollout, name: str) -> float:
     objective = rollout.policy.guardrail(name).objective
-    if objective is None or objective.critical is None:
+    if objective is None:
         return 0.0
-    return 2.0 * max(objective.window or 0.0, objective.critical.lasts)  # one to leave the window, one to have lasted
+    fading = [pair.short for pair, _ in objective.burn_rate.pages] if objective.burn_rate is not None else []
+    if objective.critical is not None:  # one to leave the window, one to have lasted
+        fading.append(2.0 * max(objective.window or 0.0, objective.critical.lasts))
+    return max(fading, default=0.0)
 
 
 def _lag(rollout: Rollout) -> float:

@@ -22,7 +22,7 @@ from guardian.core.sheets import Pod, Sheet
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet, Opened
 
-VERSION: Final = 2
+VERSION: Final = 3
 _LINKS: Final = frozenset(
     {"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column", "side", "risk"}
     | {"stratum", "whole"}
@@ -67,6 +67,14 @@ def _rule(sheet: Sheet) -> bytes:
     return msgspec.json.encode([guardrail.compare, guardrail.warm_up])
 
 
+def _budget(sheet: Sheet) -> bytes:
+    """What the windows of burn rates rest on: other thresholds of the objective leave them as they are."""
+    objective = sheet.guardrail.objective
+    if objective is None:
+        return b""
+    return msgspec.json.encode([objective.target, objective.quantile, objective.scope, objective.burn_rate])
+
+
 def _sheet(fleet: Fleet, sheet: Sheet) -> dict[str, Any]:
     contest = fleet.roster.contests[sheet.contest] if sheet.arm >= 0 else None
     packed: dict[str, Any] = {
@@ -78,6 +86,7 @@ def _sheet(fleet: Fleet, sheet: Sheet) -> dict[str, Any]:
         "totals": None if sheet.layout is None else _row(sheet.layout.totals, sheet.slot),
         "objective_row": None if sheet.objective < 0 else _row(fleet.objectives.rows, sheet.objective),
         "alike_row": None if sheet.alike < 0 else _row(fleet.objectives.rows, sheet.alike),
+        "burn": None if sheet.burn < 0 else (_budget(sheet), _row(fleet.burning.rows, sheet.burn)),
         "past": None if sheet.past < 0 else fleet.own_past.pack(sheet.past),
         "anomalies": dict(sheet.anomalies),
         "pods": [_pod(fleet, sheet, pod, contest) for pod in sheet.pods.values()],
@@ -187,8 +196,10 @@ def _restore_sheet(
     sheet.anomalies.update(packed["anomalies"])
     if sheet.objective >= 0 and packed["objective"] == msgspec.json.encode(sheet.guardrail.objective):
         _put(fleet.objectives.rows, sheet.objective, packed["objective_row"])
-        if sheet.alike >= 0 and packed.get("alike_row") is not None:  # absent in a checkpoint of before 0.2
+        if sheet.alike >= 0 and packed["alike_row"] is not None:
             _put(fleet.objectives.rows, sheet.alike, packed["alike_row"])
+    if sheet.burn >= 0 and packed["burn"] is not None and packed["burn"][0] == _budget(sheet):
+        _put(fleet.burning.rows, sheet.burn, packed["burn"][1])
     if sheet.past >= 0 and packed["past"] is not None:
         fleet.own_past.put(sheet.past, packed["past"])
     if packed["bounds"] is not None and sheet.layout is None:

@@ -28,7 +28,7 @@ from guardian.core.model import Instant, Mode, Phase, Verdict
 from guardian.core.policy import full
 from guardian.core.rollback import propose, take_back
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import duration, evidence_note, level, rollback_sentence, share
+from guardian.core.sentences import broken, duration, evidence_note, rollback_sentence, share
 
 WATCHED = frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING})
 """Phases in which evidence may order a rollback."""
@@ -91,15 +91,12 @@ def _harm(draft: Draft, look: Look | None) -> None:
     name = critical(look, shared=False)  # where stable suffers too, holds.py says so
     if name is None:
         return
-    guardrail = rollout.policy.guardrail(name)
-    objective = guardrail.objective
-    if objective is None or objective.critical is None:
+    how = broken(rollout.policy.guardrail(name), look.of(name))
+    if not how:
         return
-    bound = level(guardrail, objective.critical.bound)
     reason = (
-        f"{rollout.place.service} {rollout.revision} breaks its critical objective '{name}' ({objective.breached} "
-        f"{bound} for {duration(objective.critical.lasts)}), and stable does not. This rule is about the user's "
-        "pain; the risk of false rollbacks does not cover it."
+        f"{rollout.place.service} {rollout.revision} breaks its critical objective '{name}' ({how}), and stable does "
+        "not. This rule is about the user's pain; the risk of false rollbacks does not cover it."
     ) + was_put_off(rollout, draft.now)
     note = evidence_note(look, name)
     propose(draft, look, why=r.Why.OBJECTIVE, reason=reason, guardrail=name, evidence=note)

@@ -12,12 +12,12 @@ import msgspec
 from guardian.core import records as r
 from guardian.core.course import Course, course_of
 from guardian.core.gates import first_release, missing
-from guardian.core.looks import Breach, Counted, GuardrailLook, Look, evidence
+from guardian.core.looks import Breach, Burn, Counted, GuardrailLook, Look, evidence
 from guardian.core.model import Instant, Phase
 from guardian.core.monitor import Standing
 from guardian.core.policy import Guardrail, full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import answers, comparison, duration, level, share
+from guardian.core.sentences import answers, burning, comparison, duration, level, share
 from guardian.core.what_if import of_rollout
 from guardian.core.world import World
 
@@ -25,7 +25,8 @@ from guardian.core.world import World
 class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
     """One guardrail: a sentence, and the numbers behind it.
 
-    objective: whether it has one that could be breached. counted: what the requests of both sides are.
+    objective: whether it has one that could be breached. counted: what the requests of both sides are. burn: how fast
+    it uses up its error budget, None where that is not asked.
     """
 
     name: str
@@ -39,6 +40,7 @@ class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
     calibrated: bool
     anomalies: dict[str, int] = {}
     counted: Counted = Counted.REQUESTS
+    burn: Burn | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +160,8 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         text += "; judged by its objective only"
     else:
         text += "; takes no part: stable has no history of it"
+    if at.burn is not None:
+        text += f"; {burning(at.burn)}"
     return GuardrailStory(
         name=at.name,
         sentence=text,
@@ -170,6 +174,7 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         calibrated=at.calibrated,
         anomalies=at.anomalies,
         counted=at.counted,
+        burn=at.burn,
     )
 
 

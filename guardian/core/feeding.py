@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints
+from guardian.core.burning import spend
 from guardian.core.derived import Came, add_requests, derive
 from guardian.core.history import take_history
 from guardian.core.layouts import CounterLayout, Layout, LevelLayout
@@ -200,11 +201,7 @@ class Feeder:
         began = fleet.rollouts["began"][rollouts]
         live = end > np.fmin(began, np.inf)
         remember(fleet, pods=pods, sheets=sheets, end=end, seconds=seconds, asked=asked, bad=bad)
-        np.fmax.at(state["last"].reshape(-1), side, end)
-        np.fmax.at(state["seen"].reshape(-1), side[asked > 0], end[asked > 0])
-        np.fmax.at(state["front"], sheets, end)
-        np.add.at(state["taken"].reshape(-1), side, 1.0)
-        state["ticks"][sheets] += 1.0  # once a sheet, however many of its pods have rows
+        self._keep(sheets, side, end, asked)
         fleet.pods["tick"][pods] = state["ticks"][sheets]
         if live.any():
             np.add.at(state["requests"].reshape(-1), side, asked * live)
@@ -230,6 +227,16 @@ class Feeder:
         self._objectives("objective", sheets, side, seen)
         if stratified:
             self._objectives("alike", sheets, side, seen * np.where(canary, 1.0, likeness)[:, None])
+        spend(fleet, batches, sheets, canary)
+
+    def _keep(self, sheets: Ints, side: Ints, end: Floats, asked: Floats) -> None:
+        """Keep when the newest rows of sheets and their tracks were, and how many there were."""
+        state = self._fleet.sheets
+        np.fmax.at(state["last"].reshape(-1), side, end)
+        np.fmax.at(state["seen"].reshape(-1), side[asked > 0], end[asked > 0])
+        np.fmax.at(state["front"], sheets, end)
+        np.add.at(state["taken"].reshape(-1), side, 1.0)
+        state["ticks"][sheets] += 1.0  # once a sheet, however many of its pods have rows
 
     def _begin_rollouts(self, counted: list[Rows]) -> None:
         """Notice the canary's first traffic of rollouts that had none, by its requests."""

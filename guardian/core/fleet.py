@@ -17,6 +17,7 @@ import numpy as np
 
 from analysis.rates import Step
 from guardian.core.apart import Apart, Mark
+from guardian.core.burning import Burning
 from guardian.core.checkpoints import pack, unpack
 from guardian.core.columns import Columns
 from guardian.core.feeding import Feeder
@@ -50,8 +51,7 @@ SHEETS: Final[Mapping[str, tuple[int, ...]]] = {
 }  # fmt: skip
 LINKS: Final[Mapping[str, tuple[int, ...]]] = {
     "layout": (), "slot": (), "contest": (), "objective": (), "alike": (), "watched": (2,), "first": (), "exposing": (),
-    "past": (),
-    "exposes": (),
+    "past": (), "burn": (), "exposes": (),
 }  # fmt: skip
 PODS: Final[Mapping[str, tuple[int, ...]]] = {
     "sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": (), "whole": (),
@@ -81,6 +81,7 @@ class Fleet:
         self.roster = Roster()
         self.table = SeriesTable()
         self.objectives = Objectives()
+        self.burning = Burning()
         self.own_past = OwnPast()
         self.trace = Trace(TRACE)
         self.opened: dict[RolloutId, Opened] = {}
@@ -131,6 +132,8 @@ class Fleet:
             for name in ("layout", "slot", "contest", "exposing"):
                 self.links[name][row] = -1.0
             self.links["objective"][row], self.links["alike"][row] = sheet.objective, sheet.alike
+            sheet.burn = self.burning.add(guardrail.objective)
+            self.links["burn"][row] = sheet.burn
             sheet.past = self.own_past.add(guardrail, risk=policy.risk_each)
             self.links["past"][row] = sheet.past
             self.links["first"][row], self.links["exposes"][row] = guardrail is first, 0.0
@@ -168,6 +171,8 @@ class Fleet:
             for objective in (sheet.objective, sheet.alike):
                 if objective >= 0:
                     self.objectives.drop(objective)
+            if sheet.burn >= 0:
+                self.burning.drop(sheet.burn)
             if sheet.past >= 0:
                 self.own_past.drop(sheet.past)
             del self.sheet_of[sheet.number]
@@ -250,6 +255,8 @@ class Fleet:
         for name, value in links.items():
             self.links[name][sheet.number] = value
         self.links["watched"][sheet.number] = layout.watched(sheet.guardrail.objective)
+        if sheet.burn >= 0 and sheet.guardrail.objective is not None and isinstance(layout, CounterLayout):
+            self.burning.rows["column"][sheet.burn] = layout.beyond(sheet.guardrail.objective.target)
         for pod in sheet.pods.values():
             self._seat(sheet, pod)
             for key, number in pod.series.items():

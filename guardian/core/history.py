@@ -6,13 +6,14 @@ ordinary (a canary's row, an impossible count, a pod that lags) is left to feedi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints
+from guardian.core.burning import watched
 from guardian.core.contest import Contest, Stretches
 from guardian.core.derived import Came, add_requests, derive
 from guardian.core.layouts import CounterLayout, Layout
@@ -156,22 +157,35 @@ def _note(fleet: Fleet, past: Past) -> None:
 
 def _judge_objectives(fleet: Fleet, past: list[Past]) -> None:
     """Hand over what the objectives of all layouts saw, before the newest rows are noted."""
-    parts = [_seen_by_objectives(fleet, each) for each in past]
-    sheets = np.concatenate([sheets for sheets, _, _ in parts])
+    sheets, front, counts = _seen_by(fleet, past, "objective", lambda sheets: fleet.links["watched"][sheets])
     if len(sheets):
-        front, counts = (np.concatenate([part[i] for part in parts], axis=1) for i in (1, 2))
         fleet.objectives.take_past(fleet.links["objective"][sheets].astype(np.int64), time=front, counts=counts)
+    sheets, front, counts = _seen_by(fleet, past, "burn", lambda sheets: watched(fleet, sheets))
+    if len(sheets):
+        fleet.burning.take_past(fleet.links["burn"][sheets].astype(np.int64), time=front, counts=counts)
 
 
-def _seen_by_objectives(fleet: Fleet, past: Past) -> tuple[Ints, Floats, Floats]:
-    """Sheets (n,) with an objective, their newest rows (T, n) and counts (T, n, 2, 3)."""
-    chosen = np.flatnonzero(fleet.links["objective"][past.sheets] >= 0)
+def _seen_by(
+    fleet: Fleet, past: list[Past], link: str, watches: Callable[[Ints], Floats]
+) -> tuple[Ints, Floats, Floats]:  # fmt: skip
+    """Sheets (n,) that are linked, their newest rows (T, n) and counts (T, n, 2, K) as Layout.judged tells them."""
+    parts = [part for each in past if (part := _seen_by_some(fleet, each, link, watches)) is not None]
+    if not parts:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, 0)), np.zeros((0, 0, 2, 0))
+    front, counts = (np.concatenate([part[i] for part in parts], axis=1) for i in (1, 2))
+    return np.concatenate([sheets for sheets, _, _ in parts]), front, counts
+
+
+def _seen_by_some(
+    fleet: Fleet, past: Past, link: str, watches: Callable[[Ints], Floats]
+) -> tuple[Ints, Floats, Floats] | None:  # fmt: skip
+    chosen = np.flatnonzero(fleet.links[link][past.sheets] >= 0)
+    if not len(chosen):
+        return None
     chosen = chosen[np.argsort(past.sheets[chosen], kind="stable")]
     sheets, first = np.unique(past.sheets[chosen], return_index=True)
-    counts = np.zeros((len(past.end), len(sheets), 2, 3))
-    if not len(sheets):
-        return sheets, counts[:, :, 0, 0], counts
     end = np.maximum.reduceat(past.end[:, chosen], first, axis=1)
-    seen = past.layout.judged(past.counts, fleet.links["watched"][past.sheets])
-    counts[:, :, 1] = np.add.reduceat(seen[:, chosen], first, axis=1)
+    seen = past.layout.judged(past.counts[:, chosen], watches(past.sheets[chosen]))
+    counts = np.zeros((len(past.end), len(sheets), 2, seen.shape[-1]))
+    counts[:, :, 1] = np.add.reduceat(seen, first, axis=1)
     return sheets, np.fmax(end, fleet.sheets["front"][sheets]), counts

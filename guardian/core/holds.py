@@ -12,7 +12,7 @@ from guardian.core.model import Instant, Phase, Value
 from guardian.core.pods import alone, sentence
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import duration, level, share, silence
+from guardian.core.sentences import broken, burning, duration, level, share, silence
 
 SILENT_AFTER = 3.0
 """Looks without a row before a track counts as silent; one missed scrape is normal."""
@@ -98,11 +98,14 @@ def _objectives(rollout: Rollout, look: Look, cause: str) -> Iterator[Waiting]:
         labels = ", ".join(rollout.policy.guardrail(name).strata)
         mix = f" (in its own mix of {labels}, or in the canary's)" if labels else ""
         text = f"critical objective '{name}' is broken on stable as well{mix}, or was before: not this rollout's doing"
-        text += f"; {cause}" if cause else ""
+        how = broken(rollout.policy.guardrail(name), look.of(name))
+        text += "".join(f"; {more}" for more in (how, cause) if more)
         yield Waiting(hold=r.Hold.SHARED_INCIDENT, text=text, guardrail=name, page=f"shared-{name}")
     for at in look.guardrails:
         if at.breach is Breach.WARNING:
             text = f"warning objective of '{at.name}' is broken"
+            if at.burn is not None and at.burn.breach is Breach.WARNING:
+                text += f": {burning(at.burn)}"
             yield Waiting(hold=r.Hold.WARNING, text=text, guardrail=at.name)
 
 

@@ -81,12 +81,14 @@ class CounterLayout(Layout):
         return self.bounds.index(key.le) if key.le in self.bounds else -1
 
     def watched(self, objective: Slo | None) -> tuple[float, float]:
-        """The first columns of events beyond the warning and the critical bound: bad ones, or those surely slower."""
-        if not self.bounds:
-            return (1.0, 1.0)
+        """The first columns of events beyond the warning and the critical bound."""
         levels = (None, None) if objective is None else (objective.warning, objective.critical)
-        first = [self.width if at is None else int((self._lower < at.bound * (1.0 - 1e-9)).sum()) for at in levels]
-        return float(first[0]), float(first[1])
+        first = [float(self.width) if at is None else self.beyond(at.bound) for at in levels]
+        return first[0], first[1]
+
+    def beyond(self, bound: float) -> float:
+        """The column of bad events; of buckets the first that is wholly above the bound."""
+        return float((self._lower < bound * (1.0 - 1e-9)).sum()) if self.bounds else 1.0
 
     def requests(self, counts: Floats) -> Floats:
         """Requests in each row of counts (..., F)."""
@@ -97,7 +99,7 @@ class CounterLayout(Layout):
         return np.zeros(len(counts)) if self.bounds else np.asarray(counts[:, 1])
 
     def judged(self, counts: Floats, watched: Floats) -> Floats:
-        """Requests, those beyond the warning, and those beyond the critical bound (..., n, 3)."""
+        """Requests, and those from each of the columns `watched` (n, K) on: (..., n, 1 + K)."""
         first = watched.astype(np.int64)
         reach = np.zeros((*counts.shape[:-1], self.width + 1))
         reach[..., :-1] = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]

@@ -100,6 +100,34 @@ class Breach(StrEnum):
     UNKNOWN = "unknown"
 
 
+class BurnPair(Value, frozen=True, kw_only=True):
+    """A long and a short window, in seconds, and how fast the error budget was used up in each.
+
+    limit: burn rate that the data of both must exclude for the pair to say "too fast"; found: whether they do. rates:
+    burn rate of the long and the short one, None without events.
+    """
+
+    long: Seconds
+    short: Seconds
+    limit: float
+    rates: tuple[float | None, float | None]
+    found: bool
+
+
+class Burn(Value, frozen=True, kw_only=True):
+    """How fast a guardrail uses up its error budget, on the objective's scope.
+
+    seen: seconds that are known of it; of a longer window there is no more yet. breach: CRITICAL where a pair says so
+    that pages, WARNING where only the slowest does. stable: whether stable burns, or burnt, as fast by itself.
+    """
+
+    period: Seconds
+    seen: Seconds
+    pairs: tuple[BurnPair, ...]
+    breach: Breach
+    stable: bool
+
+
 class Allocation(StrEnum):
     """Whether the share seen fits the weight accepted."""
 
@@ -169,7 +197,8 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     rollback margin, and that it is within the promote margin. comparable: both tracks gave rows lately.
     step_requests, needed: canary requests in this step (warm rows only), and how many the step rule asks for; 0 for
     gauges, unless the policy says: how much they tell depends on how much pods differ, not on how many readings come.
-    breach, stable_breach: the objective on its scope, and on stable (now, or already before the rollout).
+    breach, stable_breach: the objective on its scope, and on stable (now, or already before the rollout); the worse of
+    its levels and of its burn rate. burn: the latter, None where it is not asked.
     moved: quantile whose latency moved most, None where that is not the question. anomalies: rows refused as
     impossible, by kind. calibrated: enough stable-against-stable history was seen. one_pod: the pod that all evidence
     against the canary comes from, None where there is no such pod or little evidence. flatterer: pod of stable without
@@ -200,6 +229,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     refused: float = 0.0
     unmatched: float = 0.0
     past: Past | None = None
+    burn: Burn | None = None
 
 
 class Look(Value, frozen=True, kw_only=True):
@@ -250,6 +280,6 @@ def evidence(log_value: float) -> float:
 
 
 __all__ = [
-    "Allocation", "Breach", "Counted", "Floats", "GuardrailLook", "Ints", "Look", "Observed", "OnePod", "Part",
-    "Past", "Seconds", "SeriesKey", "Side", "Weight", "evidence", "stratum_of",
+    "Allocation", "Breach", "Burn", "BurnPair", "Counted", "Floats", "GuardrailLook", "Ints", "Look", "Observed",
+    "OnePod", "Part", "Past", "Seconds", "SeriesKey", "Side", "Weight", "evidence", "stratum_of",
 ]  # fmt: skip

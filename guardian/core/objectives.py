@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.sequential.base import Floats, Ints
 from analysis.slo import excludes, mean_excludes
@@ -112,11 +113,7 @@ class Objectives:
             sign, beyond = state["sign"][rows[gauges]][:, None, None], state["beyond"][rows[gauges]][:, None]
             number, beyond_target, squares = (np.swapaxes(sums[:, gauges][..., at], 2, 3) for at in range(3))
             breached[:, gauges] = mean_excludes(number, beyond_target * sign, squares, beyond)
-        ticks = np.arange(len(now))[:, None, None, None]
-        begun = np.where(breached, -1, ticks).max(axis=0) + 1  # first tick of the breach that goes on, if one does
-        since = now[np.minimum(begun, len(now) - 1), np.arange(len(rows))[:, None, None]]
-        before = state["since"][rows]
-        since = np.where(breached[-1], np.where((begun == 0) & ~np.isnan(before), before, since), np.nan)
+        since = unbroken(breached, now, state["since"][rows])
         reached = breached[-1] & (now[-1][:, None, None] - since >= state["lasts"][rows][:, None] * 0.999)
         state["since"][rows] = since
         state["state"][rows] = np.where(total[-1] > 0, 1.0 + reached, 0.0)
@@ -137,6 +134,17 @@ class Objectives:
         breached = ~np.isnan(state["since"][row, 1])
         together = bool(np.any(state["stable_last"][row] >= state["since"][row, 0]))  # NaN: the canary is not breached
         return bool(breached.any()) or together or bool(state["earlier"][row] > 0)
+
+
+def unbroken(breached: npt.NDArray[np.bool_], now: Floats, since: Floats) -> Floats:
+    """Since when (n, ...) breaches (T, n, ...) have gone on at times now (T, n); NaN for none.
+
+    since: (n, ...) since when they had before the first of these times.
+    """
+    more = (1,) * (since.ndim - 1)
+    begun = np.where(breached, -1, np.arange(len(now)).reshape(-1, 1, *more)).max(axis=0) + 1
+    fresh = now[np.minimum(begun, len(now) - 1), np.arange(now.shape[1]).reshape(-1, *more)]
+    return np.where(breached[-1], np.where((begun == 0) & ~np.isnan(since), since, fresh), np.nan)
 
 
 def _worst(states: Floats) -> Breach:

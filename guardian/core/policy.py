@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from analysis.budget import MONTH, PAGES, PAIRS, Pair
 from guardian.core.model import Digest, Mode, Ratio, Seconds, Weight
 from guardian.core.strategies import Strategy
 
@@ -95,8 +96,27 @@ class Scope(StrEnum):
     SERVICE = "service"
 
 
+class BurnRate(_Part, frozen=True, kw_only=True):
+    """How fast the error budget may be used up: as the pairs of windows of analysis/budget.py say.
+
+    period: what the budget is for.
+    """
+
+    period: Seconds = Seconds(MONTH)
+
+    @property
+    def limits(self) -> tuple[tuple[Pair, float], ...]:
+        """Each pair with the burn rate from which on it says "too fast"; those that page first."""
+        return tuple((pair, pair.limit(self.period)) for pair in PAIRS)
+
+    @property
+    def pages(self) -> tuple[tuple[Pair, float], ...]:
+        """The pairs for which a person would be called."""
+        return self.limits[: len(PAGES)]
+
+
 class Slo(_Part, frozen=True, kw_only=True):
-    """The user's pain, judged over a trailing window (default: a level's own `lasts`).
+    """The user's pain, judged over a trailing window (default: a level's own `lasts`), and over those of `burn_rate`.
 
     Ratio: target and bounds are shares of GOOD events, breached below. Histogram: bounds in seconds at `quantile`,
     breached above. Gauge and count: `breached` says which side.
@@ -109,6 +129,17 @@ class Slo(_Part, frozen=True, kw_only=True):
     critical: Level | None = None
     window: Seconds | None = None
     scope: Scope = Scope.CANARY
+    burn_rate: BurnRate | None = None
+
+    @property
+    def good(self) -> Ratio:
+        """Share of events that must be good; the others are the error budget. Means nothing of gauges."""
+        return Ratio(self.target) if self.quantile is None else self.quantile
+
+    @property
+    def fastest_burn(self) -> float:
+        """Burn rate when every event is bad; there must be an error budget."""
+        return 1.0 / (1.0 - self.good)
 
 
 class WarmUp(_Part, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardian.core import records as r
-from guardian.core.looks import Counted, GuardrailLook, Look, Side, evidence
+from guardian.core.looks import Breach, Burn, Counted, GuardrailLook, Look, Side, evidence
 from guardian.core.model import Instant, Seconds
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli
 
@@ -62,6 +62,40 @@ def level(guardrail: Guardrail, value: float | None) -> str:
     if isinstance(guardrail.sli, HistogramSli):
         return latency(value)
     return quantity(value)
+
+
+def burning(burn: Burn) -> str:
+    """Say how fast an error budget is used up: in each window that is known, over all that is known, and too fast when.
+
+    A longer window than what is known has nothing else in it.
+    """
+    rates = {
+        length: rate for pair in burn.pairs for length, rate in zip((pair.long, pair.short), pair.rates, strict=True)
+    }
+    known = [length for length in sorted(rates) if length <= burn.seen]
+    told = [f"{_rate(rates[length])} over {duration(length)}" for length in known]
+    if len(known) < len(rates):
+        told.append(f"{_rate(rates[max(rates)])} over {duration(burn.seen)} so far")
+    text = f"error budget of {burn.period / 86400.0:.3g} days: burn rate {', '.join(told)}"
+    fast = next((pair for pair in burn.pairs if pair.found), None)
+    if fast is None:
+        return text
+    return f"{text}, too fast from {fast.limit:.3g} over {duration(fast.long)} and {duration(fast.short)} on"
+
+
+def _rate(rate: float | None) -> str:
+    return "unknown" if rate is None else f"{rate:.3g}"
+
+
+def broken(guardrail: Guardrail, at: GuardrailLook) -> str:
+    """Say what of its critical objective a guardrail breaks; "" where there is none."""
+    if at.burn is not None and (at.burn.breach, at.burn.stable) == (Breach.CRITICAL, at.stable_breach):
+        return burning(at.burn)
+    objective = guardrail.objective
+    if objective is None or objective.critical is None:
+        return ""
+    bound = level(guardrail, objective.critical.bound)
+    return f"{objective.breached} {bound} for {duration(objective.critical.lasts)}"
 
 
 def answers(rollout: str) -> str:

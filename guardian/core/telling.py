@@ -13,6 +13,7 @@ from analysis.sequential.base import Floats
 from analysis.sequential.count import CountTest
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from analysis.sequential.ratio import RatioTest
+from guardian.core.burning import worse
 from guardian.core.contest import Contest
 from guardian.core.intake import LONG_PATIENCE
 from guardian.core.looks import Allocation, Breach, Counted, GuardrailLook, Look, Side
@@ -123,11 +124,9 @@ def _abreast(fleet: Fleet, sheet: Sheet, front: float) -> bool:
 
 
 def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
-    breach, stable_breach, log_harm, log_safe = Breach.NONE, False, np.nan, np.nan
-    if sheet.objective >= 0:
-        breach = fleet.objectives.breach(sheet.objective)
-        asked = (sheet.objective, sheet.alike) if sheet.alike >= 0 else (sheet.objective,)
-        stable_breach = any(fleet.objectives.stable_breach(row) for row in asked)
+    log_harm, log_safe = np.nan, np.nan
+    burn = fleet.burning.standing(sheet.burn)
+    breach, stable_breach = worse(*_levels(fleet, sheet), burn)
     participates = comparable = calibrated = False
     needed, moved = 0.0, None
     if sheet.arm >= 0:
@@ -161,7 +160,16 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         refused=_refused(fleet, sheet),
         unmatched=_unmatched(fleet, sheet),
         past=fleet.own_past.standing(sheet.past) if participates and sheet.past >= 0 else None,
+        burn=burn,
     )
+
+
+def _levels(fleet: Fleet, sheet: Sheet) -> tuple[Breach, bool]:
+    """How the levels of the objective stand on its scope, and whether stable breaks them."""
+    if sheet.objective < 0:
+        return Breach.NONE, False
+    asked = (sheet.objective, sheet.alike) if sheet.alike >= 0 else (sheet.objective,)
+    return fleet.objectives.breach(sheet.objective), any(fleet.objectives.stable_breach(row) for row in asked)
 
 
 def _refused(fleet: Fleet, sheet: Sheet) -> float:

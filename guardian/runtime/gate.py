@@ -87,7 +87,7 @@ def _together(key: SeriesKey) -> SeriesKey:
 
 
 def _request(place: Place, policy: Policy, guardrail: Guardrail, now: Instant) -> MeasureRequest:
-    reach = _MARGIN * _window(guardrail.objective) + _LEAST
+    reach = _reach(guardrail.objective) + _LEAST
     return MeasureRequest(
         rollout=_NAME,
         place=place,
@@ -98,8 +98,11 @@ def _request(place: Place, policy: Policy, guardrail: Guardrail, now: Instant) -
     )
 
 
-def _window(objective: Slo | None) -> float:
+def _reach(objective: Slo | None) -> float:
     if objective is None:
         return 0.0
     lasts = [level.lasts for level in (objective.warning, objective.critical) if level is not None]
-    return max([objective.window or 0.0, *lasts])
+    reach = _MARGIN * max([objective.window or 0.0, *lasts])
+    if objective.burn_rate is None:
+        return reach
+    return max(reach, objective.burn_rate.pages[0][0].long)  # of slower pairs as much as there is then

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from guardian.core.looks import Breach, GuardrailLook
 from guardian.core.model import Place
 from guardian.core.policy import Guardrail, HistogramSli, Policy, RatioSli
-from guardian.core.sentences import duration
+from guardian.core.sentences import burning, duration
 from guardian.core.sentences import level as said
 from guardian.errors import EventError, PolicyError
 from guardian.web.answers import answer
@@ -173,16 +173,18 @@ def _rule(guardrail: Guardrail, dry_run: bool, look: GuardrailLook) -> RuleAnswe
         bad=look.canary.bad,
         level=look.canary.level,
         unit=_UNITS.get(type(guardrail.sli), Unit.VALUE),
-        reason=_reason(guardrail, result),
+        reason=_reason(guardrail, result, look),
     )
 
 
-def _reason(guardrail: Guardrail, result: Result) -> str:
+def _reason(guardrail: Guardrail, result: Result, look: GuardrailLook) -> str:
     objective = guardrail.objective
     if objective is None:
         return "it has no objective, and without a rollout there is nothing to compare with"
     if result is Result.UNKNOWN:
         return "no data in its window; check the selector and that the service has traffic"
+    if look.burn is not None and look.breach is not Breach.NONE and look.burn.breach is look.breach:
+        return f"{burning(look.burn)} ({result.value})"
     level = {Result.FAIL: objective.critical, Result.WARNING: objective.warning}.get(result)
     if level is None:
         return "within its objective"

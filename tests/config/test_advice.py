@@ -67,6 +67,16 @@ def test_the_step_that_extends_itself_is_always_named() -> None:
             "p.yaml:8:25: this looks like a secret",
         ),
         ("ratio: {bad: errors_total, total: requests_total}", "histogram: {buckets: seconds}", "does not look like"),
+        (
+            "requests_total}}",
+            "requests_total}}\n      objective: {target: 90%, burn_rate: {}}",
+            "p.yaml:11:43: 1h and 5m never page: they do from burn rate 14.4 on, and there can be 10 at most; ask for",
+        ),
+        (
+            "requests_total}}",
+            "requests_total}}\n      objective: {target: 99%, scope: service, burn_rate: {}}",
+            "the service's last hour is judged on 40m of history at first; write history: 1h",
+        ),
     ],
 )
 def test_each_habit_that_hurts_is_advised_against(old: str, new: str, what: str) -> None:

@@ -8,41 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from guardian.core import records as r
-from guardian.core.engine import Engine
-from guardian.core.fleet import Fleet
 from guardian.core.own_past import OwnPast
-from guardian.core.policies import Policies
 from guardian.core.records import Record
-from guardian.core.world import fold
-from simulator.run import Simulation
-from tests.simulator.worlds import scenario
+from tests.simulator.worlds import Whole, scenario
 
 WORSE = {"kind": "error_step", "at": "16m", "on": "canary", "factor": 5.0}
 """When every seed below has just promoted."""
 HOLD = {"verdict": "hold", "expect": [{"event": "held", "after": "16m", "within": "5m"}]}
-
-
-class Whole(Simulation):
-    """A run that goes on until the rollout is over, or the scenario is."""
-
-    def _watch(self, record: Record) -> None:
-        if isinstance(record, r.Ended):
-            self._end()
-
-    def restart(self, after: float) -> None:
-        """Have a new guardian go on with journal and checkpoints, so many seconds after the deploy event."""
-        self.environment.process(self._restarted(after))
-
-    def _restarted(self, after: float) -> Any:
-        yield self.environment.timeout(after)
-        old = self.engine
-        world = fold(self.driver.journal)
-        self.engine = Engine(policies=Policies([self.scenario.policy]), fleet=Fleet(), world=world)
-        for rollout in world.rollouts:
-            blob = old.checkpoint(rollout)
-            assert blob is not None
-            self.engine.restore(rollout, blob)
-        self.driver.engine, self.driver._keys = self.engine, None
 
 
 def run(seed: int, *faults: dict[str, Any], history: str = "40m", restart: float | None = None) -> list[r.OfRollout]:

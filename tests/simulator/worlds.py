@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from guardian.config.policy import parse_policy
+from guardian.core import records as r
+from guardian.core.engine import Engine
+from guardian.core.fleet import Fleet
 from guardian.core.model import Instant, Weight
+from guardian.core.policies import Policies
 from guardian.core.policy import Policy
+from guardian.core.records import Record
+from guardian.core.world import fold
 from simulator.chance import Chance
 from simulator.library import LIBRARY, load
+from simulator.run import Simulation
 from simulator.scenario import Metadata, Scenario, Spec
 from simulator.world import World
 
@@ -72,3 +79,26 @@ def shifted(scenario: Scenario, *, seed: int = 1, weight: float = 0.1, minutes: 
 def shipped(name: str) -> Scenario:
     """Return a scenario of the library by its name."""
     return load(next(LIBRARY.glob(f"{name}_*.yaml")))
+
+
+class Whole(Simulation):
+    """A run that goes on until the rollout is over, or the scenario is."""
+
+    def _watch(self, record: Record) -> None:
+        if isinstance(record, r.Ended):
+            self._end()
+
+    def restart(self, after: float) -> None:
+        """Have a new guardian go on with journal and checkpoints, so many seconds after the deploy event."""
+        self.environment.process(self._restarted(after))
+
+    def _restarted(self, after: float) -> Any:
+        yield self.environment.timeout(after)
+        old = self.engine
+        world = fold(self.driver.journal)
+        self.engine = Engine(policies=Policies([self.scenario.policy]), fleet=Fleet(), world=world)
+        for rollout in world.rollouts:
+            blob = old.checkpoint(rollout)
+            assert blob is not None
+            self.engine.restore(rollout, blob)
+        self.driver.engine, self.driver._keys = self.engine, None

@@ -157,6 +157,17 @@ async def test_the_gate_tells_levels_and_bounds_in_their_units() -> None:
     assert (rule["unit"], rule["reason"]) == ("share", "below 99.8% for 1m (fail)")
 
 
+@pytest.mark.parametrize(("target", "result"), [("99.9%", "pass"), ("99.99%", "fail")])
+async def test_the_gate_judges_burn_rates(target: str, result: str) -> None:
+    """0.5 % of requests fail: five times, and fifty times, as fast as the budget of a month allows."""
+    rule = {**RULE, "objective": {"target": target, "burn_rate": {}}}
+    async with site() as at:
+        asked = {"service": "checkout", "environment": "production", "rules": [{"guardrail": rule}]}
+        (told,) = (await at.client.post("/v1/gate", json=asked)).json()["rules"]
+    assert told["result"] == result
+    assert told["reason"].startswith("within its objective" if result == "pass" else "error budget of 30 days: burn")
+
+
 @pytest.mark.parametrize(("bound", "result"), [(0.9e9, "fail"), (1.1e9, "pass")])
 async def test_the_gate_judges_levels(bound: float, result: str) -> None:
     """A gauge needs no requests beside it: all pods that are measured serve."""
