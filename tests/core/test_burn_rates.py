@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from guardian.core import records as r
 from guardian.core.amend import loosened
+from guardian.core.attribution import Suspect, lasts
 from guardian.core.burning import worse
 from guardian.core.explain import explain
 from guardian.core.looks import Breach, Burn, BurnPair, Look
@@ -105,3 +106,13 @@ def test_an_amendment_does_not_loosen_the_budget(change: dict[str, Any], what: s
     asks, new = (policy(guardrails=(replace(ERRORS, objective=one),)) for one in (SLO, replace(SLO, **change)))
     assert what in "\n".join(loosened(asks, new))
     assert loosened(new, asks) == ()
+
+
+def test_a_dependency_may_be_to_blame_for_as_long_as_its_time_is_in_a_short_window() -> None:
+    """Half an hour of the slow pair, and two intervals in which rows still come in."""
+    rollout = shown(PAGES, until=0.0).rollout
+    suspected = Suspect(
+        rollout=RolloutId("payment-1"), service="payment", revision=rollout.revision, text="", over=T0
+    )  # fmt: skip
+    assert lasts(suspected, rollout, Instant(T0 + 1819.0))
+    assert not lasts(suspected, rollout, Instant(T0 + 1821.0))
