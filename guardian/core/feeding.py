@@ -9,6 +9,7 @@ over an hour says the same as many short ones. Ticks of history in which the sam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from analysis.sequential.base import Floats, Ints
 from guardian.core.burning import spend
+from guardian.core.contest import Contest
 from guardian.core.derived import Came, add_requests, derive
 from guardian.core.history import take_history
 from guardian.core.layouts import CounterLayout, Layout, LevelLayout
@@ -269,16 +271,6 @@ class Feeder:
             arms, _ = fleet.roster.arms_of(np.array([number]))
             fleet.roster.begin(arms, began)
 
-    def _likeness(self, rows: Rows, sheets: Ints) -> Floats:
-        """What each row (n,) of stable counts if its requests are to lie in the strata as the canary's did so far."""
-        fleet, found = self._fleet, np.zeros(len(sheets))
-        members = fleet.pods["member"][rows.pods].astype(np.int64)
-        contests = np.where(members >= 0, fleet.links["contest"][sheets], -1.0)
-        for number in sorted(set(contests[members >= 0].tolist())):
-            mine = (contests == number).nonzero()[0]
-            found[mine] = fleet.roster.contests[int(number)].likeness(members[mine])
-        return found
-
     def _objectives(self, windows: str, sheets: Ints, side: Ints, seen: Floats) -> None:
         """Add to the windows of some objectives; windows: the link to their rows."""
         fleet = self._fleet
@@ -296,11 +288,22 @@ class Feeder:
         )  # fmt: skip
 
     def _compare(self, rows: Rows, sheets: Ints) -> None:
+        for contest, mine, members in self._contests(rows, sheets):
+            warm = contest.rows(members, end=rows.end[mine], seconds=rows.seconds[mine], counts=rows.counts[mine])
+            np.add.at(self._fleet.sheets["step"], sheets[mine], warm)
+
+    def _likeness(self, rows: Rows, sheets: Ints) -> Floats:
+        """What each row (n,) of stable counts if its requests are to lie in the strata as the canary's did so far."""
+        found = np.zeros(len(sheets))
+        for contest, mine, members in self._contests(rows, sheets):
+            found[mine] = contest.likeness(members)
+        return found
+
+    def _contests(self, rows: Rows, sheets: Ints) -> Iterator[tuple[Contest, Ints, Ints]]:
+        """Each contest that compares some of these rows, with their places and members."""
         fleet = self._fleet
         members = fleet.pods["member"][rows.pods].astype(np.int64)
         contests = np.where(members >= 0, fleet.links["contest"][sheets], -1.0)
         for number in sorted(set(contests[members >= 0].tolist())):
             mine = (contests == number).nonzero()[0]
-            contest = fleet.roster.contests[int(number)]
-            warm = contest.rows(members[mine], end=rows.end[mine], seconds=rows.seconds[mine], counts=rows.counts[mine])
-            np.add.at(fleet.sheets["step"], sheets[mine], warm)
+            yield fleet.roster.contests[int(number)], mine, members[mine]

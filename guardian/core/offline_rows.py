@@ -46,7 +46,7 @@ class RowReader:
         self._stratum = np.zeros(0, dtype=np.int64)
         self._lines = KeyIndex()
         self._strata: dict[int, dict[int, int]] = {}
-        self._hosts: dict[int, int] = {}
+        self._hosts: dict[int, dict[tuple[bool, int], int]] = {}
         self._arms: dict[tuple[int, int], int] = {}
         self._names: dict[int, str] = {}
         self._counters: dict[int, Columns] = {}
@@ -68,7 +68,8 @@ class RowReader:
 
     def forget(self, arm: int) -> None:
         """Drop what was remembered of an arm's counters and strata: its member numbers may be used again."""
-        self._strata.pop(arm, None)
+        for known in (self._strata, self._hosts):
+            known.pop(arm, None)
         contest, cell = self._roster.place(arm)
         counters = self._counters.get(contest)
         if counters is not None:
@@ -134,7 +135,7 @@ class RowReader:
                 continue
             contest = self._roster.place(arm)[0]
             self._contest[number] = contest
-            self._member[number] = self._add_member(arm, rows.rows(np.array([row])))
+            self._member[number] = self._add_member(arm, rows, int(row))
             counters = self._counters.get(contest)
             if counters is not None:
                 self._start_counter(counters, int(self._member[number]))
@@ -144,18 +145,17 @@ class RowReader:
                 side = 2 * (int(rows.rollout[row]) * 64 + int(rows.metric[row])) + int(rows.canary[row])
                 self._requests.exposure.join(int(number), side)
 
-    def _add_member(self, arm: int, row: Batch) -> int:
-        """Make room for a line, in its stratum where the guardrail compares within strata."""
+    def _add_member(self, arm: int, rows: Batch, row: int) -> int:
+        """Make room for the line of a row, in its stratum where the guardrail compares within strata."""
         contest, cell = self._roster.place(arm)
-        target, pod = self._roster.contests[contest], int(_pods(row)[0])
+        canary, pod = bool(rows.canary[row]), int(rows.pod[row])
         apart = bool(self._guardrails[self._names[arm]].strata)
-        member = target.add_member(
-            cell, canary=bool(row.canary[0]), merged=self._pods[int(row.pod[0])] == "",
-            stratum=self._stratum_of(arm, int(row.stratum[0])) if apart else None,
-            whole=self._hosts.get(pod) if apart else None,
-        )  # fmt: skip
-        if apart:
-            self._hosts.setdefault(pod, member)
+        stratum = self._stratum_of(arm, int(rows.stratum[row])) if apart else None
+        known = self._hosts.setdefault(arm, {}) if apart else {}
+        member = self._roster.contests[contest].add_member(
+            cell, canary=canary, merged=self._pods[pod] == "", stratum=stratum, whole=known.get((canary, pod))
+        )
+        known.setdefault((canary, pod), member)
         return member
 
     def _stratum_of(self, arm: int, named: int) -> int:

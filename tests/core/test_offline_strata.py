@@ -15,14 +15,14 @@ from msgspec.structs import replace
 from guardian.adapters.samples.tables import Samples
 from guardian.core.looks import Part, SeriesKey
 from guardian.core.model import Ratio, Seconds, Track, Verdict
-from guardian.core.offline import Offline, OfflineVerdict
-from guardian.core.policy import Guardrail, Margin, Policy, WarmUp
+from guardian.core.policy import Guardrail, Margin, WarmUp
 from guardian.core.pretend import worsened
 from guardian.core.strata import STRATA
 from guardian.errors import SamplesError
 from tests.builders import ERRORS, LATENCY
 from tests.core.levels import ORDERS, ZERO, R, Sample, by
 from tests.core.test_live_levels import live
+from tests.core.test_offline_levels import judged
 
 HEAD = "rollout_id,t,dt,track,pod,metric,requests,bad,le,count,value,stratum"
 BOUNDS = (0.05, 0.1, 0.25, float("inf"))
@@ -126,15 +126,6 @@ def written(lines: list[str], path: Path) -> Path:
     if path.suffix == ".parquet":
         pq.write_table(pacsv.read_csv(text), path)
     return path
-
-
-def judged(path: Path, rules: Policy) -> OfflineVerdict:
-    """The verdict on the one rollout of a file."""
-    reader = Samples([path])
-    court = Offline(rules, rollouts=reader.rollouts, metrics=reader.metrics, pods=reader.pods)
-    for batch in reader:
-        court.take(batch)
-    return court.finish()[0]
 
 
 STORIES = {
