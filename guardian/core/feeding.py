@@ -212,8 +212,7 @@ class Feeder:
             counting = live & settled & (fleet.links["first"][sheets] > 0)
             np.add.at(fleet.rollouts["share"].reshape(-1), rollouts * 2 + ~canary, asked * counting)
         begin = 0
-        seen, likeness = np.zeros((len(pods), 3)), np.ones(len(pods))
-        stratified = (fleet.links["alike"][sheets] >= 0).any()
+        seen = np.zeros((len(pods), 3))
         for rows in batches:
             mine = slice(begin, begin + len(rows.pods))
             begin = mine.stop
@@ -223,12 +222,8 @@ class Feeder:
             np.add.at(totals, slot, counts)
             rows.layout.carry["live"][fleet.pods["slot"][rows.pods].astype(np.int64)] += counts  # a pod has one row
             seen[mine] = rows.layout.judged(rows.counts, fleet.links["watched"][sheets[mine]])
-            if stratified:
-                likeness[mine] = self._likeness(rows, sheets[mine])
             self._compare(rows, sheets[mine])
-        self._objectives("objective", sheets, side, seen)
-        if stratified:
-            self._objectives("alike", sheets, side, seen * np.where(canary, 1.0, likeness)[:, None])
+        self._objectives(batches, sheets, side, seen)
         spend(fleet, batches, sheets, canary)
 
     def _keep(self, sheets: Ints, side: Ints, end: Floats, asked: Floats) -> None:
@@ -271,7 +266,13 @@ class Feeder:
             arms, _ = fleet.roster.arms_of(np.array([number]))
             fleet.roster.begin(arms, began)
 
-    def _objectives(self, windows: str, sheets: Ints, side: Ints, seen: Floats) -> None:
+    def _objectives(self, batches: list[Rows], sheets: Ints, side: Ints, seen: Floats) -> None:
+        self._windows("objective", sheets, side, seen)
+        if (self._fleet.links["alike"][sheets] >= 0).any():
+            likeness = np.concatenate([self._likeness(rows) for rows in batches])
+            self._windows("alike", sheets, side, seen * likeness[:, None])
+
+    def _windows(self, windows: str, sheets: Ints, side: Ints, seen: Floats) -> None:
         """Add to the windows of some objectives; windows: the link to their rows."""
         fleet = self._fleet
         chosen = np.flatnonzero(fleet.links[windows][sheets] >= 0)
@@ -292,12 +293,13 @@ class Feeder:
             warm = contest.rows(members, end=rows.end[mine], seconds=rows.seconds[mine], counts=rows.counts[mine])
             np.add.at(self._fleet.sheets["step"], sheets[mine], warm)
 
-    def _likeness(self, rows: Rows, sheets: Ints) -> Floats:
-        """What each row (n,) of stable counts if its requests are to lie in the strata as the canary's did so far."""
-        found = np.zeros(len(sheets))
-        for contest, mine, members in self._contests(rows, sheets):
+    def _likeness(self, rows: Rows) -> Floats:
+        """What each row (n,) counts if stable's requests are to lie in the strata as the canary's did so far."""
+        pods = self._fleet.pods
+        found = np.zeros(len(rows.pods))
+        for contest, mine, members in self._contests(rows, pods["sheet"][rows.pods].astype(np.int64)):
             found[mine] = contest.likeness(members)
-        return found
+        return np.where(pods["canary"][rows.pods] > 0, 1.0, found)
 
     def _contests(self, rows: Rows, sheets: Ints) -> Iterator[tuple[Contest, Ints, Ints]]:
         """Each contest that compares some of these rows, with their places and members."""

@@ -7,94 +7,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from guardian.config.comparison import COUNT, RATIO
+from guardian.config.comparison import COUNT
 from guardian.core.fleet import Fleet
 from guardian.core.gates import promotable
-from guardian.core.looks import Breach, Look, Observed, Part, SeriesKey
-from guardian.core.model import Instant, RolloutId, Seconds, Track
-from guardian.core.policy import CountSli, Guardrail, Level, Policy, Scope, Slo, WarmUp
+from guardian.core.looks import Look, Observed, Part, SeriesKey
+from guardian.core.model import Instant, Seconds, Track
+from guardian.core.policy import CountSli, Guardrail, Policy, WarmUp
 from guardian.core.rollout import Rollout
-from guardian.core.strata import STRATA, Strata, likeness
-from tests.builders import ERRORS, T0, policy, requested, seen
+from guardian.core.strata import STRATA, Strata
+from tests.builders import T0, policy, requested, seen
 from tests.core.play import Play
-
-R = RolloutId("r")
-STEP, BEGAN, END = 10.0, 1800.0, 3000.0
-ZONES = {"zone=a": 0.002, "zone=b": 0.02}
-"""Error share of each."""
-MIXES = {Track.CANARY: {"zone=a": 40.0, "zone=b": 160.0}, Track.STABLE: {"zone=a": 1440.0, "zone=b": 360.0}}
-"""Requests in ten seconds."""
-PODS = {Track.CANARY: 2, Track.STABLE: 4}
-
-
-def rules(*labels: str) -> Policy:
-    """A policy of one ratio that names these labels."""
-    errors = replace(ERRORS, compare=replace(ERRORS.compare or RATIO, strata=labels))
-    return replace(policy(), guardrails=(errors,))
-
-
-class Service:
-    """A fleet that watches one service with two zones; spread: every pod serves both.
-
-    broken: tracks of which zone b fails one request in ten since the canary's first traffic.
-    """
-
-    def __init__(
-        self, *, named: bool = True, spread: bool = False, worse: float = 1.0, seed: int = 1,
-        broken: tuple[Track, ...] = (), objective: Slo | None = None, warm_up: WarmUp | None = None,
-    ) -> None:  # fmt: skip
-        self.policy = rules(*("zone",) * named)
-        (errors,) = self.policy.guardrails
-        self.policy = replace(self.policy, guardrails=(replace(errors, objective=objective, warm_up=warm_up),))
-        self._broken = broken
-        self.fleet = Fleet()
-        self.fleet.open(R, self.policy)
-        self._named, self._spread, self._worse = named, spread, worse
-        self._random = np.random.default_rng(seed)
-        self._sums: dict[tuple[Track, str, int], list[float]] = {}
-
-    def scrape(self, time: float) -> None:
-        """What all pods show at one time."""
-        keys, values = [], []
-        for track, count in PODS.items():
-            if track is Track.CANARY and time < BEGAN:
-                continue
-            for zone, share in ZONES.items():
-                for pod in range(count):
-                    sums = self._sums.setdefault((track, zone, pod), [0.0, 0.0])
-                    asked = self._random.poisson(MIXES[track][zone] / count)
-                    sums[0] += asked
-                    fails = share * (self._worse if track is Track.CANARY else 1.0)
-                    if track in self._broken and zone == "zone=b" and time > BEGAN:
-                        fails = 0.1
-                    sums[1] += self._random.binomial(asked, fails)
-                    name = f"p{pod}" if self._spread else f"{zone[-1]}{pod}"
-                    stratum = zone if self._named else ""
-                    for part, value in zip((Part.TOTAL, Part.BAD), sums, strict=True):
-                        keys.append(
-                            SeriesKey(
-                                rollout=R, guardrail="errors", track=track, pod=name, part=part, stratum=stratum,
-                                labels=zone,
-                            )
-                        )  # fmt: skip
-                        values.append(value)
-        series = np.array([self.fleet.series(key) for key in keys])
-        self.fleet.observe(Observed(series=series, time=np.full(len(keys), time), value=np.array(values)))
-
-    def until(self, end: float, *, restarts: bool = False) -> Look:
-        """How the rollout stands after all scrapes up to `end`."""
-        for time in np.arange(0.0, end + 1.0, STEP).tolist():
-            self.scrape(time)
-            self.fleet.settle()
-            if restarts and time % 300.0 == 0.0:
-                again = Fleet()
-                again.restore(R, self.policy, self.fleet.checkpoint(R))
-                self.fleet = again
-        return self.fleet.look([R], now=Instant(end))[R]
+from tests.core.zones import BEGAN, END, PODS, STEP, R, Service, rules
 
 
 @pytest.mark.parametrize("spread", [False, True])
@@ -150,89 +75,6 @@ def test_a_closed_rollout_leaves_no_stratum_behind() -> None:
     service.fleet.close(R)
     assert panel.strata.plain
     assert not panel.strata.rows["memory"].any()
-
-
-PAIN = Slo(
-    target=0.99, breached="below", warning=None, critical=Level(bound=0.96, lasts=Seconds(60.0)), scope=Scope.CANARY
-)
-"""Four failures in a hundred: the canary's mix has 8 where zone b is down, stable's 2."""
-BOTH = (Track.CANARY, Track.STABLE)
-
-
-@pytest.mark.parametrize("spread", [False, True])
-@pytest.mark.parametrize("restarts", [False, True])
-def test_a_zone_that_is_down_for_both_breaks_the_objective_of_both(*, spread: bool, restarts: bool) -> None:
-    """On average only the canary's is broken, as most of its requests are there; stable's would be, if its were."""
-    at = Service(spread=spread, broken=BOTH, objective=PAIN).until(BEGAN + 300.0, restarts=restarts).of("errors")
-    assert at.canary.level == pytest.approx(0.08, abs=0.01)
-    assert at.stable.level == pytest.approx(0.02, abs=0.005)
-    assert at.breach is Breach.CRITICAL
-    assert at.stable_breach
-
-
-def test_what_a_warming_canary_serves_counts_for_its_mix() -> None:
-    """Its rows are compared apart from those of warm pods; its users are where they are."""
-    warming = WarmUp(lasts=Seconds(600.0), factor=20.0)
-    at = Service(broken=BOTH, objective=PAIN, warm_up=warming).until(BEGAN + 300.0).of("errors")
-    assert at.breach is Breach.CRITICAL
-    assert at.stable_breach
-
-
-def test_a_zone_that_is_down_for_the_canary_only_is_its_own_pain() -> None:
-    """However much stable's requests there count."""
-    at = Service(broken=(Track.CANARY,), objective=PAIN).until(BEGAN + 300.0).of("errors")
-    assert at.breach is Breach.CRITICAL
-    assert not at.stable_breach
-
-
-def test_an_objective_without_strata_asks_how_stable_is_on_average() -> None:
-    """Where the policy names no labels nothing says that the canary's requests are others."""
-    at = Service(named=False, broken=BOTH, objective=PAIN).until(BEGAN + 300.0).of("errors")
-    assert at.breach is Breach.CRITICAL
-    assert not at.stable_breach
-
-
-def test_a_closed_rollout_leaves_no_windows_behind() -> None:
-    """Both are given back, and used again."""
-    service = Service(objective=PAIN)
-    service.fleet.close(R)
-    used = service.fleet.objectives.rows.size
-    service.fleet.open(R, service.policy)
-    assert service.fleet.objectives.rows.size == used
-
-
-@given(
-    served=st.lists(st.tuples(st.floats(1.0, 1e4), st.floats(1.0, 1e4)), min_size=1, max_size=6),
-    again=st.integers(1, 3),
-)
-def test_weighted_stable_lies_as_the_canary_does_and_says_no_more_than_it_knows(
-    served: list[tuple[float, float]], again: int
-) -> None:
-    """Parts of the canary; as many requests as the effective number of Kish, never more than there were."""
-    strata = Strata(1)
-    strata.add_cell(0)
-    for _ in served[1:]:
-        strata.add(0)
-    canary, stable = np.array(served).T
-    strata.serve(strata.of(np.array([0])), canary, stable, seconds=np.array([10.0]))
-    weights = likeness([strata] * again)
-    counted = weights * stable
-    assert counted / counted.sum() == pytest.approx(canary / canary.sum())
-    assert counted.sum() == pytest.approx(counted.sum() ** 2 / (weights**2 * stable).sum())
-    assert counted.sum() <= stable.sum() * (1.0 + 1e-9)
-
-
-def test_strata_without_one_of_the_tracks_weigh_nothing() -> None:
-    """Of requests that stable never had nothing is known; and before the canary's first one nothing at all."""
-    strata = Strata(1)
-    strata.add_cell(0)
-    strata.add(0)
-    strata.add(0)
-    assert likeness([strata]).tolist() == [0.0, 0.0, 0.0]
-    strata.serve(
-        strata.of(np.array([0])), np.array([5.0, 5.0, 0.0]), np.array([0.0, 50.0, 50.0]), seconds=np.array([10.0])
-    )
-    assert likeness([strata]).tolist() == [0.0, 1.0, 0.0]
 
 
 Rows = list[tuple[SeriesKey, float]]
