@@ -1,6 +1,7 @@
-"""From series on a grid of times to rows of a samples file: counters differenced, then summed per pod; levels summed.
+"""From series on a grid of times to rows of a samples file: counters differenced, then summed per line; levels summed.
 
-A range query of Prometheus answers on such a grid. It asks nothing and judges nothing.
+A line is what one pod does in one stratum. A range query of Prometheus answers on such a grid. It asks nothing and
+judges nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ from guardian.core.verdicts import Flags
 Readings = Mapping[SeriesKey, tuple[Floats, Floats]]
 """Series -> times and values, each of shape (n,), times rising; NaN is no sample."""
 Columns = dict[str, Floats]
+Line = tuple[str, str]
+"""Pod and stratum; "" where there are no strata."""
 
 
 def rows_on_grid(series: Readings, grid: Floats, *, start: float, metric: int, pods: dict[str, int]) -> list[Batch]:
-    """Rows of one guardrail, a batch for each pod, `time` counted from `start`.
+    """Rows of one guardrail, a batch for each line, `time` counted from `start`.
 
-    grid: (T,) evenly spaced times, in the readings' seconds. pods: codes by name; new names are added. A pod's first
-    row is its counters' baseline and counts nothing.
+    grid: (T,) evenly spaced times, in the readings' seconds. pods: codes by name; new names are added. A line's first
+    row is its counters' baseline and counts nothing. Strata are numbered in the order of their names.
     """
     part = next((key.part for key in series), Part.TOTAL)
     found = {Part.BUCKET: _buckets, Part.VALUE: _levels, Part.COUNT: _events}.get(part, _ratio)(series, grid)
-    return [_batch(columns, metric, pods.setdefault(pod, len(pods)), grid - start) for pod, columns in found]
+    strata = {name: number for number, name in enumerate(sorted({"", *(stratum for (_, stratum), _ in found)}))}
+    return [
+        _batch(columns, metric, pods.setdefault(pod, len(pods)), strata[stratum], grid - start)
+        for (pod, stratum), columns in found
+    ]
 
 
 def _counts(times: Floats, values: Floats, grid: Floats) -> Floats:
@@ -48,60 +55,60 @@ def _places(times: Floats, values: Floats, grid: Floats) -> tuple[Ints, Flags]:
     return at[fits], fits
 
 
-def _by_pod(series: Readings, part: Part, grid: Floats) -> dict[str, dict[float, Floats]]:
-    """Events (T,) by pod and bound (NaN: none), summed over the series of a pod after each was differenced."""
-    found: dict[str, dict[float, Floats]] = {}
+def _by_line(series: Readings, part: Part, grid: Floats) -> dict[Line, dict[float, Floats]]:
+    """Events (T,) by line and bound (-1: none), summed over the series of a line after each was differenced."""
+    found: dict[Line, dict[float, Floats]] = {}
     for key, (times, values) in series.items():
         if key.part is part:
             counts = _counts(times, values, grid)
-            bounds = found.setdefault(key.pod, {})
+            bounds = found.setdefault((key.pod, key.stratum), {})
             bound = -1.0 if np.isnan(key.le) else key.le
             known = bounds.get(bound, np.full(len(grid), np.nan))
             bounds[bound] = np.where(np.isnan(known), counts, known + np.nan_to_num(counts))
     return found
 
 
-def _ratio(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
-    bad = _by_pod(series, Part.BAD, grid)
+def _ratio(series: Readings, grid: Floats) -> list[tuple[Line, Columns]]:
+    bad = _by_line(series, Part.BAD, grid)
     found = []
-    for pod, by_bound in _by_pod(series, Part.TOTAL, grid).items():
+    for line, by_bound in _by_line(series, Part.TOTAL, grid).items():
         total = by_bound[-1.0]
-        failed = np.nan_to_num(bad[pod][-1.0]) if pod in bad else np.zeros(len(grid))
+        failed = np.nan_to_num(bad[line][-1.0]) if line in bad else np.zeros(len(grid))
         at = np.flatnonzero(np.isfinite(total))
         columns = {"at": at.astype(np.float64), "requests": total[at], "bad": np.minimum(failed[at], total[at])}
-        found.append((pod, columns))
+        found.append((line, columns))
     return found
 
 
-def _events(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
+def _events(series: Readings, grid: Floats) -> list[tuple[Line, Columns]]:
     found = []
-    for pod, by_bound in _by_pod(series, Part.COUNT, grid).items():
+    for line, by_bound in _by_line(series, Part.COUNT, grid).items():
         at = np.flatnonzero(np.isfinite(by_bound[-1.0]))
-        found.append((pod, {"at": at.astype(np.float64), "value": by_bound[-1.0][at]}))
+        found.append((line, {"at": at.astype(np.float64), "value": by_bound[-1.0][at]}))
     return found
 
 
-def _levels(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
-    """Levels of a pod's series, added up; left out where one is missing that was there a step before (levels.py)."""
-    shown: dict[str, list[Floats]] = {}
+def _levels(series: Readings, grid: Floats) -> list[tuple[Line, Columns]]:
+    """Levels of a line's series, added up; left out where one is missing that was there a step before (levels.py)."""
+    shown: dict[Line, list[Floats]] = {}
     for key, (times, values) in series.items():
         at, fits = _places(times, values, grid)
         level = np.full(len(grid), np.nan)
         level[at] = values[fits]
-        shown.setdefault(key.pod, []).append(level)
+        shown.setdefault((key.pod, key.stratum), []).append(level)
     found = []
-    for pod, levels in shown.items():
+    for line, levels in shown.items():
         each = np.array(levels)
         there = np.isfinite(each)
         lost = (there[:, :-1] & ~there[:, 1:]).any(axis=0)
         at = np.flatnonzero(there.any(axis=0) & ~np.concatenate(([False], lost)))
-        found.append((pod, {"at": at.astype(np.float64), "value": np.nansum(each[:, at], axis=0)}))
+        found.append((line, {"at": at.astype(np.float64), "value": np.nansum(each[:, at], axis=0)}))
     return found
 
 
-def _buckets(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
+def _buckets(series: Readings, grid: Floats) -> list[tuple[Line, Columns]]:
     found = []
-    for pod, by_bound in _by_pod(series, Part.BUCKET, grid).items():
+    for line, by_bound in _by_line(series, Part.BUCKET, grid).items():
         bounds = np.array(sorted(by_bound))
         counts = np.stack([by_bound[bound] for bound in bounds], axis=1)
         at = np.flatnonzero(np.isfinite(counts).all(axis=1))
@@ -110,20 +117,20 @@ def _buckets(series: Readings, grid: Floats) -> list[tuple[str, Columns]]:
             "at": np.repeat(at, len(bounds)).astype(np.float64), "bound": np.tile(bounds, len(at)),
             "count": shown.reshape(-1),
         }  # fmt: skip
-        found.append((pod, columns))
+        found.append((line, columns))
     return found
 
 
-def _batch(columns: Columns, metric: int, pod: int, times: Floats) -> Batch:
-    """Rows of one pod and guardrail; the first tick is its counters' baseline."""
+def _batch(columns: Columns, metric: int, pod: int, stratum: int, times: Floats) -> Batch:
+    """Rows of one line and guardrail; the first tick is its counters' baseline."""
     at = columns["at"].astype(np.int64)
     ticks, place = np.unique(at, return_inverse=True)
     seconds = np.diff(times[ticks], prepend=times[ticks[:1]])
     nothing = np.full(len(at), np.nan)
     zeros = np.zeros(len(at), dtype=np.int64)
     return Batch(
-        rollout=zeros, canary=zeros, stratum=zeros, metric=np.full(len(at), metric), pod=np.full(len(at), pod),
-        time=times[at], seconds=seconds[place], requests=columns.get("requests", nothing),
+        rollout=zeros, canary=zeros, stratum=np.full(len(at), stratum), metric=np.full(len(at), metric),
+        pod=np.full(len(at), pod), time=times[at], seconds=seconds[place], requests=columns.get("requests", nothing),
         bad=columns.get("bad", nothing), bound=columns.get("bound", nothing), count=columns.get("count", nothing),
         value=columns.get("value", nothing),
     )  # fmt: skip

@@ -110,9 +110,6 @@ class Tally:
         kinds = [guardrail for guardrail in self.policy.participating if isinstance(guardrail.sli, CountSli)]
         if kinds and self.policy.exposing not in self.policy.participating:
             return f"no guardrail that compares counts the requests that the events of '{kinds[0].name}' are judged by"
-        for guardrail in self.policy.participating:
-            if guardrail.compare is not None and guardrail.compare.strata:
-                return f"'{guardrail.name}' is compared within strata, which the judge of past samples does not know"
         if self.over < self.shape.length:
             lasts = duration(self.shape.length)
             return f"monitor.over ({duration(self.over)}) is shorter than one rollout of this policy ({lasts})"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from guardian.core.grid import rows_on_grid
-from guardian.core.looks import Floats, SeriesKey
-from guardian.core.model import Track
+from guardian.core.looks import Floats, Part, SeriesKey
+from guardian.core.model import RolloutId, Track
 from guardian.core.samples import Batch
 from tests.core.levels import METRICS, ZERO, Sample, Story
 
@@ -58,3 +58,26 @@ def test_levels_of_a_pod_are_added_up_and_a_missing_one_is_no_dip() -> None:
     assert len(rows) == len(alone) - 4
     kept = alone.time != -100.0
     assert told(rows)[:, 3] == pytest.approx(2.0 * told(alone.rows(np.flatnonzero(kept)))[:, 3])
+
+
+def test_what_a_pod_does_in_two_strata_is_two_lines_of_one_pod() -> None:
+    """Each with its own requests and errors; series of one stratum are added up as ever."""
+    series, every = {}, np.arange(len(GRID), dtype=np.float64)
+    for stratum, labels, requests, bad in (
+        ("zone=b", "", 10.0, 2.0),
+        ("zone=a", "x", 4.0, 0.0),
+        ("zone=a", "y", 5.0, 1.0),
+    ):
+        for part, each in ((Part.TOTAL, requests), (Part.BAD, bad)):
+            key = SeriesKey(
+                rollout=RolloutId("r"), guardrail="errors", track=Track.STABLE, pod="p0", part=part, labels=labels,
+                stratum=stratum,
+            )  # fmt: skip
+            series[key] = (GRID, each * every)
+    rows = Batch.in_order(rows_on_grid(series, GRID, start=ZERO, metric=0, pods={"p0": 7}))
+    counted = rows.rows(np.flatnonzero(rows.seconds > 0))
+    found = {
+        tuple(row) for row in np.stack((counted.pod, counted.stratum, counted.requests, counted.bad), axis=1).tolist()
+    }
+    assert found == {(7.0, 1.0, 9.0, 1.0), (7.0, 2.0, 10.0, 2.0)}
+    assert len(counted) == 2 * (len(GRID) - 1)

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from msgspec.structs import replace as changed
 
 from analysis.scoring import share_of
 from guardian.core.model import Instant, Ratio, Seconds
@@ -16,16 +15,13 @@ from guardian.core.monitor import SETTLED, UNUSABLE, Ruled, Standing, Tally, rul
 from guardian.core.policy import Compare, CountSli, Guardrail, Margin, Policy
 from guardian.core.pretend import Fault, Window, cut, splits
 from guardian.core.samples import Batch
-from tests.builders import ERRORS, T0, policy, steps
+from tests.builders import T0, policy, steps
 from tests.core.test_backtest import flat
 
 WEEK, HOUR = Seconds(7 * 86400.0), 3600.0
 LENGTH = 1800.0
 NOW = Instant(math.floor(T0 / LENGTH) * LENGTH + SETTLED)
 """As soon as the window before it is settled."""
-STRATA = changed(
-    ERRORS, compare=Compare(rollback=Margin(relative=1.05), promote=Margin(relative=1.5), strata=("zone",))
-)
 ORDERS = Guardrail(
     name="orders", sli=CountSli(events="orders_total"),
     compare=Compare(rollback=Margin(relative=1.1), promote=Margin(relative=1.5)),
@@ -145,11 +141,10 @@ def test_a_window_that_cannot_be_judged_is_no_window_without_a_rollback(rows: Ba
 @pytest.mark.parametrize(
     ("rules", "over", "said"),
     [
-        (policy(guardrails=(STRATA,)), WEEK, "'errors' is compared within strata"),
         (policy(guardrails=(ORDERS,)), WEEK, "no guardrail that compares counts the requests that the events of 'ord"),
         (policy(*steps((0.1, 7200.0), (1.0, 60.0))), HOUR, "monitor.over (1h) is shorter than one rollout of this"),
     ],
-    ids=["strata", "events-only", "span"],
+    ids=["events-only", "span"],
 )
 def test_what_the_judge_of_samples_cannot_do_is_said_and_nothing_is_asked(
     rules: Policy, over: Seconds, said: str
