@@ -24,7 +24,7 @@ START_COUNT: Final = 16
 FIRST_WEIGHT: Final = 0.6
 TICK_CAP: Final = 3.5
 """Largest gain of one tick, in units of log evidence times the tick's dispersion: a single burst decides nothing."""
-_HUGE: Final = 1e300
+HUGE: Final = 1e300
 """Stands for infinity where that would give NaN."""
 
 
@@ -149,7 +149,7 @@ def logsumexp(values: Floats, axis: int | tuple[int, ...]) -> Floats:
     True
     """
     top = np.maximum.reduce(values, axis=axis, keepdims=True)
-    top = np.minimum(np.maximum(top, -_HUGE), _HUGE)
+    top = np.minimum(np.maximum(top, -HUGE), HUGE)
     with np.errstate(divide="ignore"):
         total = np.log(np.add.reduce(np.exp(values - top), axis=axis))
     return np.asarray(total + top.reshape(np.shape(total)), dtype=np.float64)

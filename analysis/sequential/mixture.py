@@ -13,11 +13,16 @@ Source: Robbins 1970 (mixtures); Howard et al. 2021; random effects: docs/statis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from scipy.special import log_ndtr
 
-from analysis.sequential.base import Floats, Ints, Mixture, logsumexp
+from analysis.sequential.base import HUGE, Floats, Ints, Mixture, logsumexp
+
+AT_ONCE: Final = 3_000
+"""Cells times starts worked on at once: what lies between gains and evidence then stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +41,31 @@ class Sums:
     common: Floats
     wander: Floats
 
-    def rows(self, chosen: Ints) -> Sums:
+    def rows(self, chosen: Ints | slice) -> Sums:
         """The same for some of the cells."""
         return Sums(
             gain=self.gain[chosen], information=self.information[chosen], reach=self.reach[chosen],
             passing=self.passing[chosen], common=self.common[chosen], wander=self.wander[chosen],
         )  # fmt: skip
 
+    def cells_last(self) -> Sums:
+        """The same with axes turned round, (..., J, C): what is done to each spread then runs along the cells."""
+        return Sums(
+            gain=_turned(self.gain), information=_turned(self.information), reach=_turned(self.reach),
+            passing=_turned(self.passing), common=_turned(self.common), wander=_turned(self.wander),
+        )  # fmt: skip
+
+
+def _turned(values: Floats) -> Floats:
+    return np.ascontiguousarray(values.T)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanations:
     """What a score may come from but harm: each lasting spread (Q), with and without tracks that wander.
 
-    lasting: (C, J, D, 2Q) variance of the score by lasting differences between pods. passing: the same by all else
-    beyond independent requests. weights: (C, 1, D, 2Q), sum to 1. Only Q where no track is thought to wander.
+    lasting: (2Q, D, J, C) variance of the score by lasting differences between pods. passing: the same by all else
+    beyond independent requests. weights: (2Q, D, 1, C), sum to 1. Only Q where no track is thought to wander.
     """
 
     lasting: Floats
@@ -58,31 +74,30 @@ class Explanations:
 
     @classmethod
     def of(cls, sums: Sums, spreads: Floats, posterior: Floats) -> Explanations:
-        """From the weight of each spread (C, D, Q)."""
-        lasting = sums.reach[..., None] * spreads**2
-        passing = np.broadcast_to(sums.passing[..., None], lasting.shape)
+        """From the weight (Q, D, C) of each spread (Q, D); sums: cells last."""
+        lasting = sums.reach * spreads[..., None, None] ** 2
+        passing = np.broadcast_to(sums.passing, lasting.shape)
         if sums.common.any():
-            passing = np.concatenate((passing, passing + sums.common[..., None]), axis=-1)
-            lasting = np.concatenate((lasting, lasting), axis=-1)
-            chance = sums.wander[..., None]
-            posterior = np.concatenate((posterior * (1.0 - chance), posterior * chance), axis=-1)
-        return cls(lasting=lasting, passing=passing, weights=posterior[:, None])
+            passing = np.concatenate((passing, passing + sums.common))
+            lasting = np.concatenate((lasting, lasting))
+            posterior = np.concatenate((posterior * (1.0 - sums.wander), posterior * sums.wander))
+        return cls(lasting=lasting, passing=passing, weights=posterior[:, :, None])
 
     def inflation(self, information: Floats) -> Floats:
-        """Variance of the score over what independent requests give (C, J, D, 2Q), >= 1; information (C, J, D)."""
-        extra, known = self.lasting + self.passing, information[..., None]
-        return 1.0 + np.divide(extra, known, out=np.zeros_like(extra), where=known > 0)
+        """Variance of the score over what independent requests give (2Q, D, J, C), >= 1; information (D, J, C)."""
+        extra = self.lasting + self.passing
+        return 1.0 + np.divide(extra, information, out=np.zeros_like(extra), where=information > 0)
 
     def within(self, bound: Floats, sums: Sums, deviance: Floats) -> Floats:
-        """Log chance (C, J, D, 2Q) that the lasting part of a score of this deviance (C, J, D) is not beyond a bound.
+        """Log chance (2Q, D, J, C) that the lasting part of a score of this deviance (D, J, C) is not beyond a bound.
 
-        bound: (C, D) of a lasting difference, in units of the direction. The score's lasting part is Gaussian given the
+        bound: (D, C) of a lasting difference, in units of the direction. The score's lasting part is Gaussian given the
         score, and may be at most bound * sqrt(reach).
         """
-        rest = sums.information[..., None] + self.passing
+        rest = sums.information + self.passing
         whole = np.maximum(self.lasting + rest, 1e-300)
-        score = np.sqrt(2.0 * sums.information * deviance)[..., None]
-        gap = (bound[:, None] * np.sqrt(sums.reach))[..., None] - score * self.lasting / whole
+        score = np.sqrt(2.0 * sums.information * deviance)
+        gap = bound[:, None] * np.sqrt(sums.reach) - score * self.lasting / whole
         spread = np.sqrt(self.lasting * rest / whole)
         return np.asarray(log_ndtr(np.divide(gap, spread, out=np.full_like(gap, np.inf), where=spread > 0)))
 
@@ -93,13 +108,29 @@ def plain(gain: Floats, *, log_starts: Floats, log_weights: Floats) -> Floats:
 
 
 def null_weights(deviance: Floats, phi: Floats, posterior: Floats) -> Floats:
-    """How well each spread explains what was seen under the null; logs, normalised over Q, (..., D, Q).
+    """How well each spread explains what was seen under the null; logs, normalised over Q, (Q, ...).
 
-    deviance: (..., D) largest log likelihood ratio against the null, >= 0. posterior: (..., D, Q), broadcast.
+    deviance: (...) largest log likelihood ratio against the null, >= 0. posterior: (Q, ...), broadcast.
     """
     with np.errstate(divide="ignore"):
-        fit = np.log(posterior) - 0.5 * np.log(phi) - deviance[..., None] / phi
-    return np.asarray(fit - logsumexp(fit, axis=-1)[..., None])
+        fit = np.log(posterior) - 0.5 * np.log(phi) - deviance / phi
+    return np.asarray(fit - mixed(fit))
+
+
+def mixed(values: Floats) -> Floats:
+    """log(sum(exp(values))) along the first axis, without overflow; all -inf gives -inf.
+
+    Pairs are summed first, as numpy does along a last axis: which axis it is then changes no bit.
+    """
+    top = np.minimum(np.maximum(np.maximum.reduce(values), -HUGE), HUGE)
+    terms = np.exp(values - top)
+    while len(terms) > 8 and len(terms) % 2 == 0:
+        terms = terms[: len(terms) // 2] + terms[len(terms) // 2 :]
+    while len(terms) > 1 and len(terms) % 2 == 0:
+        terms = terms[0::2] + terms[1::2]
+    total = terms[0] if len(terms) == 1 else np.add.reduce(terms)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(total) + top)
 
 
 def begins(direction: Ints) -> Ints:
@@ -118,15 +149,32 @@ def tempered(sums: Sums, direction: Ints, *, posterior: Floats, spreads: Floats,
     P(spread | seen, null) * exp(gain / phi). bound: (C, D), the null leaves out lasting differences beyond it
     (`Explanations.within`): what is as unlikely as the risk that was taken need not be disproved.
     """
+    out = np.empty(sums.gain.shape)
+    step = max(AT_ONCE // sums.gain.shape[1], 1)
+    for begin in range(0, len(out), step):
+        some = slice(begin, begin + step)
+        out[some] = _tempered(
+            sums.rows(some).cells_last(), direction, posterior=_turned(posterior[some]), spreads=spreads.T,
+            bound=None if bound is None else bound[some].T,
+        ).T  # fmt: skip
+    return out
+
+
+def _tempered(sums: Sums, direction: Ints, *, posterior: Floats, spreads: Floats, bound: Floats | None) -> Floats:
+    """The same (K, J, C) of arrays whose axes are turned round."""
     found = Explanations.of(sums, spreads, posterior)
     phi = found.inflation(sums.information)
     first = begins(direction)
-    deviance = np.zeros(phi.shape[:-1])
-    deviance[..., direction[first]] = np.maximum(np.maximum.reduceat(sums.gain, first, axis=-1), 0.0)
+    deviance = np.zeros(phi.shape[1:])
+    deviance[direction[first]] = np.maximum(np.maximum.reduceat(sums.gain, first), 0.0)
     fit = null_weights(deviance, phi, found.weights)
     if bound is not None:
-        fit -= logsumexp(fit + found.within(bound, sums, deviance), axis=-1)[..., None]
-    return logsumexp(sums.gain[..., None] / phi[..., direction, :] + fit[..., direction, :], axis=-1)
+        fit -= mixed(fit + found.within(bound, sums, deviance))
+    out = np.empty(sums.gain.shape)
+    for begin, end in pairwise([*first.tolist(), len(direction)]):
+        own = direction[begin]
+        out[begin:end] = mixed(sums.gain[begin:end] / phi[:, own, None] + fit[:, own, None])
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from scipy.stats import binom
 
 from analysis.multiplicity import average
 from analysis.sequential import TESTS
-from analysis.sequential.base import Floats, start_times, start_weights
+from analysis.sequential.base import Floats, logsumexp, start_times, start_weights
 from analysis.sequential.latency import LatencyTest, label_fit, moved_quantile
-from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain
+from analysis.sequential.mixture import Lasting, Sums, harm_evidence, mixed, plain
 from analysis.sequential.ratio import MULTIPLES, RatioTest, gains, lower_rate, null_share, upper_rate
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, float("inf"))
@@ -170,3 +170,39 @@ def test_the_average_of_evidence_ignores_guardrails_that_take_no_part() -> None:
     logs = np.log(np.array([[400.0, 1.0]]))
     assert np.exp(average(logs, np.array([[1.0, 0.0]]))[0]) == pytest.approx(400.0)
     assert average(logs, np.array([[0.0, 0.0]]))[0] == 0.0
+
+
+def random_sums(cells: int, *, wander: bool) -> tuple[Sums, Lasting]:
+    """Many cells of latency after seven starts, drawn at random."""
+    random, mixture = np.random.default_rng(3), LATENCY.mixture
+    shape = (cells, 7, len(mixture.spreads))
+    each = Sums(
+        gain=random.normal(1.0, 3.0, (cells, 7, len(mixture.harm_weights))), information=random.gamma(2.0, 20.0, shape),
+        reach=random.gamma(2.0, 200.0, shape), passing=random.gamma(1.0, 20.0, shape),
+        common=random.gamma(1.0, 20.0, shape) * wander, wander=random.random((cells, shape[2])),
+    )  # fmt: skip
+    posterior = random.dirichlet(np.ones(mixture.spreads.shape[1]), (cells, shape[2]))
+    return each, Lasting(posterior=posterior, bound=random.random(shape[::2]), part=0.5 * random.random(shape[::2]))
+
+
+@pytest.mark.parametrize("wander", [False, True])
+def test_evidence_of_a_cell_does_not_depend_on_how_many_there_are(*, wander: bool) -> None:
+    """Not in the last bit: cells are worked on some at a time, and each by itself."""
+    each, lasting = random_sums(1_000, wander=wander)
+    starts = np.log(np.full(7, 1.0 / 7.0))
+    bare = np.full(1_000, 50.0)
+    whole = harm_evidence(bare, each, lasting=lasting, mixture=LATENCY.mixture, log_starts=starts)
+    assert np.any(whole > 0.0)
+    for number in (0, 427, 428, 429, 999):
+        one = np.array([number])
+        own = Lasting(posterior=lasting.posterior[one], bound=lasting.bound[one], part=lasting.part[one])
+        found = harm_evidence(bare[one], each.rows(one), lasting=own, mixture=LATENCY.mixture, log_starts=starts)
+        assert found[0] == whole[number]
+
+
+@pytest.mark.parametrize("spreads", [1, 2, 8, 16])
+def test_a_mixture_along_the_first_axis_is_that_along_the_last(spreads: int) -> None:
+    """In every bit, so that turning the axes for speed changed no verdict; all -inf is -inf."""
+    values = np.random.default_rng(4).normal(0.0, 30.0, (spreads, 40, 30))
+    values[:, 0] = -np.inf
+    assert np.array_equal(mixed(values), logsumexp(np.ascontiguousarray(np.moveaxis(values, 0, -1)), axis=-1))
