@@ -1,7 +1,8 @@
 """Files of recorded rollouts for the load on `guardian judge`: a family of noise a file, all rollouts mixed by time.
 
-Two kinds: `pods`, eight pods a rollout and every seventh rollout with a histogram, about 17 MB a file; `tracks`, one
-series a track, about 20 MB in eleven files. What the verdicts should be is judged elsewhere (benchmarks/detection).
+`pods`: eight pods a rollout and every seventh rollout with a histogram, eleven files of about 17 MB. `tracks`: one
+series a track, about 20 MB in eleven files. `small`: as `pods`, in a hundred files. `turns`: the first file of `pods`,
+one rollout after the other. What the verdicts should be is judged elsewhere (benchmarks/detection).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import pyarrow.parquet as pq
 from benchmarks.detection.files import sample_table
 from benchmarks.detection.streams import Situation, always, generate, since
 
-FILES: Final = 11
 ROLLOUTS: Final = 13_000
 POLICY: Final = """apiVersion: slo-guardian/v1
 kind: Policy
@@ -47,11 +47,19 @@ class Kind(StrEnum):
 
     PODS = "pods"
     TRACKS = "tracks"
+    SMALL = "small"
+    TURNS = "turns"
+
+    @property
+    def files(self) -> int:
+        """How many files there are of it."""
+        return {Kind.SMALL: 100, Kind.TURNS: 1}.get(self, len(NOISE))
 
 
-def rollouts_of(file: int) -> int:
+def rollouts_of(kind: Kind, file: int) -> int:
     """How many rollouts are in each of the files."""
-    return ROLLOUTS // FILES + (file < ROLLOUTS % FILES)
+    files = max(kind.files, len(NOISE))
+    return ROLLOUTS // files + (file < ROLLOUTS % files)
 
 
 def path_of(folder: Path, *, kind: Kind, file: int) -> Path:
@@ -60,12 +68,12 @@ def path_of(folder: Path, *, kind: Kind, file: int) -> Path:
 
 
 def write(folder: Path, *, kind: Kind, file: int, count: int | None = None) -> Path:
-    """Write one of the files (0..10) with `count` rollouts (default: its own); returns it."""
-    count = rollouts_of(file) if count is None else count
-    told = count // 7 if kind is Kind.PODS else 0
+    """Write one of the files, numbered from 0, with `count` rollouts (default: its own); returns it."""
+    count = rollouts_of(kind, file) if count is None else count
+    told = count // 7 if kind is not Kind.TRACKS else 0
     plain = count - told
     shape = {"canary_pods": 1, "stable_pods": 1, "merged": True} if kind is Kind.TRACKS else {}
-    calm = Situation(**{**shape, **NOISE[file]})
+    calm = Situation(**{**shape, **NOISE[file % len(NOISE)]})
     parts = [
         _table(calm, runs=plain - plain // 4, seed=4 * file, prefix=f"f{file}-a"),
         _table(replace(calm, effect=since(300.0, 2.0)), runs=plain // 4, seed=4 * file + 1, prefix=f"f{file}-b"),
@@ -73,7 +81,10 @@ def write(folder: Path, *, kind: Kind, file: int, count: int | None = None) -> P
         _table(replace(calm, latency=True, slower=always(1.2)), runs=told // 4, seed=4 * file + 3, prefix=f"f{file}-d"),
     ]
     table = pa.concat_tables([part for part in parts if part is not None])
-    table = table.take(pa.array(np.argsort(table["t"].to_numpy(), kind="stable")))
+    if kind is Kind.TURNS:
+        table = table.sort_by([("rollout_id", "ascending"), ("t", "ascending")])
+    else:
+        table = table.take(pa.array(np.argsort(table["t"].to_numpy(), kind="stable")))
     path = path_of(folder, kind=kind, file=file)
     pq.write_table(table, path)
     return path
@@ -90,5 +101,5 @@ def _table(situation: Situation, *, runs: int, seed: int, prefix: str) -> pa.Tab
 
 
 if __name__ == "__main__":
-    for number in range(FILES):
+    for number in range(Kind(sys.argv[2]).files):
         write(Path(sys.argv[1]), kind=Kind(sys.argv[2]), file=number)

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from guardian.adapters._merge import by_time
 from guardian.adapters._waves import waves
 from guardian.adapters.samples.tables import Samples
 from guardian.cli.exits import of_verdict
@@ -39,7 +40,7 @@ def judge(
         with counted("rows judged") as told:
             for wave in waves(samples):
                 reader = Samples(wave.files, only=wave.rollouts)
-                verdicts += judged(reader, rules, told)
+                verdicts += judged(reader, rules, told, in_turn=wave.in_turn)
                 metrics.update(reader.metrics)
         known = [guardrail.name for guardrail in rules.guardrails]
         if left_out := sorted(metrics.difference(known)):
@@ -93,10 +94,12 @@ def verdict_file(path: Path | None, *, inputs: Iterable[Path]) -> Iterator[_Writ
         ) from cause
 
 
-def judged(reader: Samples, rules: Policy, told: Callable[[int], None]) -> list[OfflineVerdict]:
-    """Verdicts on what one reader gives; told: hears how many rows were taken."""
+def judged(
+    reader: Samples, rules: Policy, told: Callable[[int], None], *, in_turn: bool = False
+) -> list[OfflineVerdict]:
+    """Verdicts on what one reader gives; told: hears how many rows were taken. in_turn: as a `Wave` says."""
     court = Offline(rules, rollouts=reader.rollouts, metrics=reader.metrics, pods=reader.pods)
-    for batch in reader:
+    for batch in by_time(reader) if in_turn else reader:
         court.take(batch)
         told(len(batch))
     return court.finish()

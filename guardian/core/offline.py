@@ -54,25 +54,29 @@ class Offline:
         self._decided: dict[int, OfflineVerdict] = {}
         self._last = np.zeros(0)
         self._carry: Batch | None = None
+        self._waiting: list[Batch] = []
 
     def take(self, batch: Batch) -> None:
         """Judge what these rows complete; the last tick of each rollout waits for the next rows."""
         self._rulings.grow(len(self._names))
         self._last = np.concatenate((self._last, np.full(len(self._names) - len(self._last), -np.inf)))
         np.maximum.at(self._last, batch.rollout, batch.time)
-        rows = self._rows.wanted(batch, self._rulings.open)
-        if self._carry is not None:
-            rows = Batch.joined((self._carry, rows))
-        self._carry = self._work(rows, last=False)
+        self._waiting.append(self._rows.wanted(batch, self._rulings.open))
+        if sum(map(len, self._waiting)) >= (len(self._carry) if self._carry is not None else 0):
+            self._work_off(last=False)  # with fewer rows, those that still wait would be looked through too often
 
     def finish(self) -> list[OfflineVerdict]:
         """Judge the rest; returns one verdict a rollout, in the order in which the rollouts appeared."""
-        if self._carry is not None:
-            self._work(self._carry, last=True)
-            self._carry = None
+        self._work_off(last=True)
         for rollout in np.flatnonzero(self._rulings.open):
             self._record(self._rulings.undecided(int(rollout), float(self._last[rollout])))
         return [self._decided[rollout] for rollout in sorted(self._decided)]
+
+    def _work_off(self, *, last: bool) -> None:
+        """Work through what was taken; rows of ticks that may go on are carried over."""
+        parts = [*([self._carry] if self._carry is not None else []), *self._waiting]
+        self._waiting = []
+        self._carry = self._work(Batch.joined(parts), last=last) if parts else None
 
     def _work(self, rows: Batch, *, last: bool) -> Batch | None:
         """Work through all complete ticks; returns the rows of ticks that may go on."""

@@ -49,6 +49,6 @@ class Batch:
     def __len__(self) -> int:
         return len(self.time)
 
-    def rows(self, chosen: Ints) -> Batch:
+    def rows(self, chosen: Ints | slice) -> Batch:
         """Some of the rows, in the order given."""
         return Batch(**{name: getattr(self, name)[chosen] for name in self.__slots__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,13 @@ from hypothesis import strategies as st
 from benchmarks.detection.families import POLICY
 from benchmarks.detection.files import sample_table
 from benchmarks.detection.streams import Situation, always, generate
+from guardian.adapters import _merge, _waves
+from guardian.adapters._merge import by_time
 from guardian.adapters._waves import waves
+from guardian.adapters.samples import tables
 from guardian.adapters.samples.tables import Samples
 from guardian.core.offline import Offline, OfflineVerdict
+from guardian.core.samples import Batch
 from guardian.errors import SamplesError
 
 SHORT = Situation(rps=400.0, length=300.0, history=300.0, missing=0.05, tick=15.0)
@@ -51,7 +56,7 @@ def judged(paths: list[Path], *, rollouts: int) -> list[tuple[object, ...]]:
     for wave in waves(paths, rollouts=rollouts):
         reader = Samples(wave.files, only=wave.rollouts)
         court = Offline(POLICY, rollouts=reader.rollouts, metrics=reader.metrics, pods=reader.pods)
-        for batch in reader:
+        for batch in by_time(reader) if wave.in_turn else reader:
             court.take(batch)
         assert len(reader.rollouts) <= rollouts
         found += court.finish()
@@ -105,3 +110,48 @@ def test_a_wrong_row_is_told_by_its_number_in_the_file(tmp_path: Path, suffix: s
     with pytest.raises(SamplesError) as raised:
         judged(paths, rollouts=1)
     assert raised.value.where == f"{paths[0]}: {told}, column bad"
+
+
+def in_turn(table: pa.Table) -> pa.Table:
+    """One rollout after the other."""
+    return table.sort_by([("rollout_id", "ascending"), ("t", "ascending")])
+
+
+def test_rollouts_that_come_in_turn_are_told_from_those_side_by_side(mixed: pa.Table, tmp_path: Path) -> None:
+    """Within a file, and from file to file."""
+    (tmp_path / "turns").mkdir()
+    (by_t,), (turns,) = written(tmp_path, mixed), written(tmp_path / "turns", in_turn(mixed))
+    (tmp_path / "files").mkdir()
+    files = written(tmp_path / "files", *(file_of(2, prefix=prefix) for prefix in ("a-", "bb-", "ccc-")))
+    assert [wave.in_turn for paths in ([by_t], [turns], files, files[:1]) for wave in waves(paths)] == [
+        False, True, True, False
+    ]  # fmt: skip
+
+
+def test_rows_in_turn_are_handed_on_by_time(mixed: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows, each once, those of a rollout in the file's order; a time is never in two slices."""
+    monkeypatch.setattr(_merge, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(_merge, "SLICE_ROWS", 400)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 700)
+    (path,) = written(tmp_path, in_turn(mixed))
+    plain, slices = Batch.joined(list(Samples([path]))), list(by_time(Samples([path])))
+    assert len(slices) > 3
+    assert all(a.time.max() < b.time.min() for a, b in pairwise(slices))
+    merged = Batch.joined(slices)
+    for rollout in range(9):
+        before, after = (each.rows(np.flatnonzero(each.rollout == rollout)) for each in (plain, merged))
+        for name in Batch.__slots__:
+            assert np.array_equal(getattr(before, name), getattr(after, name), equal_nan=True)
+
+
+def test_what_is_kept_of_rollouts_in_turn_is_bounded(
+    mixed: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wave ends before it has too many rows, and has one rollout at least; the verdicts stay the same."""
+    (path,) = written(tmp_path, in_turn(mixed))
+    whole, rows = judged([path], rollouts=1000), len(mixed) // 9
+    monkeypatch.setattr(_waves, "ROWS", int(2.5 * rows))
+    assert [len(wave.rollouts or ()) for wave in waves([path])] == [2, 2, 2, 2, 1]
+    assert judged([path], rollouts=1000) == whole
+    monkeypatch.setattr(_waves, "ROWS", 1)
+    assert [len(wave.rollouts or ()) for wave in waves([path])] == [1] * 9
