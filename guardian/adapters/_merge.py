@@ -8,7 +8,7 @@ order, which is all that a verdict rests on. What is read together, _waves.py sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +24,7 @@ BLOCK_ROWS: Final = 2_000
 SLICE_ROWS: Final = 100_000
 """Rows handed on at once, about: several ticks of a wave."""
 COLUMNS: Final = Batch.__slots__
-CODES: Final = {"rollout", "metric", "pod", "canary"}
+CODES: Final = {column.name for column in fields(Batch) if column.type == "Ints"}
 """Columns of whole numbers; the others are floats."""
 CODEC: Final = pa.Codec("zstd", compression_level=1)
 

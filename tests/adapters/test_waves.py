@@ -133,7 +133,8 @@ def test_rows_in_turn_are_handed_on_by_time(mixed: pa.Table, tmp_path: Path, mon
     monkeypatch.setattr(_merge, "BLOCK_ROWS", 50)
     monkeypatch.setattr(_merge, "SLICE_ROWS", 400)
     monkeypatch.setattr(tables, "BATCH_ROWS", 700)
-    (path,) = written(tmp_path, in_turn(mixed))
+    zones = pa.array(np.where(np.arange(len(mixed)) % 3, "zone=a", "zone=b"))
+    (path,) = written(tmp_path, in_turn(mixed.append_column("stratum", zones)))
     plain, slices = Batch.joined(list(Samples([path]))), list(by_time(Samples([path])))
     assert len(slices) > 3
     assert all(a.time.max() < b.time.min() for a, b in pairwise(slices))

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 BATCH_ROWS: Final = 100_000
-"""Rows handed on at once: what is made of them takes several times their 88 bytes each."""
+"""Rows handed on at once: what is made of them takes several times their 96 bytes each."""
 TRACKS: Final = ("stable", "canary")
 
 
