@@ -12,6 +12,7 @@ Source: Robbins 1970 (mixtures); Howard et al. 2021; random effects: docs/statis
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -65,7 +66,7 @@ class Explanations:
     """What a score may come from but harm: each lasting spread (Q), with and without tracks that wander.
 
     lasting: (2Q, D, J, C) variance of the score by lasting differences between pods. passing: the same by all else
-    beyond independent requests. weights: (2Q, D, 1, C), sum to 1. Only Q where no track is thought to wander.
+    beyond independent requests. weights: (2Q, D, 1, C), sum to 1. Only Q where no track is said to wander.
     """
 
     lasting: Floats
@@ -73,11 +74,11 @@ class Explanations:
     weights: Floats
 
     @classmethod
-    def of(cls, sums: Sums, spreads: Floats, posterior: Floats) -> Explanations:
+    def of(cls, sums: Sums, spreads: Floats, posterior: Floats, *, wander: bool) -> Explanations:
         """From the weight (Q, D, C) of each spread (Q, D); sums: cells last."""
         lasting = sums.reach * spreads[..., None, None] ** 2
         passing = np.broadcast_to(sums.passing, lasting.shape)
-        if sums.common.any():
+        if wander:
             passing = np.concatenate((passing, passing + sums.common))
             lasting = np.concatenate((lasting, lasting))
             posterior = np.concatenate((posterior * (1.0 - sums.wander), posterior * sums.wander))
@@ -102,9 +103,18 @@ class Explanations:
         return np.asarray(log_ndtr(np.divide(gap, spread, out=np.full_like(gap, np.inf), where=spread > 0)))
 
 
+def _blocks(gain: Floats) -> Iterator[slice]:
+    """Cells of gains (C, J, K) that are worked on at once."""
+    step = max(AT_ONCE // gain.shape[1], 1)
+    return (slice(begin, begin + step) for begin in range(0, len(gain), step))
+
+
 def plain(gain: Floats, *, log_starts: Floats, log_weights: Floats) -> Floats:
     """Log of the mixture e-process (C,); gain (C, J, K), log_starts (J,), log_weights (K,)."""
-    return logsumexp(gain + (log_weights + log_starts[:, None]), axis=(1, 2))
+    out, weights = np.empty(len(gain)), log_weights + log_starts[:, None]
+    for some in _blocks(gain):
+        out[some] = logsumexp(gain[some] + weights, axis=(1, 2))
+    return out
 
 
 def null_weights(deviance: Floats, phi: Floats, posterior: Floats) -> Floats:
@@ -149,20 +159,20 @@ def tempered(sums: Sums, direction: Ints, *, posterior: Floats, spreads: Floats,
     P(spread | seen, null) * exp(gain / phi). bound: (C, D), the null leaves out lasting differences beyond it
     (`Explanations.within`): what is as unlikely as the risk that was taken need not be disproved.
     """
-    out = np.empty(sums.gain.shape)
-    step = max(AT_ONCE // sums.gain.shape[1], 1)
-    for begin in range(0, len(out), step):
-        some = slice(begin, begin + step)
+    out, wander = np.empty(sums.gain.shape), bool(sums.common.any())
+    for some in _blocks(sums.gain):
         out[some] = _tempered(
             sums.rows(some).cells_last(), direction, posterior=_turned(posterior[some]), spreads=spreads.T,
-            bound=None if bound is None else bound[some].T,
+            bound=None if bound is None else bound[some].T, wander=wander,
         ).T  # fmt: skip
     return out
 
 
-def _tempered(sums: Sums, direction: Ints, *, posterior: Floats, spreads: Floats, bound: Floats | None) -> Floats:
+def _tempered(
+    sums: Sums, direction: Ints, *, posterior: Floats, spreads: Floats, bound: Floats | None, wander: bool
+) -> Floats:
     """The same (K, J, C) of arrays whose axes are turned round."""
-    found = Explanations.of(sums, spreads, posterior)
+    found = Explanations.of(sums, spreads, posterior, wander=wander)
     phi = found.inflation(sums.information)
     first = begins(direction)
     deviance = np.zeros(phi.shape[1:])

@@ -25,8 +25,8 @@ Ints = npt.NDArray[np.int64]
 
 ROLLOUTS: Final = 2_000
 """Rollouts of one wave at most: enough to work on arrays, 30 to 60 MB of evidence."""
-ROWS: Final = 16_000_000
-"""Rows of one wave at most where rollouts come in turn: they are kept, packed, in 50 to 150 MB."""
+ROWS: Final = 8_000_000
+"""Rows of one wave at most where rollouts come in turn: they are kept, packed, in 25 to 80 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ ENOUGH_HISTORY: Final = 1740.0
 """Seconds of stable history that calibrate (30 minutes, less one long tick)."""
 REFRESH: Final = 4
 """Ticks between two fits of the noise between pods."""
+FITTED: Final = 1_000
+"""Cells fitted at once, at most: what is worked out of their pods then stays in the processor's cache."""
 STARTS: Final = start_times()
 START_WEIGHTS: Final = start_weights()
 SINCE: Final = ("gain", "information", "lean", "square")
@@ -277,10 +279,12 @@ class Panel:
         self._fit_noise(cells[self.cells["ticks"][cells] % REFRESH == 0])
 
     def _fit_noise(self, cells: Ints) -> None:
-        if len(cells):
-            mine, group = self.members(cells)
+        pods, group = self.members(cells)
+        for some in np.array_split(np.arange(len(cells)), -(-len(cells) // FITTED)) if len(cells) else ():
+            here = slice(*np.searchsorted(group, (some[0], some[-1] + 1)))
+            mine = pods[here]
             whole = None if self.strata.plain else self.pods["whole"][mine].astype(np.int64)
-            self.noise.refresh(cells, mine, group, self.pods["canary"][mine] > 0, whole)
+            self.noise.refresh(cells[some], mine, group[here] - some[0], self.pods["canary"][mine] > 0, whole)
 
     def harm(self, cells: Ints, gain: Floats) -> Floats:
         """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic.

@@ -37,16 +37,19 @@ def take_tick(state: Columns, rows: Ints, terms: Floats) -> None:
     state["drift"][at] += terms[..., :2]
     ticks = state["ticks"][at] + new
     state["ticks"][at] = ticks
+    state["sums"][at, :, 0] += _products(terms)  # a tick is a window of its own: it is never open
+    state["closed"][at, 0] += new
+    still_open = state["open"][at]
+    still_open[:, :, 1:] += terms[:, :, None, :]
     # lengths are powers of two: where one closes, all shorter ones do, and the longest is the lowest bit that is set
     longest = ticks.astype(np.int64)
     longest = (longest & -longest) * new
     lengths = int(np.searchsorted(WINDOWS, longest.max(), side="right"))
-    closes = longest[:, None] >= WINDOWS[:lengths]
-    still_open = state["open"][at]
-    still_open += terms[:, :, None, :]
-    state["sums"][at, :, :lengths] += _products(still_open[:, :, :lengths] * closes[:, None, :, None])
-    state["closed"][at, :lengths] += closes
-    still_open[:, :, :lengths] *= ~closes[:, None, :, None]
+    if lengths > 1:
+        closes = longest[:, None] >= WINDOWS[1:lengths]
+        state["sums"][at, :, 1:lengths] += _products(still_open[:, :, 1:lengths] * closes[:, None, :, None])
+        state["closed"][at, 1:lengths] += closes
+        still_open[:, :, 1:lengths] *= ~closes[:, None, :, None]
     if not isinstance(at, slice):
         state["open"][at] = still_open
 
