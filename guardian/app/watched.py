@@ -8,14 +8,12 @@ watched too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from guardian.config.settings import Settings
 from guardian.core.model import Place
 from guardian.core.policies import Policies
 from guardian.core.policy import Policy
 from guardian.core.world import World
-from guardian.errors import PolicyError
 from guardian.ports import PastSource
 from guardian.runtime.monitor import Watched
 
@@ -51,6 +49,5 @@ def _seen(policies: Policies, world: World) -> Iterator[tuple[Place, Policy]]:
             rollout = world.rollouts.get(name) if name is not None else None
             if rollout is not None and not rollout.phase.terminal:
                 yield place, rollout.policy
-            elif rollout is not None:
-                with suppress(PolicyError):
-                    yield place, policies.find(place, rollout.policy.name)
+            elif rollout is not None and (policy := policies.named(rollout.policy.name)) is not None:
+                yield place, policy

@@ -70,7 +70,7 @@ def backtest(
     since: SinceOption = None,
     step: StepOption = None,
     length: LengthOption = None,
-    windows: WindowsOption = 100,
+    windows: WindowsOption = 400,
     splits: SplitsOption = 2,
     canary_pods: GroupOption = None,
     seed: SeedOption = 1,

@@ -97,7 +97,10 @@ def _powers(report: Report) -> _Part:
 def _margins(report: Report) -> _Part:
     columns: tuple[str, ...] = ("guardrail", "rollback.relative", "suggested")
     rows: list[tuple[str, ...]] = [(one.guardrail, f"{one.given:g}", _number(one.suggested)) for one in report.margins]
-    return "Smallest margins within the risk", columns, rows
+    tried = report.with_margins
+    if tried is not None and tried.finding is Finding.ACCEPTED:
+        return "Smallest margins within the risk", columns, rows
+    return "Smallest margins not refuted (too little past to confirm any)", columns, rows
 
 
 def notes(report: Report) -> Iterator[str]:

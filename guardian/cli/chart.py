@@ -135,4 +135,4 @@ def _legend(course: Course) -> Iterator[str]:
         yield f"  :  {duration(mark.at)} {mark.text}"
     yield f"resolution: {course.resolution}"
     if not course.series:
-        yield "no evidence was kept yet"
+        yield "no evidence was kept"

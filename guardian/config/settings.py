@@ -242,7 +242,7 @@ class Monitor(Section):
     """Judging stable against stable on the past, beside the work: the false rollbacks each service would have seen."""
 
     enabled: bool = Field(default=True, description="false: nobody asks, and nothing is told")
-    over: Duration = Field(7 * 86400.0, description="trailing span whose windows count, an hour or more")
+    over: Duration = Field(10 * 86400.0, description="trailing span whose windows count, an hour or more")
     every: Duration = Field(3600.0, description="how often new windows are looked for, a minute or more")
 
     @model_validator(mode="after")

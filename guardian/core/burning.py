@@ -86,7 +86,9 @@ class Burning:
         passed = np.where(np.isnan(before), 0.0, front - before)  # an amendment may begin windows in mid-rollout
         live, service = front > began, state["scope"][rows] > 0
         memory = state["memory"][rows]
-        memory[live & (state["live"][rows] == 0), 1] = 0.0
+        begins = live & (state["live"][rows] == 0)
+        self._excuse_service(rows[begins & service], memory[begins & service, 1])
+        memory[begins, 1] = 0.0
         since = np.where(live, np.minimum(passed, front - began), 0.0)
         seconds = np.stack((np.where(service, passed, since), np.where(live, since, passed)), axis=1)
         came = np.stack((np.minimum(counts[..., 1], counts[..., 0]), counts[..., 0]), axis=-1)  # bad, all
@@ -96,6 +98,19 @@ class Burning:
         state["memory"][rows], state["front"][rows], state["live"][rows] = memory, front, live
         shape = (len(rows), 2, len(PAIRS))
         return front, WINDOWS.totals(flat).reshape(*shape, 2, 2), WINDOWS.filled(flat).reshape(shape)
+
+    def _excuse_service(self, rows: Ints, stable: Floats) -> None:
+        """Note that stable burnt before: the service's windows keep what it did then; stable: its memory (n, ...)."""
+        if len(rows):
+            sums = WINDOWS.totals(stable)
+            burnt = self._beyond(rows, sums[..., 0], sums[..., 1])
+            self.rows["earlier"][rows] = np.maximum(self.rows["earlier"][rows], burnt)
+
+    def _beyond(self, rows: Ints, bad: Floats, total: Floats) -> Flags:
+        """Whether rates (..., n, L, 2) themselves are beyond any paging pair, in both windows of it: (..., n)."""
+        above: Flags = (bad > self.rows["allowed"][rows][..., None] * total) & (bad >= LEAST_BAD)
+        both = np.asarray(above.all(axis=-1))
+        return np.asarray(both[..., _PAGING].any(axis=-1))
 
     def _judge(self, rows: Ints, now: Floats, sums: Floats, filled: Flags) -> None:
         """Judge sums (T, n, 2, L, 2, 2) at times (T, n).
@@ -108,8 +123,7 @@ class Burning:
         allowed = state["allowed"][rows][:, None, :, None]
         found = np.asarray(excludes(bad, total, allowed).all(axis=-1) & filled)
         paging = np.asarray(found[..., _PAGING].any(axis=-1))
-        beyond = ((bad > allowed * total) & (bad >= LEAST_BAD))[:, :, 1].all(axis=-1)
-        stable = np.where(np.asarray(beyond)[..., _PAGING].any(axis=-1), now, _NEVER).max(axis=0)
+        stable = np.where(self._beyond(rows, bad[:, :, 1], total[:, :, 1]), now, _NEVER).max(axis=0)
         live = state["live"][rows]
         state["found"][rows] = found[-1, :, 0]
         state["seen"][rows] = total[-1, :, 0].max(axis=(1, 2)) > 0
@@ -117,8 +131,11 @@ class Burning:
         state["stable_last"][rows] = np.maximum(state["stable_last"][rows], stable)
         state["earlier"][rows] = np.maximum(state["earlier"][rows], paging[:, :, 1].any(axis=0) & (live == 0))
 
-    def standing(self, row: int) -> Burn | None:
-        """How fast a guardrail uses up its budget; None where that is not asked."""
+    def standing(self, row: int, alike: int = -1) -> Burn | None:
+        """How fast a guardrail uses up its budget; None where that is not asked.
+
+        alike: the row in which stable's requests count as if they lay in the strata as the canary's do, -1 for none.
+        """
         if row < 0:
             return None
         state = self.rows
@@ -139,7 +156,11 @@ class Burning:
             seen=Seconds(float(memory[0, 0])),
             pairs=pairs,
             breach=Breach.CRITICAL if found[_PAGING].any() else slow,
-            stable=bool(state["earlier"][row] or state["stable_last"][row] >= state["since"][row]),
+            stable=any(
+                bool(state["earlier"][one] or state["stable_last"][one] >= state["since"][one])
+                for one in (row, alike)
+                if one >= 0
+            ),
         )
 
 
@@ -154,12 +175,13 @@ def worse(breach: Breach, stable: bool, burn: Burn | None) -> tuple[Breach, bool
     return max((breach, stable), (burn.breach, burn.stable), key=lambda one: (_ORDER.index(one[0]), not one[1]))
 
 
-def spend(fleet: Fleet, batches: list[Rows], sheets: Ints, canary: Flags) -> None:
-    """Take the rows of one tick, after they are the newest of their sheets; sheets, canary: of the rows of all batches.
+def spend(fleet: Fleet, batches: list[Rows], sheets: Ints, link: str, likeness: Floats) -> None:
+    """Take the rows of one tick, after they are the newest of their sheets; sheets: (n,) of the rows of all batches.
 
-    Costs next to nothing where no guardrail asks.
+    link: to the rows that are told. likeness: (n,) what a request of each row counts. Costs next to nothing where no
+    guardrail asks.
     """
-    asked = fleet.links["burn"][sheets] >= 0
+    asked = fleet.links[link][sheets] >= 0
     if not asked.any():
         return
     chosen, counts, begin = [], [], 0
@@ -172,9 +194,10 @@ def spend(fleet: Fleet, batches: list[Rows], sheets: Ints, canary: Flags) -> Non
     places = np.concatenate(chosen)
     numbers, place = np.unique(sheets[places], return_inverse=True)
     sums = np.zeros((2 * len(numbers), 2))
-    np.add.at(sums, 2 * place + ~canary[places], np.concatenate(counts))
+    stable = fleet.pods["canary"][np.concatenate([rows.pods for rows in batches])[places]] <= 0
+    np.add.at(sums, 2 * place + stable, np.concatenate(counts) * likeness[places, None])
     fleet.burning.take(
-        fleet.links["burn"][numbers].astype(np.int64), time=fleet.sheets["front"][numbers],
+        fleet.links[link][numbers].astype(np.int64), time=fleet.sheets["front"][numbers],
         counts=sums.reshape(-1, 2, 2), began=fleet.rollouts["began"][fleet.sheets["rollout"][numbers].astype(np.int64)],
     )  # fmt: skip
 

@@ -87,6 +87,7 @@ def _sheet(fleet: Fleet, sheet: Sheet) -> dict[str, Any]:
         "objective_row": None if sheet.objective < 0 else _row(fleet.objectives.rows, sheet.objective),
         "alike_row": None if sheet.alike < 0 else _row(fleet.objectives.rows, sheet.alike),
         "burn": None if sheet.burn < 0 else (_budget(sheet), _row(fleet.burning.rows, sheet.burn)),
+        "burn_alike": None if sheet.burn_alike < 0 else _row(fleet.burning.rows, sheet.burn_alike),
         "past": None if sheet.past < 0 else fleet.own_past.pack(sheet.past),
         "anomalies": dict(sheet.anomalies),
         "pods": [_pod(fleet, sheet, pod, contest) for pod in sheet.pods.values()],
@@ -200,6 +201,8 @@ def _restore_sheet(
             _put(fleet.objectives.rows, sheet.alike, packed["alike_row"])
     if sheet.burn >= 0 and packed["burn"] is not None and packed["burn"][0] == _budget(sheet):
         _put(fleet.burning.rows, sheet.burn, packed["burn"][1])
+        if sheet.burn_alike >= 0 and packed["burn_alike"] is not None:
+            _put(fleet.burning.rows, sheet.burn_alike, packed["burn_alike"])
     if sheet.past >= 0 and packed["past"] is not None:
         fleet.own_past.put(sheet.past, packed["past"])
     if packed["bounds"] is not None and sheet.layout is None:

@@ -89,6 +89,10 @@ class Contest:
         allowed = np.maximum(IDLE, IDLE_GAPS * gap)
         return np.asarray(~(now - np.fmax(self.cells["canary_seen"][cells], -np.inf) <= allowed))
 
+    def served(self, cell: int) -> bool:
+        """Whether the canary had a request since its first traffic, warming or warm."""
+        return any(self.test.requests(arm.panel.cells["totals"][cell, 0]) > 0 for arm in self.arms)
+
     def add_cell(self, *, risk: float) -> int:
         """Make room for one guardrail of one rollout and return its number; risk: chance of a false rollback by it."""
         cell = self.cells.add()
@@ -214,12 +218,11 @@ class Contest:
         intake.offer(pods, end=end[picked], seconds=seconds[picked], counts=counts[picked])
 
     def seat(self, member: int, slot: str, intake: Intake) -> int:
-        """Give a member its place in one arm ("main" or "warm") and return the pod's number there."""
+        """Give a member its place in one arm ("main" or "warm"), once, and return the pod's number there."""
+        if (known := int(self.members[slot][member])) >= 0:
+            return known
         cell, stratum, whole = (int(self.members[name][member]) for name in ("cell", "stratum", "whole"))
-        first = None
-        if whole != member:
-            first = int(self.members[slot][whole])
-            first = self.seat(whole, slot, intake) if first < 0 else first
+        first = self.seat(whole, slot, intake) if whole != member else None
         canary = bool(self.members["canary"][member] > 0)
         pod = intake.panel.add_pod(cell, canary=canary, stratum=stratum, whole=first)
         intake.add_pod(pod)

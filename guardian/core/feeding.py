@@ -224,7 +224,6 @@ class Feeder:
             seen[mine] = rows.layout.judged(rows.counts, fleet.links["watched"][sheets[mine]])
             self._compare(rows, sheets[mine])
         self._objectives(batches, sheets, side, seen)
-        spend(fleet, batches, sheets, canary)
 
     def _keep(self, sheets: Ints, side: Ints, end: Floats, asked: Floats) -> None:
         """Keep when the newest rows of sheets and their tracks were, and how many there were."""
@@ -267,10 +266,13 @@ class Feeder:
             fleet.roster.begin(arms, began)
 
     def _objectives(self, batches: list[Rows], sheets: Ints, side: Ints, seen: Floats) -> None:
+        links = self._fleet.links
         self._windows("objective", sheets, side, seen)
-        if (self._fleet.links["alike"][sheets] >= 0).any():
+        spend(self._fleet, batches, sheets, "burn", np.ones(len(sheets)))
+        if (links["alike"][sheets] >= 0).any():
             likeness = np.concatenate([self._likeness(rows) for rows in batches])
             self._windows("alike", sheets, side, seen * likeness[:, None])
+            spend(self._fleet, batches, sheets, "burn_alike", likeness)
 
     def _windows(self, windows: str, sheets: Ints, side: Ints, seen: Floats) -> None:
         """Add to the windows of some objectives; windows: the link to their rows."""

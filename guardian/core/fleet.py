@@ -51,7 +51,7 @@ SHEETS: Final[Mapping[str, tuple[int, ...]]] = {
 }  # fmt: skip
 LINKS: Final[Mapping[str, tuple[int, ...]]] = {
     "layout": (), "slot": (), "contest": (), "objective": (), "alike": (), "watched": (2,), "first": (), "exposing": (),
-    "past": (), "burn": (), "exposes": (),
+    "past": (), "burn": (), "burn_alike": (), "exposes": (),
 }  # fmt: skip
 PODS: Final[Mapping[str, tuple[int, ...]]] = {
     "sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": (), "whole": (),
@@ -133,7 +133,9 @@ class Fleet:
                 self.links[name][row] = -1.0
             self.links["objective"][row], self.links["alike"][row] = sheet.objective, sheet.alike
             sheet.burn = self.burning.add(guardrail.objective)
-            self.links["burn"][row] = sheet.burn
+            if guardrail.strata:
+                sheet.burn_alike = self.burning.add(guardrail.objective)
+            self.links["burn"][row], self.links["burn_alike"][row] = sheet.burn, sheet.burn_alike
             sheet.past = self.own_past.add(guardrail, risk=policy.risk_each)
             self.links["past"][row] = sheet.past
             self.links["first"][row], self.links["exposes"][row] = guardrail is first, 0.0
@@ -171,8 +173,9 @@ class Fleet:
             for objective in (sheet.objective, sheet.alike):
                 if objective >= 0:
                     self.objectives.drop(objective)
-            if sheet.burn >= 0:
-                self.burning.drop(sheet.burn)
+            for burn in (sheet.burn, sheet.burn_alike):
+                if burn >= 0:
+                    self.burning.drop(burn)
             if sheet.past >= 0:
                 self.own_past.drop(sheet.past)
             del self.sheet_of[sheet.number]
@@ -256,7 +259,8 @@ class Fleet:
             self.links[name][sheet.number] = value
         self.links["watched"][sheet.number] = layout.watched(sheet.guardrail.objective)
         if sheet.burn >= 0 and sheet.guardrail.objective is not None and isinstance(layout, CounterLayout):
-            self.burning.rows["column"][sheet.burn] = layout.beyond(sheet.guardrail.objective.target)
+            for burn in (sheet.burn, sheet.burn_alike):
+                self.burning.rows["column"][burn] = layout.beyond(sheet.guardrail.objective.target)
         for pod in sheet.pods.values():
             self._seat(sheet, pod)
             for key, number in pod.series.items():

@@ -37,14 +37,21 @@ def rows_on_grid(series: Readings, grid: Floats, *, start: float, metric: int, p
     ]
 
 
-def _counts(times: Floats, values: Floats, grid: Floats) -> Floats:
-    """Events of one series up to each time of the grid since the time before; NaN where there is no sample."""
+def _counts(times: Floats, values: Floats, grid: Floats, *, there: int) -> Floats:
+    """Events of one series up to each time of the grid since the time before; NaN where there is no sample.
+
+    there: place on the grid where its line was first seen. A series that comes into being later counts from 0, as it
+    does in a running rollout (series.py).
+    """
     out = np.full(len(grid), np.nan)
     at, fits = _places(times, values, grid)
     value, time = values[fits], times[fits]
     before, earlier = np.concatenate(([np.nan], value[:-1])), np.concatenate(([np.nan], time[:-1]))
     none = np.zeros(len(value), dtype=np.bool_)
-    out[at] = counter_steps(value, time, last_value=before, last_time=earlier, restarted=none)[0]
+    events = counter_steps(value, time, last_value=before, last_time=earlier, restarted=none)[0]
+    if len(at) and at[0] > there:
+        events[0] = value[0]
+    out[at] = events
     return out
 
 
@@ -58,13 +65,24 @@ def _places(times: Floats, values: Floats, grid: Floats) -> tuple[Ints, Flags]:
 def _by_line(series: Readings, part: Part, grid: Floats) -> dict[Line, dict[float, Floats]]:
     """Events (T,) by line and bound (-1: none), summed over the series of a line after each was differenced."""
     found: dict[Line, dict[float, Floats]] = {}
+    there = _first_seen(series, grid)
     for key, (times, values) in series.items():
         if key.part is part:
-            counts = _counts(times, values, grid)
+            counts = _counts(times, values, grid, there=there[key.pod, key.stratum])
             bounds = found.setdefault((key.pod, key.stratum), {})
             bound = -1.0 if np.isnan(key.le) else key.le
             known = bounds.get(bound, np.full(len(grid), np.nan))
             bounds[bound] = np.where(np.isnan(known), counts, known + np.nan_to_num(counts))
+    return found
+
+
+def _first_seen(series: Readings, grid: Floats) -> dict[Line, int]:
+    """Place on the grid of the first sample of each line, in whichever of its series."""
+    found: dict[Line, int] = {}
+    for key, (times, values) in series.items():
+        at, _ = _places(times, values, grid)
+        line = (key.pod, key.stratum)
+        found[line] = min(found.get(line, len(grid)), int(at[0]) if len(at) else len(grid))
     return found
 
 

@@ -110,6 +110,8 @@ class Tally:
         kinds = [guardrail for guardrail in self.policy.participating if isinstance(guardrail.sli, CountSli)]
         if kinds and self.policy.exposing not in self.policy.participating:
             return f"no guardrail that compares counts the requests that the events of '{kinds[0].name}' are judged by"
+        if self.shape.weight >= 1.0 and self.shape.canary_pods is None:
+            return "no step of this policy has traffic on both tracks"
         if self.over < self.shape.length:
             lasts = duration(self.shape.length)
             return f"monitor.over ({duration(self.over)}) is shorter than one rollout of this policy ({lasts})"

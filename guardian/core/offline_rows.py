@@ -2,8 +2,8 @@
 
 Histogram rows are raw counters: they are differenced here, per pod, a fall of any bucket being a restart of its
 process. A pod that serves in several strata is several lines, each with rows of its own. Rows that cannot be used (a
-bucket missing or not cumulative, a bound that was not there at first, a second row of the same series and tick) count
-nothing; the series' next row covers them.
+bucket missing or not cumulative, a bound that was not there at first) count nothing; the series' next row covers them.
+A row that comes twice counts once; two rows of one series and tick that differ are refused.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from guardian.core.strata import STRATA
 from guardian.errors import SamplesError
 
 _PODS = 1 << 26
+_METRICS = 1 << 12
+"""More names than any file has, of guardrails and of others; with them a key of 24 bits for rollouts is left."""
 _STRATA = 1 << 20
 NOBODY = -1
 """Contest of a series whose guardrail takes no part in its rollout."""
@@ -82,7 +84,7 @@ class RowReader:
 
         Raises SamplesError for strata that cannot be told apart.
         """
-        cell, keys = rows.rollout * 64 + rows.metric, _pods(rows)
+        cell, keys = rows.rollout * _METRICS + rows.metric, _pods(rows)
         named = rows.stratum > 0
         if named.any():
             keys = keys - rows.pod + self._line(rows, named)
@@ -142,7 +144,8 @@ class RowReader:
             if contest in self._readings:
                 self._readings[contest].forget(int(self._member[number]))
             if contest in self._events:
-                side = 2 * (int(rows.rollout[row]) * 64 + int(rows.metric[row])) + int(rows.canary[row])
+                place = list(self._guardrails).index(self._names[arm])
+                side = 2 * (int(rows.rollout[row]) * len(self._guardrails) + place) + int(rows.canary[row])
                 self._requests.exposure.join(int(number), side)
 
     def _add_member(self, arm: int, rows: Batch, row: int) -> int:
@@ -189,7 +192,7 @@ class RowReader:
 
     def _open_cell(self, cell: int, rows: Batch) -> None:
         """Give a guardrail of a rollout its arm, if stable has a row for it before the canary's first traffic."""
-        rollout, metric = divmod(cell, 64)
+        rollout, metric = divmod(cell, _METRICS)
         if (rollout, metric) in self._arms or rows.time[0] > 0:
             return
         guardrail = self._guardrails[self._metrics[metric]]
@@ -226,7 +229,7 @@ class RowReader:
                 self._feed_ratio(contest, part, members)
 
     def _feed_gauge(self, contest: int, rows: Batch, members: Ints) -> None:
-        members, first = np.unique(members, return_index=True)
+        members, first = self._once(members, rows, ("seconds", "value"))
         rows = rows.rows(first)
         counts = self._readings[contest].rows(members, value=rows.value, time=rows.time, live=rows.time > 0)
         kept = np.flatnonzero(counts[:, 0] > 0)
@@ -235,11 +238,11 @@ class RowReader:
         )
 
     def _feed_events(self, contest: int, rows: Batch, members: Ints, series: Ints) -> None:
-        members, first = np.unique(members, return_index=True)
+        members, first = self._once(members, rows, ("seconds", "value"))
         rows, series = rows.rows(first), series[first]
         kept = np.flatnonzero(np.isfinite(rows.value) & (rows.value >= 0))
         rows, members, series = rows.rows(kept), members[kept], series[kept]
-        metric = self._metrics.index(self._exposing) if self._exposing in self._metrics else 63
+        metric = self._metrics.index(self._exposing) if self._exposing in self._metrics else _METRICS - 1
         own = self._asked.find(_pods(replace(rows, metric=np.full(len(rows), metric))))
         events = np.where(rows.seconds > 0, rows.value, 0.0)
         counts = self._requests.rows(
@@ -254,7 +257,7 @@ class RowReader:
             self._requests.add(self._asked.find(_pods(rows)), _track(rows), requests[kept])
 
     def _feed_ratio(self, contest: int, rows: Batch, members: Ints) -> None:
-        members, first = np.unique(members, return_index=True)
+        members, first = self._once(members, rows, ("seconds", "requests", "bad"))
         counts = np.stack((rows.requests[first], rows.bad[first]), axis=1)
         usable = np.isfinite(counts).all(axis=1)
         counts = np.where((rows.seconds[first] > 0)[:, None], counts, 0.0)
@@ -269,6 +272,7 @@ class RowReader:
         bounds = np.array(target.bounds)
         bucket = np.minimum(np.searchsorted(bounds, rows.bound), len(bounds) - 1)
         fits = bounds[bucket] == rows.bound
+        self._once(members[fits] * len(bounds) + bucket[fits], rows.rows(np.flatnonzero(fits)), ("count",))
         present, first, place = np.unique(members, return_index=True, return_inverse=True)
         shown = np.full((len(present), len(bounds)), np.nan)
         backwards = np.arange(len(place))[fits][::-1]
@@ -279,6 +283,22 @@ class RowReader:
         kept = np.flatnonzero(sound)
         each = self._difference(target, counters, present[kept], shown[kept], time[kept])
         self._expose(rows.rows(first[kept]), each.sum(axis=1))
+
+    def _once(self, series: Ints, rows: Batch, columns: Sequence[str]) -> tuple[Ints, Ints]:
+        """Each series (n,) of a tick once, and the place of its first row. Raises SamplesError if two rows differ."""
+        each, first, place = np.unique(series, return_index=True, return_inverse=True)
+        for name in columns if len(each) < len(series) else ():
+            column = getattr(rows, name)
+            other = np.flatnonzero(~np.isclose(column, column[first][place], rtol=0.0, atol=0.0, equal_nan=True))
+            if len(other):
+                at = int(other[0])
+                track = "canary" if rows.canary[at] else "stable"
+                raise SamplesError(
+                    f"two rows that differ for {track} pod '{self._pods[int(rows.pod[at])]}' and one time",
+                    where=f"metric '{self._metrics[int(rows.metric[at])]}', t {rows.time[at]:g}, column {name}",
+                    remedy="give a pod one row per time and metric, or one per stratum with the column 'stratum'",
+                )
+        return each, first
 
     def _difference(self, contest: Contest, counters: Columns, members: Ints, shown: Floats, time: Floats) -> Floats:
         """Hand on what came since the last row, and return it: requests (n, B) per bucket."""
@@ -295,7 +315,7 @@ class RowReader:
 
 def _pods(rows: Batch) -> Ints:
     """Keys of the pods of rows, each of one guardrail of one rollout."""
-    return np.asarray(((rows.rollout * 64 + rows.metric) * 2 + rows.canary) * _PODS + rows.pod)
+    return np.asarray(((rows.rollout * _METRICS + rows.metric) * 2 + rows.canary) * _PODS + rows.pod)
 
 
 def _track(rows: Batch) -> Ints:

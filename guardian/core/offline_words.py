@@ -14,6 +14,7 @@ from guardian.core.contest import Contest
 from guardian.core.model import Verdict
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli, Sli
 from guardian.core.sheets import QUANTILE
+from guardian.core.strata import MOST_UNMATCHED
 
 UNITS: Final[Mapping[type[Sli], str]] = {
     RatioSli: "share", HistogramSli: "seconds", GaugeSli: "level", CountSli: "events"
@@ -38,6 +39,10 @@ class Finding:
     calibrated: bool
     pods: int
     moved: float
+    strata: int = 0
+    """In how many it was compared; 0 where the policy names none."""
+    unmatched: float = 0.0
+    """Share of the canary's requests in strata that stable does not serve."""
 
     @classmethod
     def absent(cls, name: str) -> Self:
@@ -63,6 +68,8 @@ class Finding:
             stable_level=levels[1], canary_requests=float(canary), stable_requests=float(stable), elapsed=elapsed,
             evidence=evidence, calibrated=bool(contest.panel.calibrated(np.array([cell]))[0]),
             pods=int(contest.panel.noise.cells["pods"][cell]), moved=moved,
+            strata=contest.panel.strata.count(cell) if guardrail.strata else 0,
+            unmatched=contest.panel.strata.unmatched(cell),
         )  # fmt: skip
 
 
@@ -83,7 +90,8 @@ def sentence(verdict: Verdict, finding: Finding) -> str:
         return f"{what}: {_levels(finding)}. Evidence {finding.evidence:.1f}{_caveat(finding)}."
     if verdict is Verdict.HOLD:
         what = f"neither worse nor shown to be within the margin; closest to a rollback is '{finding.name}'"
-        return f"{what}: {_levels(finding)}. Rollback evidence {finding.evidence:.2g}{_caveat(finding)}."
+        what += f": {_levels(finding)}. Rollback evidence {finding.evidence:.2g}{_caveat(finding)}."
+        return f"{what} {_alone(finding)}" if finding.unmatched > MOST_UNMATCHED else what
     if not finding.unit:
         return (
             "no guardrail of the policy has stable rows before the canary's first traffic (t <= 0): nothing to "
@@ -107,7 +115,15 @@ def _levels(finding: Finding) -> str:
         level = QUANTILE if np.isnan(finding.moved) else finding.moved
         seen = f"{level:.4g}-quantile up to {finding.canary_level:g} s against {finding.stable_level:g} s"
         seen += "" if np.isnan(finding.moved) else " (it moved most)"
-    return f"{seen}, {_requests(finding)}, {finding.elapsed / 60.0:.1f} min"
+    within = f" (sums; compared within {finding.strata} strata)" if finding.strata else ""
+    return f"{seen}{within}, {_requests(finding)}, {finding.elapsed / 60.0:.1f} min"
+
+
+def _alone(finding: Finding) -> str:
+    return (
+        f"{finding.unmatched:.0%} of the canary's requests are in strata that stable does not serve: held against "
+        "nothing, they promote nothing; check `compare.strata`"
+    )
 
 
 def _requests(finding: Finding) -> str:

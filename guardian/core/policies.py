@@ -70,6 +70,10 @@ class Policies:
     def __len__(self) -> int:
         return len(self._by_name)
 
+    def named(self, name: str) -> Policy | None:
+        """Return the policy of this name; None when there is none."""
+        return self._by_name.get(name)
+
     def find(self, place: Place, name: str | None = None) -> Policy:
         """Return the policy named, or the closest match: service and environment, then service alone.
 

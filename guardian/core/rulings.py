@@ -136,10 +136,10 @@ class Rulings:
         )
 
     def _missing(self, arm: int, last: float) -> bool:
-        """Whether the canary stopped reporting, or stable never had a request; stable may end at weight 100 %."""
+        """Whether the canary stopped reporting, or a track never had a request; stable may end at weight 100 %."""
         number, cell = self._roster.place(arm)
         contest, cells = self._roster.contests[number], np.array([cell])
         now = np.array([last])
         gone = silent(contest.cells["canary_last"][cells], now, contest.tick(cells))[0]
-        never = np.isnan(contest.cells["stable_seen"][cell]) or np.isnan(contest.cells["canary_seen"][cell])
+        never = np.isnan(contest.cells["stable_seen"][cell]) or not contest.served(cell)
         return bool(gone or never or contest.idle(cells, now)[0])

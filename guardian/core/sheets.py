@@ -48,8 +48,8 @@ class Sheet:
     """One guardrail of one rollout. arm, contest, cell: where it is compared, -1 where it is not (yet).
 
     risk: chance of a false rollback accepted for it. objective: where its windows are; alike: where those are in which
-    stable's requests count as if they lay in the strata as the canary's do. burn, past: where its burn rate and its own
-    past are remembered.
+    stable's requests count as if they lay in the strata as the canary's do. burn, burn_alike,
+    past: the same for its burn rate, and where its own past is remembered.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
     hosts: the first one of each pod, whatever its strata. members: the first of each pod that is compared. strata:
     numbers in the contest of the parts that are compared apart, by name. -1: there is none.
@@ -67,6 +67,7 @@ class Sheet:
     objective: int = -1
     alike: int = -1
     burn: int = -1
+    burn_alike: int = -1
     past: int = -1
     pods: dict[tuple[Track, str], Pod] = field(default_factory=dict)
     hosts: dict[tuple[Track, str], Pod] = field(default_factory=dict)

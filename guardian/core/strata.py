@@ -24,6 +24,8 @@ MOST_UNMATCHED: Final = 0.1
 """Share of the canary's requests that may be in strata which stable does not serve, where it is promoted."""
 LEAST: Final = 20.0
 """By how much a stratum's part of the canary's requests may exceed its part of stable's to be compared."""
+_TRACE: Final = 1e-6
+"""Requests, forgotten but for so many, that are none."""
 FORGET: Final = 300.0
 """Seconds after which what was served counts for 1/e: a new stratum shows soon."""
 
@@ -120,12 +122,15 @@ class Strata:
         served = self.rows["served"][groups.strata] * kept[:, None]
         self.rows["served"][groups.strata] = served + np.stack((canary, stable), axis=1)
 
+    def count(self, cell: int) -> int:
+        """How many strata a cell has."""
+        return len(self.of(np.array([cell])).strata)
+
     def unmatched(self, cell: int) -> float:
         """Share of the canary's requests in strata where stable has next to none: they are held against nothing."""
-        served = self.rows["served"][self.of(np.array([cell])).strata]
-        canary, stable = served.sum(axis=0)
-        alone = served[:, 0] * stable > LEAST * served[:, 1] * canary
-        return float(served[alone, 0].sum() / canary) if canary > 0 else 0.0
+        canary, stable = self.rows["served"][self.of(np.array([cell])).strata].T
+        alone = _alone(canary, stable, canary.sum(), stable.sum())
+        return float(canary[alone].sum() / canary.sum()) if canary.any() else 0.0
 
     def memory(self, cells: Ints) -> Floats:
         """What is remembered of stable over all strata of cells, (C, remembered)."""
@@ -133,14 +138,22 @@ class Strata:
         return groups.summed(self.rows["memory"][groups.strata])
 
 
+def _alone(canary: Floats, stable: Floats, of_canary: Floats, of_stable: Floats) -> npt.NDArray[np.bool_]:
+    """Whether stable serves next to nothing of strata (n,); of_canary, of_stable: requests in all of a cell's."""
+    return np.asarray(canary * of_stable > LEAST * stable * of_canary)
+
+
 def likeness(arms: Sequence[Strata]) -> Floats:
     """What a request of stable counts, per stratum of a panel, if stable's are to lie in the strata as the canary's do.
 
-    arms: the strata of warm and of warming pods. 0 where one of the tracks has none. Scaled so that the requests of a
-    cell count together for as many as would say as much unweighted (Kish 1965, Survey Sampling).
+    arms: the strata of warm and of warming pods. 0 where stable serves next to nothing of what the canary does. 1 at
+    most: no request may stand for several, or one failure would pass for a breach.
     """
     owner = arms[0].rows["cell"][: arms[0].rows.size].astype(np.int64)
     canary, stable = np.sum([arm.rows["served"][: len(owner)] for arm in arms], axis=0).T
-    ratio = np.divide(canary, stable, out=np.zeros(len(owner)), where=stable > 0)
-    met, squares = (np.bincount(owner, ratio * each) for each in (stable, canary))
-    return np.asarray(ratio * np.divide(met, squares, out=np.zeros_like(met), where=squares > 0)[owner])
+    of_canary, of_stable = (np.asarray(np.bincount(owner, each)[owner], np.float64) for each in (canary, stable))
+    served = (stable > _TRACE) & ~_alone(canary, stable, of_canary, of_stable)
+    ratio = np.divide(canary, stable, out=np.zeros(len(owner)), where=served)
+    largest = np.zeros(int(owner.max(initial=0)) + 1)
+    np.maximum.at(largest, owner, ratio)
+    return np.asarray(np.divide(ratio, largest[owner], out=np.zeros_like(ratio), where=ratio > 0))

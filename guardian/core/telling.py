@@ -125,7 +125,7 @@ def _abreast(fleet: Fleet, sheet: Sheet, front: float) -> bool:
 
 def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
     log_harm, log_safe = np.nan, np.nan
-    burn = fleet.burning.standing(sheet.burn)
+    burn = fleet.burning.standing(sheet.burn, sheet.burn_alike)
     breach, stable_breach = worse(*_levels(fleet, sheet), burn)
     participates = comparable = calibrated = False
     needed, moved = 0.0, None

@@ -27,10 +27,14 @@ def of_rollout(rollout: Rollout, look: Look | None, now: Instant) -> tuple[str, 
     return tuple(_of_rollout(rollout, look, now))
 
 
+def _ordered(why: Why) -> str:
+    return "because a person ordered it" if why is Why.PERSON else f"because of the {why}"
+
+
 def _of_rollout(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[str]:
     cause = rollout.cause
     if cause is not None and cause.why is not Why.GUARDRAIL:
-        yield f"the comparison with stable did not decide: traffic went back because of the {cause.why}"
+        yield f"the comparison with stable did not decide: traffic went back {_ordered(cause.why)}"
         return
     for tally in tallies(rollout, look):
         yield from _supposed(suppose(rollout.policy, tally))
@@ -125,7 +129,7 @@ def _changed(change: Change) -> str:
     return (
         f"'{change.guardrail}': {_bad(number)} {word}, spread evenly ({after:,} of {change.of:,}, "
         f"{share(after / change.of)}, instead of {change.bad:,}, {share(change.bad / change.of)}), and the verdict "
-        f"after {duration(change.until)} is {change.after} instead of {change.before}; with one less it is not (tried)"
+        f"after {duration(change.until)} is {change.after} instead of {change.before}; one fewer is not enough (tried)"
     )
 
 

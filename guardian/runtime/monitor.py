@@ -21,14 +21,13 @@ from prometheus_client.registry import Collector
 from guardian.core.model import Digest, Instant, Place, Seconds
 from guardian.core.monitor import Ruled, Standing, Tally, rule
 from guardian.core.policy import Policy
-from guardian.core.pretend import Window
 from guardian.core.rollout import Rollout
 from guardian.errors import GuardianError
 from guardian.ports import Clock, PastSource
 
 _log = structlog.get_logger(__name__)
 AT_ONCE: Final = 6
-"""Windows of a service that are judged together, before another service has its turn."""
+"""Windows of a service that are judged one after the other, before another service has its turn."""
 SHARE: Final = 0.25
 """Largest part of the time that is spent on it."""
 START: Final = Seconds(10.0)
@@ -37,6 +36,8 @@ IDLE: Final = Seconds(60.0)
 """Longest wait before services and policies are looked at again."""
 LATER: Final = Seconds(600.0)
 """A past that could not be read is asked for again after this, or `every` where that is less."""
+UNREADABLE: Final = "a past that cannot be read"
+"""Why a window is left out that could not be read while others could."""
 Key = tuple[Place, Digest]
 
 
@@ -94,7 +95,6 @@ class Monitor:
         rest = min(START, self._every)
         while True:
             await asyncio.sleep(rest)
-            began = perf_counter()
             try:
                 count = self._next()
             except Exception as error:  # noqa: BLE001  what is measured beside the work must not end it
@@ -104,7 +104,7 @@ class Monitor:
                 rest = min(IDLE, self._every)
             else:
                 await self._turn(count)
-                rest = _rest(began)
+                rest = Seconds(0.0)  # it rested after each window
 
     def _next(self) -> _Count | None:
         """Return who is due and waits longest; None where nobody is."""
@@ -128,27 +128,48 @@ class Monitor:
         """Read and judge some windows of one service. A mistake in that must not end the daemon."""
         now = self._clock.now()
         due = count.tally.due(now)
-        try:
-            ruled = await self._ruled(count, due[:AT_ONCE])
-        except GuardianError as error:
+        ruled, error = await self._ruled(count, due[:AT_ONCE])
+        count.tally = count.tally.grown(ruled, now)
+        if error is not None and not ruled:
             self._failed(count, str(error))
-        except Exception as error:  # noqa: BLE001  what is measured beside the work must not end it
-            _log.error("monitor_fault", **_who(count.watched), exc_info=error)
-            self._failed(count, f"{type(error).__name__}: {error}")
-        else:
-            count.tally = count.tally.grown(ruled, now)
-            count.due_at = now if len(due) > AT_ONCE else Instant(now + self._every)
-            self._tell(count, count.tally.standing())
+            return
+        count.due_at = now if count.tally.due(now) else Instant(now + self._every)
+        self._tell(count, count.tally.standing())
 
-    async def _ruled(self, count: _Count, starts: tuple[Instant, ...]) -> Mapping[Instant, Ruled]:
-        place, tally, pods = count.watched.place, count.tally, dict[str, int]()
-        windows: dict[Instant, Window] = {}
-        past = count.watched.past()
+    async def _ruled(
+        self, count: _Count, starts: tuple[Instant, ...]
+    ) -> tuple[Mapping[Instant, Ruled], Exception | None]:
+        """Judge window after window, resting between them; returns what they came to, and the last error.
+
+        A window that cannot be read while a later one can is given up: the fault is its own. Two in a row: the source
+        is at fault, and both are asked for again.
+        """
+        found: dict[Instant, Ruled] = {}
+        failed: dict[Instant, Exception] = {}
+        error: Exception | None = None
         for start in starts:
             began = perf_counter()
-            windows[start] = await past.window(place, tally.policy, start=start, shape=tally.shape, pods=pods)
+            try:
+                found[start] = await self._judged(count, start)
+            except GuardianError as refused:
+                failed[start] = error = refused
+            except Exception as mistake:  # noqa: BLE001  what is measured beside the work must not end it
+                _log.error("monitor_fault", **_who(count.watched), exc_info=mistake)
+                failed[start] = error = mistake
+            else:
+                found |= {at: Ruled(fault=UNREADABLE) for at in failed}
+                failed = {}
+            if len(failed) > 1:
+                break
             await asyncio.sleep(_rest(began))
-        return await asyncio.to_thread(rule, tally, windows, pods) if windows else {}
+        return found, error
+
+    async def _judged(self, count: _Count, start: Instant) -> Ruled:
+        """Read and judge one window: only one lies in memory."""
+        tally, pods = count.tally, dict[str, int]()
+        past = count.watched.past()
+        window = await past.window(count.watched.place, tally.policy, start=start, shape=tally.shape, pods=pods)
+        return (await asyncio.to_thread(rule, tally, {start: window}, pods))[start]
 
     def _failed(self, count: _Count, problem: str) -> None:
         count.due_at = Instant(self._clock.now() + min(LATER, self._every))

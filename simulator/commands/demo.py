@@ -21,7 +21,7 @@ from simulator.world import SLOW, Harm
 COLUMNS: Final = ("service", "revision", "the world has", "phase", "weight", "what the guardian says")
 STYLES: Final = {"verified": "green", "rolled-back": "red", "baking": "cyan"}
 NEXT: Final = (
-    ("guardian simulate --all", "ten incidents with known outcome, beside a naive gate"),
+    ("guardian simulate --all", "incidents with known outcome, beside a naive gate"),
     ("guardian check POLICY.yaml", "a policy for your own service; guardian schema for your editor"),
     ("guardian run -c guardian.yaml", "the daemon; then post events with curl, Kafka or guardian deploy"),
 )

@@ -153,4 +153,4 @@ def test_a_rollback_that_no_evidence_ordered_has_no_counterfactual() -> None:
     play.tell(ordered(play.rollout.id, Order.ROLLBACK))
     play.until(200.0)
     (text,) = told(play).what_if
-    assert text == "the comparison with stable did not decide: traffic went back because of the person"
+    assert text == "the comparison with stable did not decide: traffic went back because a person ordered it"

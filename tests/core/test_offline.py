@@ -21,6 +21,7 @@ from guardian.adapters.samples.tables import Samples
 from guardian.core.model import Ratio, Seconds, Verdict
 from guardian.core.offline import Offline, OfflineVerdict
 from guardian.core.policy import Policy, Risk, WarmUp
+from guardian.errors import SamplesError
 from tests.builders import ERRORS, LATENCY, policy
 
 RISK = Risk(false_rollback=Ratio(0.01), false_promotion=Ratio(0.05), earliest_promotion=Seconds(300.0))
@@ -177,3 +178,42 @@ def test_three_times_the_errors_with_perfect_latency_is_never_promoted(tmp_path:
     streams = generate(replace_situation(effect=always(3.0), slower=always(0.3)), runs=20, seed=12)
     found = verdicts(written(sample_table(streams), tmp_path / "fast.parquet"))
     assert {verdict.verdict for verdict in found.values()} == {Verdict.ROLLBACK}
+
+
+def test_rows_that_come_twice_count_once(table: pa.Table, whole: dict[str, OfflineVerdict], tmp_path: Path) -> None:
+    """Two exporters of one series, or a file that was joined with itself."""
+    twice = pa.concat_tables([table, table])
+    path = written(twice.take(pa.array(np.argsort(twice["t"].to_numpy(), kind="stable"))), tmp_path / "twice.parquet")
+    assert gist(verdicts(path)) == gist(whole)
+
+
+@pytest.mark.parametrize(("metric", "column"), [("errors", "bad"), ("latency", "count")])
+def test_two_rows_that_contradict_each_other_are_refused(tmp_path: Path, metric: str, column: str) -> None:
+    """To take either would be a guess; it says which pod and when, and what tells rows apart."""
+    table = sample_table(generate(replace_situation(), runs=1, seed=4))
+    late = table.filter(pc.and_(pc.equal(table["metric"], metric), pc.greater(table["t"], 0.0)))
+    other = late.slice(0, 1)
+    changed = pc.add(other[column], 1)
+    other = other.set_column(other.column_names.index(column), column, changed.cast(other[column].type))
+    both = pa.concat_tables([table, other])
+    path = written(both.take(pa.array(np.argsort(both["t"].to_numpy(), kind="stable"))), tmp_path / "both.parquet")
+    with pytest.raises(SamplesError, match="two rows that differ for ") as caught:
+        verdicts(path)
+    assert f"metric '{metric}', t " in caught.value.where
+    assert f"column {column}" in caught.value.where
+    assert "'stratum'" in caught.value.remedy
+
+
+def test_a_canary_that_served_before_its_time_only_is_inconclusive(tmp_path: Path) -> None:
+    """Rows of the canary at t <= 0 are not its own; without others there is nothing to judge."""
+    table = sample_table(generate(replace_situation(), runs=1, seed=5))
+    past = table.filter(pc.less_equal(table["t"], 0.0))
+    canary = past.set_column(past.column_names.index("track"), "track", pa.array(["canary"] * len(past)))
+    canary = canary.set_column(canary.column_names.index("pod"), "pod", pa.array(["c"] * len(past)))
+    errors = canary.filter(pc.equal(canary["metric"], "errors"))
+    _, first = np.unique(errors["t"].to_numpy(), return_index=True)
+    rows = pa.concat_tables([past, errors.take(pa.array(first))])
+    ordered = rows.take(pa.array(np.argsort(rows["t"].to_numpy(), kind="stable")))
+    (found,) = verdicts(written(ordered, tmp_path / "early.parquet")).values()
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "nan" not in found.reason

@@ -207,8 +207,11 @@ def test_what_stable_does_not_serve_promotes_nothing(tmp_path: Path) -> None:
                 )
     found = judged(written(lines, tmp_path / "samples.csv"), by(ZONED))
     assert found.verdict is Verdict.HOLD
+    assert "% of the canary's requests are in strata that stable does not serve" in found.reason
     known = [line.replace("path=new", "path=old") for line in lines]
-    assert judged(written(known, tmp_path / "known.csv"), by(ZONED)).verdict is Verdict.PROMOTE
+    promoted = judged(written(known, tmp_path / "known.csv"), by(ZONED))
+    assert promoted.verdict is Verdict.PROMOTE
+    assert "(sums; compared within 2 strata)" in promoted.reason
 
 
 def test_slower_buckets_are_made_line_by_line(tmp_path: Path) -> None:

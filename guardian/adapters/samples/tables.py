@@ -151,5 +151,5 @@ class Samples:
             same = np.concatenate(([False], rollout[1:] == rollout[:-1]))
             earlier = np.where(same, np.concatenate(([-np.inf], time[:-1])), self._newest[rollout])
             out[order] = time < earlier
-        np.maximum.at(self._newest, batch.rollout, batch.time)
+        np.fmax.at(self._newest, batch.rollout, batch.time)
         return out
