@@ -25,7 +25,7 @@ from guardian.errors import SamplesError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-READ_ROWS: Final = 100_000
+READ_ROWS: Final = 50_000
 """Rows read from Parquet at once; what they take while they are decoded is several times a batch."""
 BLOCK_BYTES: Final = 6 << 20
 TEXTS: Final = ("rollout_id", "track", "pod", "metric", "le", "stratum")

@@ -73,34 +73,20 @@ class Offline:
         return [self._decided[rollout] for rollout in sorted(self._decided)]
 
     def _work_off(self, *, last: bool) -> None:
-        """Work through what was taken; rows of ticks that may go on are carried over."""
-        parts = [*([self._carry] if self._carry is not None else []), *self._waiting]
-        self._waiting = []
-        self._carry = self._work(Batch.joined(parts), last=last) if parts else None
-
-    def _work(self, rows: Batch, *, last: bool) -> Batch | None:
-        """Work through all complete ticks; returns the rows of ticks that may go on."""
-        if not len(rows):
-            return None
-        order = np.argsort(rows.rollout, kind="stable")
-        rollout, time = rows.rollout[order], rows.time[order]
-        fresh = np.concatenate(([True], rollout[1:] != rollout[:-1]))
-        tick = np.cumsum(fresh | np.concatenate(([True], time[1:] != time[:-1])))
-        first = np.flatnonzero(fresh)
-        sizes = np.diff(np.append(first, len(order)))
-        rank: Ints = tick - np.repeat(tick[first], sizes)
-        final = np.repeat(tick[np.append(first[1:], len(order)) - 1], sizes)
-        held = np.zeros(len(order), dtype=np.bool_) if last else tick == final
-        ready = rows.rows(order[~held])
-        rank = rank[~held]
-        if len(ready):
-            numbers = self._rows.numbers(ready)
-            by_rank = np.argsort(rank, kind="stable")
-            cuts = np.searchsorted(rank[by_rank], np.arange(int(rank.max()) + 2))
-            for begin, end in pairwise(cuts):
-                part = by_rank[begin:end]
-                self._one_tick(ready.rows(part), numbers[part])
-        return rows.rows(order[held]) if held.any() else None
+        """Work through all complete ticks of what was taken; rows of ticks that may go on are carried over."""
+        parts = [part for part in (self._carry, *self._waiting) if part is not None and len(part)]
+        self._carry, self._waiting = None, []
+        if not parts:
+            return
+        rows = Batch.joined(parts)
+        del parts  # here and below: a batch is let go before the next copy of it is made
+        order, rank, held = _by_tick(rows, last=last)
+        self._carry = rows.rows(held) if len(held) else None
+        rows = rows.rows(order)
+        if len(rows):
+            numbers = self._rows.numbers(rows)
+            for begin, end in pairwise(np.searchsorted(rank, np.arange(int(rank[-1]) + 2)).tolist()):
+                self._one_tick(rows.rows(slice(begin, end)), numbers[begin:end])
 
     def _one_tick(self, rows: Batch, numbers: Ints) -> None:
         """Judge one tick of some rollouts."""
@@ -130,3 +116,22 @@ class Offline:
         for arm in self._roster.arms_of(np.array([ruling.rollout]))[0]:
             self._rows.forget(int(arm))
             self._roster.drop_arm(int(arm))
+
+
+def _by_tick(rows: Batch, *, last: bool) -> tuple[Ints, Ints, Ints]:
+    """Rows of complete ticks: the first tick of every rollout, then the second of each; the rank of these ticks.
+
+    And the rows of each rollout's last tick, which may go on; none of them where these rows are the last.
+    """
+    order = np.argsort(rows.rollout, kind="stable")
+    rollout, time = rows.rollout[order], rows.time[order]
+    fresh = np.concatenate(([True], rollout[1:] != rollout[:-1]))
+    tick = np.cumsum(fresh | np.concatenate(([True], time[1:] != time[:-1])))
+    first = np.flatnonzero(fresh)
+    sizes = np.diff(np.append(first, len(order)))
+    rank: Ints = tick - np.repeat(tick[first], sizes)
+    final = np.repeat(tick[np.append(first[1:], len(order)) - 1], sizes)
+    held = np.zeros(len(order), dtype=np.bool_) if last else tick == final
+    ready = np.flatnonzero(~held)
+    ready = ready[np.argsort(rank[ready], kind="stable")]
+    return order[ready], rank[ready], order[held]

@@ -22,7 +22,7 @@ from guardian.errors import SamplesError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-BATCH_ROWS: Final = 100_000
+BATCH_ROWS: Final = 50_000
 """Rows handed on at once: what is made of them takes several times their 96 bytes each."""
 TRACKS: Final = ("stable", "canary")
 
