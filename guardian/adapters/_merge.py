@@ -19,7 +19,7 @@ from guardian.core.samples import Batch
 
 Floats = npt.NDArray[np.float64]
 
-BLOCK_ROWS: Final = 2_000
+BLOCK_ROWS: Final = 1_000
 """Rows packed together; of each run no more lie unpacked."""
 SLICE_ROWS: Final = 100_000
 """Rows handed on at once, about: several ticks of a wave."""
