@@ -35,24 +35,27 @@ def judge(
     """Judge recorded samples: one verdict a rollout, with no look-ahead."""
     with verdict_file(output, inputs=[*samples, policy]) as write:
         rules = load_policy(policy)
-        verdicts: list[OfflineVerdict] = []
+        # kept as text: the objects of all waves would be three times as much
+        lines, count, found = bytearray(), 0, list[OfflineVerdict]()
         metrics: set[str] = set()
         with counted("rows judged") as told:
             for wave in waves(samples):
                 reader = Samples(wave.files, only=wave.rollouts)
-                verdicts += judged(reader, rules, told, in_turn=wave.in_turn)
+                found = judged(reader, rules, told, in_turn=wave.in_turn)
+                lines += b"".join(msgspec.json.encode(verdict) + b"\n" for verdict in found)
+                count += len(found)
                 metrics.update(reader.metrics)
         known = [guardrail.name for guardrail in rules.guardrails]
         if left_out := sorted(metrics.difference(known)):
             warn(f"left out, no guardrail of {policy} has the name: {', '.join(left_out)}; it has {', '.join(known)}")
-        if exit_verdict and len(verdicts) != 1:
+        if exit_verdict and count != 1:
             raise SamplesError(
-                f"hold {len(verdicts)} rollouts where --exit-verdict wants one",
+                f"hold {count} rollouts where --exit-verdict wants one",
                 where=", ".join(map(str, samples)), remedy="leave --exit-verdict out, or split the file",
             )  # fmt: skip
-        write(verdicts)
+        write(lines)
     if exit_verdict:
-        raise typer.Exit(of_verdict(verdicts[0].verdict))
+        raise typer.Exit(of_verdict(found[0].verdict))
 
 
 class _Writer:
@@ -61,9 +64,7 @@ class _Writer:
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
-    def __call__(self, verdicts: Iterable[OfflineVerdict]) -> None:
-        lines = [msgspec.json.encode(verdict) for verdict in verdicts]
-        text = b"".join(line + b"\n" for line in lines)
+    def __call__(self, text: bytes | bytearray) -> None:
         if self._path is None:
             sys.stdout.buffer.write(text)
             sys.stdout.buffer.flush()
