@@ -123,19 +123,10 @@ class Fleet:
             for name in ("last", "seen", "front"):
                 self.sheets[name][row] = np.nan
             sheet = Sheet(number=row, rollout=number, guardrail=guardrail, risk=policy.risk_each)
-            if guardrail.objective is not None:
-                gauge = isinstance(guardrail.sli, GaugeSli)
-                sheet.objective = self.objectives.add(guardrail.objective, gauge=gauge)
-                if guardrail.strata:
-                    sheet.alike = self.objectives.add(guardrail.objective, gauge=gauge)
             self.links.reach(row)
             for name in ("layout", "slot", "contest", "exposing"):
                 self.links[name][row] = -1.0
-            self.links["objective"][row], self.links["alike"][row] = sheet.objective, sheet.alike
-            sheet.burn = self.burning.add(guardrail.objective)
-            if guardrail.strata:
-                sheet.burn_alike = self.burning.add(guardrail.objective)
-            self.links["burn"][row], self.links["burn_alike"][row] = sheet.burn, sheet.burn_alike
+            self._watch(sheet)
             sheet.past = self.own_past.add(guardrail, risk=policy.risk_each)
             self.links["past"][row] = sheet.past
             self.links["first"][row], self.links["exposes"][row] = guardrail is first, 0.0
@@ -144,6 +135,17 @@ class Fleet:
             if not isinstance(guardrail.sli, HistogramSli):
                 self.bind(sheet, ())
         self._expose(opened)
+
+    def _watch(self, sheet: Sheet) -> None:
+        """Make room for what the objective sees, and once more for what it sees in the canary's mix of strata."""
+        guardrail, objective = sheet.guardrail, sheet.guardrail.objective
+        if objective is not None:
+            gauge = isinstance(guardrail.sli, GaugeSli)
+            sheet.objective, sheet.burn = self.objectives.add(objective, gauge=gauge), self.burning.add(objective)
+            if guardrail.strata:
+                sheet.alike, sheet.burn_alike = self.objectives.add(objective, gauge=gauge), self.burning.add(objective)
+        for name in ("objective", "alike", "burn", "burn_alike"):
+            self.links[name][sheet.number] = getattr(sheet, name)
 
     def _expose(self, opened: Opened) -> None:
         """Say by whose requests the events of a rollout are judged."""

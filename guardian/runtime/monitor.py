@@ -128,41 +128,39 @@ class Monitor:
         """Read and judge some windows of one service. A mistake in that must not end the daemon."""
         now = self._clock.now()
         due = count.tally.due(now)
-        ruled, error = await self._ruled(count, due[:AT_ONCE])
+        ruled, problem = await self._ruled(count, due[:AT_ONCE])
         count.tally = count.tally.grown(ruled, now)
-        if error is not None and not ruled:
-            self._failed(count, str(error))
+        if problem and not ruled:
+            self._failed(count, problem)
             return
         count.due_at = now if count.tally.due(now) else Instant(now + self._every)
         self._tell(count, count.tally.standing())
 
-    async def _ruled(
-        self, count: _Count, starts: tuple[Instant, ...]
-    ) -> tuple[Mapping[Instant, Ruled], Exception | None]:
-        """Judge window after window, resting between them; returns what they came to, and the last error.
+    async def _ruled(self, count: _Count, starts: tuple[Instant, ...]) -> tuple[Mapping[Instant, Ruled], str]:
+        """Judge window after window, resting between them; returns what they came to, and what went wrong last.
 
         A window that cannot be read while a later one can is given up: the fault is its own. Two in a row: the source
         is at fault, and both are asked for again.
         """
         found: dict[Instant, Ruled] = {}
-        failed: dict[Instant, Exception] = {}
-        error: Exception | None = None
+        failed: list[Instant] = []
+        problem = ""
         for start in starts:
             began = perf_counter()
             try:
                 found[start] = await self._judged(count, start)
-            except GuardianError as refused:
-                failed[start] = error = refused
-            except Exception as mistake:  # noqa: BLE001  what is measured beside the work must not end it
-                _log.error("monitor_fault", **_who(count.watched), exc_info=mistake)
-                failed[start] = error = mistake
+            except GuardianError as error:
+                failed, problem = [*failed, start], str(error)
+            except Exception as error:  # noqa: BLE001  what is measured beside the work must not end it
+                _log.error("monitor_fault", **_who(count.watched), exc_info=error)
+                failed, problem = [*failed, start], f"{type(error).__name__}: {error}"
             else:
                 found |= {at: Ruled(fault=UNREADABLE) for at in failed}
-                failed = {}
+                failed = []
             if len(failed) > 1:
                 break
             await asyncio.sleep(_rest(began))
-        return found, error
+        return found, problem
 
     async def _judged(self, count: _Count, start: Instant) -> Ruled:
         """Read and judge one window: only one lies in memory."""

@@ -211,10 +211,10 @@ def test_a_notifier_that_would_tell_nobody_is_refused(tmp_path: Path, notify: st
     assert mistake.startswith("guardian.yaml:3:")
 
 
-def test_the_monitor_looks_back_a_week_unless_told_otherwise_or_turned_off(tmp_path: Path) -> None:
+def test_the_monitor_looks_back_ten_days_unless_told_otherwise_or_turned_off(tmp_path: Path) -> None:
     """Without a word about it stable is judged against stable."""
     usual = load(tmp_path, "").monitor
-    assert (usual.enabled, usual.over, usual.every) == (True, 7 * 86400.0, 3600.0)
+    assert (usual.enabled, usual.over, usual.every) == (True, 10 * 86400.0, 3600.0)
     told = load(tmp_path, "monitor: {over: 3d, every: 10m}\n").monitor
     assert (told.over, told.every) == (3 * 86400.0, 600.0)
     assert not load(tmp_path, "monitor: {enabled: false}\n").monitor.enabled

@@ -145,6 +145,14 @@ def test_a_service_that_burnt_before_the_rollout_blames_nobody() -> None:
     assert not to_blame(said)
 
 
+@pytest.mark.parametrize("before", [minutes((20.0, 12.0)), minutes((4.0, 500.0))])
+def test_what_the_service_burnt_before_the_canary_is_not_its_fault(before: list[float]) -> None:
+    """Windows of the service keep that time, also where it was too short to fill one."""
+    said = told(minutes((35.0, 0.0)), minutes((35.0, 0.0)), slo=SERVICE, before=before, asked=(250.0, 750.0))
+    assert first(said, Breach.CRITICAL) < math.inf
+    assert not to_blame(said)
+
+
 def test_a_short_disturbance_of_before_excuses_nothing() -> None:
     """One minute of errors that nobody would have been called for."""
     said = told(minutes((20.0, 50.0)), minutes((20.0, 0.5)), before=minutes((30.0, 0.5), (1.0, 60.0), (9.0, 0.5)))

@@ -81,3 +81,13 @@ def test_what_a_pod_does_in_two_strata_is_two_lines_of_one_pod() -> None:
     }
     assert found == {(7.0, 1.0, 9.0, 1.0), (7.0, 2.0, 10.0, 2.0)}
     assert len(counted) == 2 * (len(GRID) - 1)
+
+
+def test_errors_of_a_series_that_comes_into_being_late_count() -> None:
+    """Its pod was there before without it, as in a running rollout: what it shows first has happened since."""
+    total = SeriesKey(rollout=RolloutId("r"), guardrail="errors", track=Track.STABLE, pod="p0", part=Part.TOTAL)
+    late = msgspec.structs.replace(total, part=Part.BAD, labels="503")
+    every = np.arange(len(GRID), dtype=np.float64)
+    series = {total: (GRID, 100.0 * every), late: (GRID[10:], 20.0 + every[10:] - 10.0)}
+    rows = Batch.in_order(rows_on_grid(series, GRID, start=ZERO, metric=0, pods={}))
+    assert rows.bad.tolist() == [0.0] * 10 + [20.0] + [1.0] * (len(GRID) - 11)

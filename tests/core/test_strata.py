@@ -292,3 +292,17 @@ def test_too_many_strata_are_not_compared() -> None:
     sheet = fleet.opened[R].sheets["errors"]
     assert len(sheet.strata) == STRATA
     assert sum(pod.member >= 0 for pod in sheet.pods.values()) == STRATA
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_a_rollout_is_judged_as_if_none_had_been_before(*, spread: bool) -> None:
+    """Numbers of pods that are gone come back in another order; no pod may be there twice for it."""
+    alone, later = (Service(spread=spread, worse=1.5) for _ in range(2))
+    warming = Service(spread=spread, worse=3.0, seed=7)
+    warming.until(BEGAN + 300.0)
+    warming.fleet.close(R)
+    later.fleet = warming.fleet
+    later.fleet.open(R, later.policy)
+    first, second = alone.until(BEGAN + 600.0), later.until(BEGAN + 600.0)
+    assert second.log_harm == pytest.approx(first.log_harm, rel=1e-9)
+    assert second.log_safe == pytest.approx(first.log_safe, rel=1e-9)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.sequential.base import Floats
 from guardian.core.looks import Breach
 from guardian.core.model import Seconds, Track
-from guardian.core.policy import Level, Scope, Slo, WarmUp
+from guardian.core.policy import BurnRate, Level, Scope, Slo, WarmUp
 from guardian.core.strata import Strata, likeness
 from tests.core.zones import BEGAN, R, Service
 
@@ -62,25 +63,51 @@ def test_a_closed_rollout_leaves_no_windows_behind() -> None:
     assert service.fleet.objectives.rows.size == used
 
 
+@pytest.mark.parametrize("critical", [None, PAIN.critical])
+def test_a_budget_that_burns_is_asked_in_the_canarys_mix_too(critical: Level | None) -> None:
+    """Alone, or beside a level that is broken for both."""
+    slo = Slo(target=0.996, breached="below", critical=critical, burn_rate=BurnRate())
+    both, own = (Service(broken=broken, objective=slo) for broken in (BOTH, (Track.CANARY,)))
+    for service, shared in ((both, True), (own, False)):
+        at = service.until(BEGAN + 400.0, restarts=True).of("errors")
+        assert (at.breach, at.stable_breach) == (Breach.CRITICAL, shared)
+
+
 @given(
     served=st.lists(st.tuples(st.floats(1.0, 1e4), st.floats(1.0, 1e4)), min_size=1, max_size=6),
     again=st.integers(1, 3),
 )
-def test_weighted_stable_lies_as_the_canary_does_and_says_no_more_than_it_knows(
+def test_weighted_stable_lies_as_the_canary_does_and_no_request_stands_for_several(
     served: list[tuple[float, float]], again: int
 ) -> None:
-    """Parts of the canary; as many requests as the effective number of Kish, never more than there were."""
+    """Parts of the canary, but for strata that stable hardly serves: they say nothing."""
+    strata, canary, stable = served_by(served)
+    weights = likeness([strata] * again)
+    compared = canary * stable.sum() <= 20.0 * stable * canary.sum()
+    assert (weights[~compared] == 0.0).all()
+    assert weights.max() == 1.0
+    counted = (weights * stable)[compared]
+    assert counted / counted.sum() == pytest.approx(canary[compared] / canary[compared].sum())
+
+
+def served_by(served: list[tuple[float, float]]) -> tuple[Strata, Floats, Floats]:
+    """Strata that served so many requests of canary and stable."""
     strata = Strata(1)
     strata.add_cell(0)
     for _ in served[1:]:
         strata.add(0)
     canary, stable = np.array(served).T
     strata.serve(strata.of(np.array([0])), canary, stable, seconds=np.array([10.0]))
-    weights = likeness([strata] * again)
-    counted = weights * stable
-    assert counted / counted.sum() == pytest.approx(canary / canary.sum())
-    assert counted.sum() == pytest.approx(counted.sum() ** 2 / (weights**2 * stable).sum())
-    assert counted.sum() <= stable.sum() * (1.0 + 1e-9)
+    return strata, canary, stable
+
+
+def test_a_stray_request_of_stable_does_not_silence_the_rest() -> None:
+    """However long ago it was: the stratum is then one that stable does not serve."""
+    strata, _, _ = served_by([(40.0, 1440.0), (160.0, 360.0), (2.0, 1.0)])
+    groups = strata.of(np.array([0]))
+    for _ in range(30_000):
+        strata.serve(groups, np.array([40.0, 160.0, 2.0]), np.array([1440.0, 360.0, 0.0]), seconds=np.array([10.0]))
+    assert likeness([strata]) == pytest.approx([40.0 / 1440.0 / (160.0 / 360.0), 1.0, 0.0])
 
 
 def test_strata_without_one_of_the_tracks_weigh_nothing() -> None:

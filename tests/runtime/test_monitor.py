@@ -19,6 +19,7 @@ from guardian.core.model import Instant, Place, Seconds
 from guardian.core.monitor import Standing
 from guardian.core.policy import Match, Policy, with_margins
 from guardian.core.pretend import Shape, Window, splits
+from guardian.errors import Refused
 from guardian.ports import PastSource
 from guardian.runtime.clock import FastClock
 from guardian.runtime.monitor import Monitor, Watched
@@ -230,6 +231,36 @@ async def test_a_mistake_with_one_service_keeps_nobody_else_from_being_counted(p
     assert len(broken.asked) == 9
     assert broken.asked == sorted(broken.asked, reverse=True)
     assert {log["event"] for log in logs if log["log_level"] == "error"} == {"monitor_fault"}
+
+
+class Torn:
+    """A past in which one window cannot be read."""
+
+    def __init__(self, past: PastSource, start: Instant) -> None:
+        self._past, self.start = past, start
+        self.asked = 0
+
+    async def window(
+        self, place: Place, rules: Policy, *, start: Instant, shape: Shape, pods: dict[str, int]
+    ) -> Window:
+        """Refuse one, and hand on the others."""
+        if start == self.start:
+            self.asked += 1
+            raise Refused("the answer is larger than 10 bytes", where="metrics", remedy="ask for less")
+        return await self._past.window(place, rules, start=start, shape=shape, pods=pods)
+
+
+async def test_a_window_that_cannot_be_read_holds_up_no_other(prometheus: MakePrometheus) -> None:
+    """It is asked for once, left out and counted as such."""
+    now = a_time()
+    server = prometheus(PrometheusPlan(history=counters("checkout", [0.01] * 4, end=now)))
+    async with prometheus_past(server.url) as past:
+        torn = Torn(past, Instant(now - 2.5 * LENGTH))
+        async with watching(torn, RULES, start=now) as watch:
+            await until(watch.complete)
+            found = watch.of(PLACE)
+    assert found is not None
+    assert (found.windows, found.left_out, torn.asked) == (8, 1, 1)
 
 
 def no_certificate() -> PastSource:
