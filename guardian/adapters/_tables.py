@@ -31,6 +31,8 @@ BLOCK_BYTES: Final = 6 << 20
 TEXTS: Final = ("rollout_id", "track", "pod", "metric", "le", "stratum")
 NUMBERS: Final = ("t", "dt", "requests", "bad", "count", "value")
 OPTIONAL: Final = ("value", "requests", "bad", "le", "count", "stratum")
+TOGETHER: Final = {"requests": "bad", "bad": "requests", "le": "count", "count": "le"}
+"""Columns of which one says nothing without the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,9 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
             f"its columns are separated by {separator!r}", where=f"{path}: line 1",
             remedy="separate them by commas, and write decimals with a point",
         )  # fmt: skip
+    needed = {TOGETHER[name] for name in header if name in TOGETHER}
     for name in (*TEXTS, *NUMBERS):
-        if name not in header and name not in OPTIONAL:
+        if name not in header and (name not in OPTIONAL or name in needed):
             raise SamplesError(
                 f"has no column '{name}'; it has {', '.join(header) or 'none'}", where=f"{path}: line 1, column {name}",
                 remedy="write the columns of docs/reference/samples.md",

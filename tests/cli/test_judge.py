@@ -88,6 +88,8 @@ def test_two_rollouts_have_no_single_exit_code(tmp_path: Path, policy: Path) -> 
         ((HEADER + GOOD).replace(",", "\t"), "line 1: its columns are separated by '\\t'"),
         (HEADER + GOOD + "r,0,10,stable,a,errors,-1,0,,\n", "line 3, column requests"),
         (HEADER.replace("dt,", "") + "r,0,stable,a,errors,10,1,,\n", "column 'dt'"),
+        (HEADER.replace("bad,", "") + "r,0,10,stable,a,errors,10,,\n", "line 1, column bad: has no column 'bad'"),
+        (HEADER.replace("requests,", "reqs,") + "r,0,10,stable,a,errors,10,1,,\n", "has no column 'requests'; it has "),
         ("", "column 'rollout_id'"),
     ],
 )
