@@ -80,10 +80,10 @@ def on_streams(chosen: argparse.Namespace) -> Json:
     return result
 
 
-def on_data(folder: Path) -> Json:
-    """Run every trial on real data and write the result file."""
+def on_data(folder: Path, commit: environment.Commit) -> Json:
+    """Run every trial on real data and write the result file; commit: as it was before any result was written."""
     require(folder)
-    began, commit = time.monotonic(), environment.commit()
+    began = time.monotonic()
     with reporting("trials") as reporter:
         trials = on_real_data(folder, reporter=reporter)
     result = {
@@ -120,10 +120,11 @@ def collected(chosen: argparse.Namespace) -> tuple[Json | None, Json | None]:
     if chosen.show or chosen.docs:
         real = saved(REAL) if (RESULTS / REAL).is_file() else None
         return saved(STREAMS), real
+    commit = environment.commit()
     streams = None if chosen.only_data else on_streams(chosen)
     folder = chosen.data or (Path(os.environ[DATA]) if os.environ.get(DATA) else None)
     if folder is not None:
-        return streams, on_data(folder)
+        return streams, on_data(folder, commit)
     told = f"real data left out: give --data FOLDER or set {DATA}; it must hold {', '.join(FILES)}\n"
     if chosen.only_data:
         raise DataMissingError(told.strip())
