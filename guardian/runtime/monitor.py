@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
 
@@ -57,12 +57,13 @@ class Watched:
 
 @dataclass(slots=True, kw_only=True)
 class _Count:
-    """What is known of one key. due_at: when it is looked at next."""
+    """What is known of one key. due_at: when it is looked at next. doubted: windows that could not be read once."""
 
     watched: Watched
     tally: Tally
     standing: Standing
     due_at: Instant
+    doubted: set[Instant] = field(default_factory=set)
 
 
 class Monitor:
@@ -139,8 +140,8 @@ class Monitor:
     async def _ruled(self, count: _Count, starts: tuple[Instant, ...]) -> tuple[Mapping[Instant, Ruled], str]:
         """Judge window after window, resting between them; returns what they came to, and what went wrong last.
 
-        A window that cannot be read while a later one can is given up: the fault is its own. Two in a row: the source
-        is at fault, and both are asked for again.
+        A window that twice cannot be read while the next one can is given up: the fault is its own, no source that
+        came back just then. Two in a row: the source is at fault, and both are asked for again.
         """
         found: dict[Instant, Ruled] = {}
         failed: list[Instant] = []
@@ -155,7 +156,8 @@ class Monitor:
                 _log.error("monitor_fault", **_who(count.watched), exc_info=error)
                 failed, problem = [*failed, start], f"{type(error).__name__}: {error}"
             else:
-                found |= {at: Ruled(fault=UNREADABLE) for at in failed}
+                found |= {at: Ruled(fault=UNREADABLE) for at in failed if at in count.doubted}
+                count.doubted |= set(failed)
                 failed = []
             if len(failed) > 1:
                 break
