@@ -266,10 +266,10 @@ class Feeder:
             fleet.roster.begin(arms, began)
 
     def _objectives(self, batches: list[Rows], sheets: Ints, side: Ints, seen: Floats) -> None:
-        links = self._fleet.links
+        """Tell objectives what rows saw; where strata are named, once more as if stable lay in the canary's mix."""
         self._windows("objective", sheets, side, seen)
         spend(self._fleet, batches, sheets, "burn", np.ones(len(sheets)))
-        if (links["alike"][sheets] >= 0).any():
+        if (self._fleet.links["alike"][sheets] >= 0).any():
             likeness = np.concatenate([self._likeness(rows) for rows in batches])
             self._windows("alike", sheets, side, seen * likeness[:, None])
             spend(self._fleet, batches, sheets, "burn_alike", likeness)

@@ -129,6 +129,7 @@ class Monitor:
         """Read and judge some windows of one service. A mistake in that must not end the daemon."""
         now = self._clock.now()
         due = count.tally.due(now)
+        count.doubted &= set(due)
         ruled, problem = await self._ruled(count, due[:AT_ONCE])
         count.tally = count.tally.grown(ruled, now)
         if problem and not ruled:
