@@ -9,16 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from pydantic import ValidationError
 
 from guardian.config.findings import Finding, findings_of, hint
-from guardian.config.policy import read_policy
+from guardian.config.policy import load_policy, read_policy
 from guardian.config.source import Document, read_documents
 from guardian.core.model import Mode
-from guardian.core.policy import HistogramSli, Policy, RatioSli
+from guardian.core.policy import Adapter, Match, Policy
+from guardian.core.strategies import Canary
 from guardian.errors import ConfigError, ScenarioError
-from simulator.scenario import Scenario, ScenarioFile
+from simulator.scenario import Scenario, ScenarioFile, Spec
 from simulator.service import ZONE
+from simulator.telemetry import BUCKET, TOTAL, metric_of
 
 LIBRARY: Final = Path(__file__).parent / "scenarios"
 
@@ -71,6 +74,24 @@ def load(path: Path) -> Scenario:
     return Scenario(metadata=world.metadata, spec=world.spec, policy=policy)
 
 
+def judged_by(scenario: Scenario, file: Path) -> Scenario:
+    """Return the scenario under the policy of another file: its guardrails, risk and steps.
+
+    Where it applies and what carries it out are the scenario's, and no approval is asked: nobody would answer.
+    Raises PolicyError for a wrong file, ScenarioError for one that measures what is not simulated.
+    """
+    policy, place = load_policy(file), scenario.place
+    memory = Adapter(kind="memory")
+    steps = tuple(msgspec.structs.replace(step, approval=None) for step in policy.strategy.steps())
+    policy = msgspec.structs.replace(
+        policy, match=Match(service=place.service, environment=place.environment), mode=Mode.ENFORCE,
+        router=memory, workload=memory, probes=(), depends_on=(), strategy=Canary(plan=steps),
+    )  # fmt: skip
+    for _, what, remedy in _strange(scenario.spec, policy):
+        raise ScenarioError(f"{what} (scenario {scenario.name})", where=str(file), remedy=remedy)
+    return Scenario(metadata=scenario.metadata, spec=scenario.spec, policy=policy)
+
+
 def _read_world(document: Document) -> ScenarioFile:
     try:
         return ScenarioFile.model_validate(document.data)
@@ -94,7 +115,7 @@ def _first(findings: Sequence[Finding]) -> ScenarioError:
 
 def _check(world: ScenarioFile, policy: Policy, documents: Sequence[Document]) -> None:
     """Refuse a policy that is not about this world, or under which nothing ever happens in it."""
-    for path, what, remedy in (*_strange(world, policy), *_still(policy)):
+    for path, what, remedy in (*_strange(world.spec, policy), *_still(policy)):
         raise ScenarioError(what, where=documents[1].where(path), remedy=remedy)
 
 
@@ -102,9 +123,9 @@ _Mistake = tuple[tuple[str | int, ...], str, str]
 """Path in the policy, what is wrong there, and what to do."""
 
 
-def _strange(world: ScenarioFile, policy: Policy) -> Iterator[_Mistake]:
+def _strange(world: Spec, policy: Policy) -> Iterator[_Mistake]:
     """Yield what makes the policy one about something else: it would be judged on nothing."""
-    service = world.spec.service
+    service = world.service
     match = policy.match
     if match.service != service.name:
         what = f"the policy matches service '{match.service}', the scenario's is '{service.name}'"
@@ -113,9 +134,9 @@ def _strange(world: ScenarioFile, policy: Policy) -> Iterator[_Mistake]:
         what = f"the policy matches environment '{match.environment}', the scenario's is '{service.environment}'"
         yield ("spec", "match", "environment"), what, f"write '{service.environment}'"
     for number, guardrail in enumerate(policy.guardrails):
-        if not isinstance(guardrail.sli, RatioSli | HistogramSli):
+        if metric_of(guardrail) is None:
             what = f"guardrail '{guardrail.name}' measures what a simulated service does not have"
-            remedy = "measure http_requests_total or http_request_duration_seconds_bucket"
+            remedy = f"measure {TOTAL} or {BUCKET}"
             yield ("spec", "guardrails", number, "sli"), what, remedy
         for place, label in enumerate(guardrail.strata):
             if label != ZONE or not service.zones:

@@ -14,10 +14,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from simulator.library import load
+from simulator.library import judged_by, load
 from simulator.naive import run_naive
 from simulator.outcome import Outcome, compare
 from simulator.run import run
+from simulator.scenario import Scenario
 
 CHUNK: Final = 5
 """Seeds a process is given at once: few enough to show progress, enough to outweigh handing them over."""
@@ -39,13 +40,17 @@ def sweep(
     seeds: Sequence[int],
     jobs: int | None = None,
     naive: bool = False,
+    policy: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Played]:
     """Yield every seed of every scenario, file by file and seed by seed, whichever process ends first.
 
-    jobs: processes; None for one a core. progress: is told how many runs have ended since it was told last.
+    jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. progress: is told
+    how many runs have ended since it was told last.
     """
-    chunks = [(file, tuple(seeds[at : at + CHUNK]), naive) for file in files for at in range(0, len(seeds), CHUNK)]
+    chunks = [
+        (file, tuple(seeds[at : at + CHUNK]), naive, policy) for file in files for at in range(0, len(seeds), CHUNK)
+    ]
     workers = min(jobs or len(os.sched_getaffinity(0)), len(chunks))
     if workers <= 1:
         for chunk in chunks:
@@ -61,9 +66,9 @@ def _told(played: list[Played], progress: Callable[[int], None]) -> list[Played]
     return played
 
 
-def play(file: Path, seeds: Sequence[int], naive: bool) -> list[Played]:  # noqa: FBT001 - called by a pool's map
-    """Play some seeds of one scenario in this process."""
-    scenario = _loaded(file)
+def play(file: Path, seeds: Sequence[int], naive: bool, policy: Path | None = None) -> list[Played]:  # noqa: FBT001
+    """Play some seeds of one scenario in this process; called by a pool's map."""
+    scenario = loaded(file, policy)
     return [
         Played(
             file=file,
@@ -75,4 +80,8 @@ def play(file: Path, seeds: Sequence[int], naive: bool) -> list[Played]:  # noqa
     ]
 
 
-_loaded = lru_cache(maxsize=64)(load)
+@lru_cache(maxsize=64)
+def loaded(file: Path, policy: Path | None = None) -> Scenario:
+    """Return a scenario, under another policy where one is named. Raises ScenarioError or PolicyError."""
+    scenario = load(file)
+    return scenario if policy is None else judged_by(scenario, policy)

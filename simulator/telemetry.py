@@ -76,11 +76,10 @@ class Telemetry:
 
 def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple[SeriesKey, ...]:
     """Return the series of a guardrail: per slot in use its parts, in the order of `_Tape`. Raises Refused."""
-    metric = _METRIC.match(_selector(guardrail))
-    expected = TOTAL if isinstance(guardrail.sli, RatioSli) else BUCKET
-    if metric is None or metric[0] != expected:
+    expected = metric_of(guardrail)
+    if expected is None:
         raise Refused(
-            f"guardrail '{guardrail.name}': no simulated series match '{_selector(guardrail)}'",
+            f"guardrail '{guardrail.name}': no simulated series match what it measures",
             where="simulated metrics",
             remedy=f"a simulated service has {TOTAL} and {BUCKET}",
         )
@@ -99,16 +98,17 @@ def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple
     )  # fmt: skip
 
 
-def _selector(guardrail: Guardrail) -> str:
-    if isinstance(guardrail.sli, RatioSli):
-        return guardrail.sli.total
-    if isinstance(guardrail.sli, HistogramSli):
-        return guardrail.sli.buckets
-    raise Refused(
-        f"guardrail '{guardrail.name}' measures a {type(guardrail.sli).__name__}",
-        where="simulated metrics",
-        remedy="a simulated service has requests and latencies only",
-    )
+def metric_of(guardrail: Guardrail) -> str | None:
+    """Return the simulated metric that a guardrail measures; None where it measures something else."""
+    sli = guardrail.sli
+    if isinstance(sli, RatioSli):
+        return TOTAL if _name(sli.total) == _name(sli.bad) == TOTAL else None
+    return BUCKET if isinstance(sli, HistogramSli) and _name(sli.buckets) == BUCKET else None
+
+
+def _name(selector: str) -> str:
+    found = _METRIC.match(selector)
+    return found[0] if found is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

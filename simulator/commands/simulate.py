@@ -52,7 +52,7 @@ def simulate(
         load(file)  # a mistake in the last file is told before an hour of runs
     began = time.monotonic()
     outcomes: dict[Path, list[Played]] = {file: [] for file in files}
-    with _progress(len(files) * seeds, output) as done:
+    with progress_of(len(files) * seeds, output) as done:
         wanted = range(FIRST_SEED, FIRST_SEED + seeds)
         for played in sweep(files, seeds=wanted, jobs=jobs, naive=output is not Output.JSON, progress=done):
             outcomes[played.file].append(played)
@@ -117,7 +117,7 @@ def _wanted(names: list[str], *, every: bool) -> tuple[Path, ...]:
 
 
 @contextmanager
-def _progress(total: int, output: Output) -> Iterator[Any]:
+def progress_of(total: int, output: Output) -> Iterator[Any]:
     """A bar on a terminal, nothing in a pipe; nor where lines of JSON come out on that terminal while it is drawn."""
     screen = console(stderr=True)
     if not screen.is_terminal or SCREEN.quiet or (output is Output.JSON and sys.stdout.isatty()):
