@@ -83,8 +83,11 @@ class InThisProcess(Executor):
 
 @contextmanager
 def processes(jobs: int) -> Iterator[Executor]:
-    """Work here for one job, else a pool whose waiting work is dropped when the run is interrupted."""
-    if jobs == 1:
+    """A pool whose waiting work is dropped when the run is interrupted; for no jobs, this process.
+
+    What runs here is done when it is handed in: all chunks of a round at once, and none kept before the last one ends.
+    """
+    if jobs == 0:
         yield InThisProcess()
         return
     pool = ProcessPoolExecutor(max_workers=jobs, mp_context=multiprocessing.get_context("spawn"))
@@ -113,7 +116,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slice", action="store_true", help="the small part with a fixed seed")
     parser.add_argument("--seed", type=int, help="instead of the one that the commit gives")
     parser.add_argument("--cell", action="append", help="only this cell; may be repeated; writes no result")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core; 0: this one, for debuggers)"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.slice and chosen.seed is not None:
         parser.error("the slice has one fixed seed; leave --seed out, or run without --slice")

@@ -47,7 +47,7 @@ def written(folder: Path) -> dict[str, Any]:
 def test_the_exit_code_is_the_worst_cell(place: Place, chosen: Campaign, code: int) -> None:
     """0 all accepted, 3 one rejected, 4 one undecided: the codes of the product."""
     place(chosen)
-    assert campaign.main(["coins", "--seed", "1", "--jobs", "1"]) == code
+    assert campaign.main(["coins", "--seed", "1", "--jobs", "0"]) == code
 
 
 def test_the_result_says_what_it_rests_on(place: Place) -> None:
@@ -64,7 +64,7 @@ def test_the_result_says_what_it_rests_on(place: Place) -> None:
 def test_the_state_is_gone_once_the_result_is_written(place: Place) -> None:
     """A second full run is a new run."""
     folder = place(coins.campaign(0.3))
-    campaign.main(["coins", "--seed", "1", "--jobs", "1"])
+    campaign.main(["coins", "--seed", "1", "--jobs", "0"])
     assert list((folder / "states").iterdir()) == []
 
 
@@ -77,7 +77,7 @@ def test_a_stopped_campaign_goes_on_with_its_seed(place: Place, capsys: pytest.C
     heads_only = Counts(runs=500, events={"heads": 500})
     for index in range(4):
         state.append(Chunk(cell="30%", index=index, counts=heads_only, session=0, elapsed=10.0))
-    assert campaign.main(["coins", "--jobs", "1"]) == 3
+    assert campaign.main(["coins", "--jobs", "0"]) == 3
     assert "going on with what 1 earlier session(s) left" in capsys.readouterr().err
     assert (written(folder)["seed"], written(folder)["wall_seconds"]) == (7, pytest.approx(10.0, abs=5))
 
@@ -107,7 +107,7 @@ def test_a_chunk_cut_off_by_a_crash_is_dropped(tmp_path: Path) -> None:
 def test_one_cell_alone_writes_no_result(place: Place) -> None:
     """A part must not replace the whole."""
     folder = place(coins.campaign(0.3, 0.6))
-    assert campaign.main(["coins", "--cell", "30%", "--jobs", "1"]) == 0
+    assert campaign.main(["coins", "--cell", "30%", "--jobs", "0"]) == 0
     assert not (folder / "results").exists()
 
 
