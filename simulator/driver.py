@@ -37,6 +37,7 @@ class SimDriver:
         self.journal: list[Record] = []
         self.performed: list[tuple[Instant, Effect]] = []
         self.watch: Callable[[Record], None] = lambda _: None
+        self.looked: Callable[[], None] = lambda: None
         self._metrics, self._platforms = metrics, platforms
         self._inbox = Store(environment)
         self._keys: object = None
@@ -74,6 +75,7 @@ class SimDriver:
                     reading = yield from self._read_weight(RolloutId(name))
                     self.engine.receive(reading, self.clock.now())
         self._carry_out(self.engine.receive(Woke(), self.clock.now()))
+        self.looked()
 
     def _observed(self, samples: Samples) -> Observed:
         if samples.keys is not self._keys:  # the source gives the same object while it is asked the same

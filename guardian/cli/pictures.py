@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from guardian.cli.chart import drawn, label, limits
@@ -11,6 +14,7 @@ from guardian.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 KINDS: Final = (".svg", ".png")
 _MARKERS: Final = "os^DvP*X"
@@ -20,11 +24,11 @@ _CROWDED: Final = 0.04
 """Part of the time axis below which two texts would run into each other."""
 
 
-def check_picture(path: Path) -> None:
+def check_picture(path: Path, kinds: Sequence[str] = KINDS) -> None:
     """Raise ConfigError where no picture could be written to this path: before anything is asked or judged."""
     where = f"--plot {path}"
-    if path.suffix.lower() not in KINDS:
-        remedy = "name a file that ends in .svg or .png, or - for the terminal"
+    if path.suffix.lower() not in kinds:
+        remedy = f"name a file that ends in {', '.join(kinds[:-1])} or {kinds[-1]}, or - for the terminal"
         raise ConfigError(f"'{path.suffix}' is no kind of picture", where=where, remedy=remedy)
     if not path.resolve().parent.is_dir():
         raise ConfigError("is in a folder that does not exist", where=where, remedy="make the folder")
@@ -42,25 +46,51 @@ def check_picture(path: Path) -> None:
 def write_picture(course: Course, path: Path) -> None:
     """Draw a course into a file, by its ending. Raises ConfigError where it cannot be written."""
     check_picture(path)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        draw_course(axes, course)
+        axes.set_title(f"{course.rollout}: evidence over time\n{course.resolution}", fontsize=8.5)
+
+    write_file(path, picture(draw, path.suffix.lower(), size=(9.0, 5.0)))
+
+
+def picture(draw: Callable[[Figure], None], kind: str, *, size: tuple[float, float]) -> bytes:
+    """Return what `draw` puts on a figure as SVG or PNG. size: width and height in inches."""
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    # text stays text, so that it can be searched; the same course gives the same bytes
+    # text stays text, so that it can be searched; the same data gives the same bytes
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slo-guardian", "font.size": 9.0}):
-        figure = Figure(figsize=(9.0, 5.0), layout="constrained")
-        _draw(figure.subplots(), course)
-        try:
-            kind = path.suffix.lower()
-            metadata = {"Date": None} if kind == ".svg" else {}
-            figure.savefig(path, format=kind[1:], dpi=140, metadata=metadata)
-        except OSError as cause:
-            remedy = "check the path and its rights"
-            raise ConfigError(f"cannot be written: {cause.strerror}", where=f"--plot {path}", remedy=remedy) from cause
+        figure, drawn_as = Figure(figsize=size, layout="constrained"), BytesIO()
+        draw(figure)
+        figure.savefig(drawn_as, format=kind[1:], dpi=140, metadata={"Date": None} if kind == ".svg" else {})
+    return drawn_as.getvalue()
 
 
-def _draw(axes: Axes, course: Course) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a picture whole or not at all. Raises ConfigError where it cannot be written."""
+    try:
+        with NamedTemporaryFile(dir=path.resolve().parent, prefix=f".{path.name}.", delete=False) as file:
+            beside = Path(file.name)
+            try:
+                file.write(content)
+                file.close()
+                beside.chmod(0o644)
+                beside.replace(path)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
+    except OSError as cause:
+        remedy = "check the path, its rights, and that there is room"
+        raise ConfigError(f"cannot be written: {cause.strerror}", where=f"--plot {path}", remedy=remedy) from cause
+
+
+def draw_course(axes: Axes, course: Course, *, until: float | None = None) -> None:
+    """Draw evidence, thresholds and what happened. until: end of the axis of time in seconds; default: the course's."""
     last, low, high = limits(course)
-    unit, name = (1.0, "seconds") if last < 600 else (60.0, "minutes")
+    last = last if until is None else until
+    unit, name = time_unit(last)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
     axes.set_xlim(0.0, 1.02 * last / unit)
@@ -76,9 +106,13 @@ def _draw(axes: Axes, course: Course) -> None:
     _marks(axes, course, unit=unit, last=last)
     axes.set_xlabel(f"{name} since {course.zero}")
     axes.set_ylabel("evidence (logarithmic)")
-    axes.set_title(f"{course.rollout}: evidence over time\n{course.resolution}", fontsize=8.5)
     if course.series:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+
+
+def time_unit(last: float) -> tuple[float, str]:
+    """Return seconds a unit, and the unit's name, for an axis that ends at `last` seconds."""
+    return (1.0, "seconds") if last < 600 else (60.0, "minutes")
 
 
 def _line(axes: Axes, series: EvidenceSeries, number: int, *, unit: float, least: float, most: float) -> None:

@@ -87,6 +87,14 @@ class Readings:
             found.pop()
         found.append(Reading(at=Seconds(at), evidence=value))
 
+    def note_look(self, look: Look, at: float) -> None:
+        """Add what a look says of all guardrails together, and of each that compares."""
+        self.note(at, TOGETHER, Against.CANARY, _value(look.log_harm))
+        for one in look.guardrails:
+            if one.participates:
+                self.note(at, one.name, Against.CANARY, _value(one.log_harm))
+                self.note(at, one.name, Against.HARM, _value(one.log_safe))
+
     def series(self) -> tuple[EvidenceSeries, ...]:
         """Return all that was noted."""
         return tuple(
@@ -111,7 +119,7 @@ def course_of(rollout: Rollout, look: Look | None, records: Iterable[r.Record]) 
             readings.note(record.at - zero, TOGETHER, Against.CANARY, note.harm)
             readings.note(record.at - zero, note.guardrail, Against.HARM, note.safe)
     if look is not None and look.began is not None:
-        _note_look(readings, look, look.at - zero)
+        readings.note_look(look, look.at - zero)
     rollback, promotion = thresholds(rollout.policy)
     return Course(
         rollout=rollout.id,
@@ -123,23 +131,16 @@ def course_of(rollout: Rollout, look: Look | None, records: Iterable[r.Record]) 
         rollback=rollback,
         promotion=promotion,
         series=readings.series(),
-        marks=tuple(_marks(known, zero)),
+        marks=tuple(marks(known, zero)),
     )
-
-
-def _note_look(readings: Readings, look: Look, at: float) -> None:
-    readings.note(at, TOGETHER, Against.CANARY, _value(look.log_harm))
-    for one in look.guardrails:
-        if one.participates:
-            readings.note(at, one.name, Against.CANARY, _value(one.log_harm))
-            readings.note(at, one.name, Against.HARM, _value(one.log_safe))
 
 
 def _value(log_value: float) -> float:
     return math.nan if math.isnan(log_value) else evidence(log_value)
 
 
-def _marks(records: Iterable[r.Record], zero: float) -> Iterator[Mark]:
+def marks(records: Iterable[r.Record], zero: float) -> Iterator[Mark]:
+    """Yield weights, verdicts and decisions of the records of one rollout. zero: time of second 0."""
     for record in records:
         text = _text(record)
         if text:

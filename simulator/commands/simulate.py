@@ -23,6 +23,9 @@ from simulator.scenario import LATE
 from simulator.sweep import Played, sweep
 
 FIRST_SEED: Final = 1
+TERMINAL: Final = "-"
+PIPE_WIDTH: Final = 100
+"""Characters of a chart that nobody's terminal limits."""
 ScenariosArgument = Annotated[
     list[str] | None, typer.Argument(metavar="SCENARIO..", help="files, folders, or names of shipped scenarios")
 ]
@@ -30,6 +33,14 @@ SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="how many seeds
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="processes; default: one a core")]
 AllOption = Annotated[bool, typer.Option("--all", help="every shipped scenario")]
 ServeOption = Annotated[bool, typer.Option("--serve", help="serve one scenario as real HTTP pods with /metrics")]
+PlotOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="draw a run into FILE.svg, .png or .html (- for the terminal): the first not right",
+    ),
+]
 OutputOption = Annotated[
     Output, typer.Option("-o", "--output", help="json: one object a run; else one summary a scenario")
 ]
@@ -41,10 +52,12 @@ def simulate(
     seeds: SeedsOption = 20,
     jobs: JobsOption = None,
     serve: ServeOption = False,
+    plot: PlotOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Play scenarios with known outcome in virtual time; exit 3 when one does not come out right."""
     files = _wanted(scenarios or [], every=every)
+    _check_plot(plot, files, output)
     if serve:
         _serve(files)
         return
@@ -62,6 +75,8 @@ def simulate(
     if output is not Output.JSON:
         table = _table(summaries, time.monotonic() - began)
         show("Simulation", [_plain(guardian) for guardian, _ in summaries], output, tables=[table])
+    if plot is not None:
+        _plot(plot, [played.guardian for played in outcomes[files[0]]], files[0])
     for guardian, _ in summaries:
         for failure in guardian.failures:
             say(f"{guardian.scenario.name} fails: {failure}", style="red")
@@ -87,6 +102,40 @@ def line(outcome: Outcome) -> dict[str, Any]:
             for one in run.seen
         ],
     }
+
+
+def _check_plot(plot: str | None, files: tuple[Path, ...], output: Output) -> None:
+    """Raise for a picture that could not be drawn, before an hour of runs."""
+    if plot is None:
+        return
+    if len(files) != 1:
+        raise ScenarioError(f"--plot draws one scenario, {len(files)} were named", remedy="name one")
+    if plot == TERMINAL and output is not Output.TABLE:
+        raise ScenarioError(
+            f"a chart would spoil the {output} on stdout", where="--plot -", remedy="name a file to draw into"
+        )
+    if plot != TERMINAL:
+        from simulator.commands.pictures import check  # noqa: PLC0415  for pictures only
+
+        check(Path(plot))
+
+
+def _plot(plot: str, outcomes: list[Outcome], file: Path) -> None:
+    """Draw the first run that did not come out right, or the first of all."""
+    from simulator.trace import trace  # noqa: PLC0415  for pictures only
+
+    chosen = next((one for one in outcomes if not one.ok), outcomes[0])
+    played = trace(load(file), chosen.run.seed)
+    if plot == TERMINAL:
+        from guardian.cli.chart import chart  # noqa: PLC0415
+
+        print()
+        print("\n".join(chart(played.course, width=console().width if sys.stdout.isatty() else PIPE_WIDTH)))
+        return
+    from simulator.commands.pictures import write  # noqa: PLC0415
+
+    write(played, Path(plot))
+    say(f"drawn: {plot}, seed {chosen.run.seed}")
 
 
 def _serve(files: tuple[Path, ...]) -> None:

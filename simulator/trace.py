@@ -1,0 +1,127 @@
+"""What happened in one run, as series over time: what scrapes saw, weights, evidence at every look, and decisions.
+
+It watches a run and draws nothing. Gaps in the metrics stay gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from analysis.quantiles import bucket_quantile
+from guardian.core import records as r
+from guardian.core.course import Course, Readings, marks, thresholds
+from guardian.core.looks import Ints
+from guardian.core.model import Track
+from simulator.outcome import Outcome, compare
+from simulator.run import Simulation
+from simulator.scenario import Scenario
+from simulator.traffic import Floats
+from simulator.world import Rounds, World
+
+WINDOW: Final = 60.0
+"""Seconds over which shares of failures and quantiles are taken: a scrape of a small canary holds too few requests."""
+QUANTILE: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One track as scrapes saw it; each (n,), NaN where nothing was seen. slow: seconds, the 95th percentile."""
+
+    rate: Floats
+    errors: Floats
+    slow: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One run. time: (n,) seconds after the traffic shift. weights: (seconds, canary's share from then on)."""
+
+    scenario: Scenario
+    outcome: Outcome
+    time: Floats
+    tracks: Mapping[Track, Seen]
+    weights: tuple[tuple[float, float], ...]
+    course: Course
+
+
+def trace(scenario: Scenario, seed: int) -> Trace:
+    """Play one seed and return what happened in it."""
+    simulation, readings = Simulation(scenario, seed), Readings()
+    world = simulation.world
+
+    def looked() -> None:
+        for rollout in simulation.engine.world.rollouts:
+            look = simulation.engine.look(rollout)
+            if look is not None and look.began is not None and world.shift is not None:
+                readings.note_look(look, look.at - world.shift)
+
+    simulation.driver.looked = looked
+    run = simulation.play()
+    zero = world.opening if world.shift is None else world.shift
+    rollback, promotion = thresholds(scenario.policy)
+    own = [record for record in simulation.driver.journal if isinstance(record, r.OfRollout)]
+    time, tracks = _tracks(world, zero)
+    return Trace(
+        scenario=scenario,
+        outcome=compare(scenario, run),
+        time=time,
+        tracks=tracks,
+        weights=tuple((max(at - zero, float(time[0])), float(weight)) for at, weight in world.weights),
+        course=Course(
+            rollout=f"{scenario.name}, seed {seed}",
+            zero="the traffic shift",
+            resolution="every look",
+            rollback=rollback,
+            promotion=promotion,
+            series=readings.series(),
+            marks=tuple(mark for mark in marks(own, zero) if mark.at >= 0),
+        ),
+    )
+
+
+def _tracks(world: World, zero: float) -> tuple[Floats, dict[Track, Seen]]:
+    """Return times (n,) and what each track showed, from some minutes before the shift on."""
+    slots = len(world.topology.names)
+    time = np.concatenate([one.time.max(axis=1) for one in world.rounds]) - zero
+    seen = np.concatenate([_padded(one.seen, slots) for one in world.rounds])
+    counts = np.concatenate([_padded(_columns(one), slots) for one in world.rounds])
+    new = np.diff(counts, axis=0, prepend=counts[:1])
+    new = np.where(new[..., :1] < 0, counts, new) * seen[..., None]
+    lasted = np.diff(time, prepend=time[0] - world.every)
+    kept = time >= -5.0 * WINDOW
+    rounds = max(round(WINDOW / world.every), 1)
+    bounds = np.array([*world.spec.service.latency.bounds, np.inf])
+    found: dict[Track, Seen] = {}
+    names = np.array([track.value for track in world.topology.tracks()])
+    for track in Track:
+        mine = names == track.value
+        any_seen = seen[:, mine].any(axis=1)
+        ticks = new[:, mine].sum(axis=1).astype(np.float64)
+        near = _trailing(ticks, rounds)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = np.where(any_seen & (near[:, 0] > 0), near[:, 1] / near[:, 0], np.nan)
+        rate = np.where(any_seen, ticks[:, 0] / np.maximum(lasted, 1e-9), np.nan)
+        slow = np.where(any_seen, bucket_quantile(near[:, 2:], bounds, QUANTILE)[0], np.nan)
+        found[track] = Seen(rate=rate[kept], errors=errors[kept], slow=slow[kept])
+    return time[kept], found
+
+
+def _columns(rounds: Rounds) -> Ints:
+    """Return requests, failures and buckets beside each other, (rounds, slots, 2 + buckets)."""
+    return np.concatenate((rounds.total[..., None], rounds.bad[..., None], rounds.buckets), axis=2)
+
+
+def _padded(values: np.ndarray, slots: int) -> np.ndarray:
+    """Return values (rounds, used slots, ...) with nothing in the slots that are not used yet."""
+    missing = [(0, 0), (0, slots - values.shape[1]), *[(0, 0)] * (values.ndim - 2)]
+    return np.pad(values, missing)
+
+
+def _trailing(values: Floats, rounds: int) -> Floats:
+    """Return sums over the last rounds."""
+    sums = np.cumsum(values, axis=0)
+    return sums - np.concatenate((np.zeros((min(rounds, len(sums)), values.shape[1])), sums[:-rounds]))
