@@ -11,6 +11,7 @@ import pytest
 
 from guardian.core.course import TOGETHER, Against
 from guardian.core.model import Track, Verdict
+from simulator.faults import MetricsGap
 from simulator.run import run
 from simulator.trace import trace
 from tests.simulator.worlds import shipped
@@ -48,7 +49,7 @@ def test_series_show_what_scrapes_saw() -> None:
 def test_a_gap_in_the_metrics_stays_a_gap() -> None:
     """No line is drawn over minutes of which nothing is known."""
     scenario = shipped("S15")
-    gap = scenario.spec.faults[0]
+    (gap,) = (fault for fault in scenario.spec.faults if isinstance(fault, MetricsGap))
     seen = trace(scenario, 1)
     inside = (seen.time > gap.at + 20) & (seen.time < gap.at + gap.lasts - 20)
     assert inside.any()
