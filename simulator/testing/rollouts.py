@@ -12,7 +12,7 @@ from guardian.config.units import format_duration
 from guardian.core.model import Seconds, Verdict
 from simulator.bound import bound
 from simulator.library import find
-from simulator.outcome import Outcome, Summary, summarise
+from simulator.outcome import Outcome, Seen, Summary, summarise
 from simulator.scenario import Scenario
 from simulator.sweep import loaded, play
 
@@ -57,12 +57,13 @@ class SimulatedRollout:
         if first is not None:
             what = "wrong" if first.wrong else "late"
             lines.append(f"seed {first.run.seed} is {what}:")
-            lines += [
-                f"  {format_duration(round(seen.at))} {' '.join(filter(None, (seen.event, seen.guardrail)))}: {seen.reason}"
-                for seen in first.run.seen
-                if seen.reason
-            ]
+            lines += [_told(seen) for seen in first.run.seen if seen.reason]
         return "\n".join(lines)
+
+
+def _told(seen: Seen) -> str:
+    what = f"{seen.event} {seen.guardrail}".strip()
+    return f"  {format_duration(round(seen.at))} {what}: {seen.reason}"
 
 
 def simulate_rollout(
