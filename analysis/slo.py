@@ -21,34 +21,42 @@ Floats = npt.NDArray[np.float64]
 LEVEL: Final = 0.01
 LEAST_BAD: Final = 2.0
 """Bad events that a window needs at least: one is never a breach, however few the requests."""
+ONE: Final = np.array(1.0)
+TWO: Final = np.array(LEAST_BAD)
+SMALLEST: Final = 1e-9
 LEAST_READINGS: Final = 2.0
 """Readings that a window needs at least: one alone has no spread."""
 
 
-def chance(bad: Floats, total: Floats, allowed: Floats) -> Floats:
-    """Chance of so many bad of total, or more, when each is bad with chance `allowed`; 1 for fewer than LEAST_BAD.
+def chance(bad: Floats, total: Floats, allowed: Floats, *, design: Floats = ONE, least: Floats = TWO) -> Floats:
+    """Chance of so many bad of total, or more, when each is bad with chance `allowed`; 1 for fewer than `least`.
 
-    bad, total: any shape, events in the window. allowed: share of bad events, broadcast. No events: 1.
+    bad, total: any shape, events in the window. allowed: share of bad events, broadcast. No events: 1. design: by which
+    factor the variance of `bad` is that of independent events, >= 1, broadcast: so many count as one. Exact for 1,
+    for more as if effective numbers were numbers (Kish 1965).
 
     >>> chance(np.array([1.0, 2.0]), np.array([2.0, 2.0]), np.array(0.5)).tolist()
     [1.0, 0.25]
     """
     sure = np.maximum(np.minimum(bad, total), 0.0)
-    enough = (sure >= LEAST_BAD) & (total > 0)
+    enough = (sure >= least) & (total > 0)
     share = np.minimum(np.maximum(allowed, 0.0), 1.0)
-    found = betainc(np.maximum(sure, 1.0), np.maximum(total - sure + 1.0, 1.0), share)
+    good = np.maximum(total - sure, 0.0) / design
+    found = betainc(np.maximum(sure / design, SMALLEST), good + 1.0, share)
     return np.where(enough, found, 1.0)
 
 
-def excludes(bad: Floats, total: Floats, allowed: Floats) -> npt.NDArray[np.bool_]:
+def excludes(
+    bad: Floats, total: Floats, allowed: Floats, *, design: Floats = ONE, least: Floats = TWO
+) -> npt.NDArray[np.bool_]:
     """Whether bad of total exclude that the true share is at most `allowed`, at one-sided 99 %.
 
-    bad, total: any shape, events in the window. allowed: share of bad events, broadcast. No events: False.
+    bad, total, design, least: see `chance`. allowed: share of bad events, broadcast. No events: False.
 
     >>> excludes(np.array([1.0, 9.0]), np.array([24.0, 600.0]), np.array(0.002)).tolist()
     [False, True]
     """
-    return np.asarray(chance(bad, total, allowed) <= LEVEL)
+    return np.asarray(chance(bad, total, allowed, design=design, least=least) <= LEVEL)
 
 
 def mean_excludes(number: Floats, total: Floats, squares: Floats, allowed: Floats) -> npt.NDArray[np.bool_]:

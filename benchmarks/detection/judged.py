@@ -31,15 +31,15 @@ class Outcome(Fight):
 class _Lane:
     """One guardrail of all runs: the members behind (run, pod), and how to get their counts."""
 
-    def __init__(self, guardrail: Guardrail, roster: Roster, streams: Streams, *, risk: float) -> None:
+    def __init__(self, guardrail: Guardrail, policy: Policy, roster: Roster, streams: Streams) -> None:
         self._latency = isinstance(guardrail.sli, HistogramSli)
         self._streams = streams
-        number = roster.contest(guardrail, BOUNDS if self._latency else ())
+        number = roster.contest(guardrail, BOUNDS if self._latency else (), users=policy.users_of(guardrail))
         self._contest: Contest = roster.contests[number]
         runs, pods = streams.requests.shape[0], streams.requests.shape[2]
         self._members = np.zeros((runs, pods), dtype=np.int64)
         for run in range(runs):
-            arm = roster.add_arm(run, number, risk=risk)
+            arm = roster.add_arm(run, number, risk=policy.risk_each)
             cell = roster.place(arm)[1]
             self._contest.begin(cell, 0.0)
             for pod in range(pods):
@@ -75,7 +75,7 @@ def judged(streams: Streams, policy: Policy) -> Outcome:
     rulings = Rulings(policy, roster)
     runs = len(streams.requests)
     rulings.grow(runs)
-    lanes = [_Lane(guardrail, roster, streams, risk=policy.risk_each) for guardrail in policy.participating]
+    lanes = [_Lane(guardrail, policy, roster, streams) for guardrail in policy.participating]
     found: list[Ruling] = []
     for tick, time in enumerate(streams.situation.times):
         still = np.flatnonzero(rulings.open)

@@ -30,6 +30,7 @@ def advice(file: PolicyFile) -> list[Finding]:
         *_approvals(file.policy),
         *_reach(file.policy),
         *_exposure(file.policy),
+        *_sessions(file.policy),
         *_secrets(file.policy),
     ]
     for number, guardrail in enumerate(file.policy.guardrails):
@@ -100,6 +101,19 @@ def _exposure(policy: Policy) -> Iterator[_Said]:
             )
             remedy = "add a ratio or a histogram: then each pod's events are judged by its own requests"
             yield ("spec", "guardrails", number, "sli", "count"), what, remedy
+
+
+def _sessions(policy: Policy) -> Iterator[_Said]:
+    """Say where a step ends before its users came: those with a session stay where a former weight put them."""
+    if policy.affinity is None:
+        return
+    session = policy.affinity.session
+    for number, step in enumerate(policy.strategy.steps()):
+        if step.bake < session and not full(step.weight):
+            ends = f"a step of {format_duration(step.bake)} ends before its {format_share(step.weight)} are served"
+            remedy = f"write bake: {format_duration(session)}, or expect the canary to get less than its weight"
+            path: YamlPath = ("spec", "strategy", "steps", number)
+            yield path, f"{ends}: users keep their track for {format_duration(session)}", remedy
 
 
 def _secrets(policy: Policy) -> Iterator[_Said]:

@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from guardian.config.affinity import AffinityField
 from guardian.config.fields import Duration, Name, Section, ShareField
 from guardian.config.findings import Finding, Severity, complaint, findings_of
 from guardian.config.guardrails import GuardrailConfig
@@ -108,6 +109,9 @@ class SpecConfig(Section):
     interval: Duration = Field(10.0, ge=0.1, description="how often the evidence is looked at")
     depends_on: tuple[Name, ...] = Field((), description="services this one calls; unknown ones are allowed")
     attribution: AttributionConfig = AttributionConfig()
+    affinity: AffinityField = Field(
+        None, description="users stick to a track, by a cookie for example; none: each request is sent by itself"
+    )
 
     @field_validator("guardrails")
     @classmethod
@@ -169,6 +173,7 @@ class PolicyConfig(Section):
             interval=Seconds(spec.interval),
             depends_on=spec.depends_on,
             attribution=spec.attribution.to_core(),
+            affinity=None if spec.affinity is None else spec.affinity.to_core(),
         )
 
 
@@ -195,14 +200,14 @@ def read_policy(document: Document) -> PolicyFile:
 
 def _unexposed(policy: Policy, document: Document) -> Iterator[Finding]:
     """Yield an error for each count where nothing says how much each track served."""
-    if policy.exposing is not None or policy.moves_traffic:
+    sticks = policy.affinity is not None
+    if policy.exposing is not None or (policy.moves_traffic and not sticks):
         return
     for number, guardrail in enumerate(policy.guardrails):
         if isinstance(guardrail.sli, CountSli):
             where = document.where(("spec", "guardrails", number, "sli", "count"), key=True)
-            what = (
-                "nothing says how much each track served: no guardrail counts requests, no router of ours has a weight"
-            )
+            why = "users who stick to a track do not follow the weight" if sticks else "no router of ours has a weight"
+            what = f"nothing says how much each track served: no guardrail counts requests, {why}"
             yield _error(what, where, "add a ratio or a histogram: events are judged by its requests")
 
 

@@ -51,6 +51,8 @@ def _rules(old: Policy, new: Policy) -> Iterator[str]:
         yield "attribution.limit cannot grow, and depends_on cannot name more: harm would be acted on later"
     if old.attribution.one_pod == "rollback" and new.attribution.one_pod != "rollback":
         yield "attribution.one_pod would hold instead of rolling back"
+    if old.affinity != new.affinity:
+        yield "affinity is what the evidence so far rests on and cannot change"
     if old.probes != new.probes:
         yield "probes cannot change while it runs"
 

@@ -18,6 +18,7 @@ from analysis.sequential.base import Floats, Ints
 from analysis.sequential.burn import Windows
 from analysis.sequential.rows import Flags
 from analysis.slo import LEAST_BAD, burn_rate, excludes
+from analysis.users import Users, crowding
 from guardian.core.columns import Columns
 from guardian.core.looks import Breach, Burn, BurnPair
 from guardian.core.model import Seconds
@@ -41,14 +42,18 @@ class Burning:
         self.rows = Columns(
             {
                 "memory": (2, WINDOWS.remembered), "period": (), "good": (), "allowed": (len(PAIRS),),
+                "design": (len(PAIRS), 2), "least": (len(PAIRS), 2),
                 "scope": (), "column": (),  # which column of a layout has the bad ones
                 "front": (), "live": (), "found": (len(PAIRS),), "seen": (),
                 "since": (), "stable_last": (), "earlier": (),
             }
         )  # fmt: skip
 
-    def add(self, objective: Slo | None) -> int:
-        """Make room for a guardrail and return its number, -1 where its burn rate is not asked."""
+    def add(self, objective: Slo | None, *, users: Users | None = None) -> int:
+        """Make room for a guardrail and return its number, -1 where its burn rate is not asked.
+
+        users: whose failures come together, None: requests count one by one.
+        """
         if objective is None or objective.burn_rate is None:
             return -1
         row, state = self.rows.add(), self.rows
@@ -56,6 +61,8 @@ class Burning:
         state["period"][row], state["good"][row] = objective.burn_rate.period, objective.good
         state["allowed"][row] = np.minimum(limits * (1.0 - objective.good), 1.0)
         state["scope"][row] = float(objective.scope is Scope.SERVICE)
+        windows = np.array([[pair.long, pair.short] for pair in PAIRS])
+        state["design"][row], state["least"][row] = crowding(users, windows)
         state["front"][row] = state["since"][row] = np.nan
         state["stable_last"][row] = _NEVER
         return row
@@ -121,7 +128,8 @@ class Burning:
         state = self.rows
         bad, total = sums[..., 0], sums[..., 1]
         allowed = state["allowed"][rows][:, None, :, None]
-        found = np.asarray(excludes(bad, total, allowed).all(axis=-1) & filled)
+        design, least = state["design"][rows][:, None], state["least"][rows][:, None]
+        found = np.asarray(excludes(bad, total, allowed, design=design, least=least).all(axis=-1) & filled)
         paging = np.asarray(found[..., _PAGING].any(axis=-1))
         stable = np.where(self._beyond(rows, bad[:, :, 1], total[:, :, 1]), now, _NEVER).max(axis=0)
         live = state["live"][rows]

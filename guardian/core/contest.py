@@ -15,6 +15,7 @@ import numpy.typing as npt
 from analysis.multiplicity import average
 from analysis.sequential.base import Floats, Ints, Test
 from analysis.sequential.latency import LatencyTest
+from analysis.users import Users
 from guardian.core.columns import Columns
 from guardian.core.evidence import Panel
 from guardian.core.intake import Intake, Stretch
@@ -49,9 +50,12 @@ Stretches = list[tuple[Intake, Ints, Stretch]]
 class Contest:
     """All cells of one rule. A member is one pod of one track of one cell."""
 
-    def __init__(self, test: Test, *, warming: Test | None = None, warm_up: float = 0.0, fresh: bool = False) -> None:
+    def __init__(
+        self, test: Test, *, warming: Test | None = None, warm_up: float = 0.0, fresh: bool = False,
+        users: Users | None = None,
+    ) -> None:  # fmt: skip
         self.test, self.warm_up = test, warm_up
-        self.arms = [Intake(Panel(each, fresh=fresh)) for each in (test, warming) if each is not None]
+        self.arms = [Intake(Panel(each, fresh=fresh, users=users)) for each in (test, warming) if each is not None]
         self.members = Columns(
             {"cell": (), "canary": (), "first": (), "main": (), "warm": (), "stratum": (), "whole": ()}
         )

@@ -77,7 +77,8 @@ def _harm(draft: Draft, look: Look | None) -> None:
         return
     if harmful(rollout, look):
         guardrail = rollout.policy.guardrail(look.worst)
-        reason = rollback_sentence(rollout.place.service, rollout.revision, guardrail, look)
+        users = rollout.policy.users_of(guardrail)
+        reason = rollback_sentence(rollout.place.service, rollout.revision, guardrail, look, users=users)
         reason += was_put_off(rollout, draft.now)
         propose(
             draft,

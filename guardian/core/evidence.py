@@ -14,6 +14,7 @@ import numpy.typing as npt
 from analysis.baseline import noise_at, sum_by
 from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, start_times, start_weights
 from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain, safe_evidence, unrest
+from analysis.users import Users
 from guardian.core.columns import Columns
 from guardian.core.noise import Noise
 from guardian.core.strata import Groups, Strata
@@ -35,8 +36,8 @@ SINCE: Final = ("gain", "information", "lean", "square")
 class Panel:
     """Evidence of all cells of one test. Cells and pods are added, never moved; columns hold their state."""
 
-    def __init__(self, test: Test, *, fresh: bool = False) -> None:
-        self.test = test
+    def __init__(self, test: Test, *, fresh: bool = False, users: Users | None = None) -> None:
+        self.test, self.users = test, users
         mixture = test.mixture
         alternatives, safe = int(mixture.partner.max()) + 1, len(mixture.safe_weights)
         directions, parts = len(mixture.spreads), len(STARTS)
@@ -46,7 +47,7 @@ class Panel:
                 "gain": (alternatives,), "information": (directions,), "lean": (directions,),
                 "square": (directions,), "gain0": (parts, alternatives), "information0": (parts, directions),
                 "lean0": (parts, directions), "square0": (parts, directions), "started": (), "ticks": (),
-                "history": (), "totals": (2, test.columns),
+                "history": (), "totals": (2, test.columns), "lasted": (),
             }
         )  # fmt: skip
         self.pods = Columns(
@@ -272,6 +273,7 @@ class Panel:
         self.strata.rows["memory"][groups.strata] = memory
         self.cells["ticks"][cells] += 1
         self.cells["history"][cells] += np.where(live, 0.0, seconds)
+        self.cells["lasted"][cells] += np.where(live, seconds, 0.0)
         served = [self.test.requests(side) * live[groups.cell] for side in sides]
         self.strata.serve(groups, *served, seconds=seconds)
         for track, side in enumerate(sides):
@@ -320,8 +322,7 @@ class Panel:
         """Largest log evidence (C,) of one start and alternative alone, tempered by the plainest dispersion."""
         if gain.shape[1] == 1:
             return np.zeros(len(cells))
-        posterior = self.noise.cells["posterior"][cells]
-        return unrest(self.sums(cells, gain), posterior=posterior, mixture=self.test.mixture)
+        return unrest(self.sums(cells, gain), posterior=self.noise.cells["posterior"][cells], mixture=self.test.mixture)
 
     def calibrated(self, cells: Ints) -> npt.NDArray[np.bool_]:
         """Whether enough of stable against itself was seen (C,)."""
@@ -361,12 +362,14 @@ class Panel:
         noise = _noise(self.noise.cells["curve"][cells][group], lean, square)
         both = sum_by(np.concatenate((lean**2, lean**2 * noise), axis=2), group, len(cells))
         reach, passing = both[..., : lean.shape[2]], both[..., lean.shape[2] :]
-        thin = UNCALIBRATED * (self.cells["history"][cells] < ENOUGH_HISTORY)
+        thin = UNCALIBRATED * (self.cells["history"][cells] < ENOUGH_HISTORY)[:, None]
+        if self.users is not None:  # what users do together shows the more of itself, the longer they are seen
+            thin = thin + self.users.dispersion(self.cells["lasted"][cells][:, None] - STARTS[:parts]) - 1.0
         common, tracks = np.zeros_like(reach), self.noise.cells["tracks"][cells]
         if tracks.any():
             whole, squares = self._since(("lean", "square"), cells, parts)
             common = 2.0 * whole**2 * _noise(tracks, whole, squares)
-        return reach, passing + thin[:, None, None] * information, common
+        return reach, passing + thin[:, :, None] * information, common
 
 
 def _summed_by(owner: Ints, values: Floats, *, plain: bool) -> tuple[Ints, Floats]:

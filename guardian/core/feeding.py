@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints
+from guardian.core import shares
 from guardian.core.burning import spend
 from guardian.core.contest import Contest
 from guardian.core.derived import Came, add_requests, derive
@@ -208,9 +209,8 @@ class Feeder:
         if live.any():
             np.add.at(state["requests"].reshape(-1), side, asked * live)
             np.add.at(state["bad"].reshape(-1), side, bad * live)
-            settled = end - seconds >= fleet.rollouts["settled"][rollouts]
-            counting = live & settled & (fleet.links["first"][sheets] > 0)
-            np.add.at(fleet.rollouts["share"].reshape(-1), rollouts * 2 + ~canary, asked * counting)
+            first = fleet.links["first"][sheets] > 0
+            shares.count(fleet, rollouts, canary, begin=end - seconds, asked=asked * (live & first))
         begin = 0
         seen = np.zeros((len(pods), 3))
         for rows in batches:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from analysis.rates import Step
+from guardian.core import shares
 from guardian.core.apart import Apart, Mark
 from guardian.core.burning import Burning
 from guardian.core.checkpoints import pack, unpack
@@ -34,12 +35,10 @@ from guardian.core.strata import STRATA
 from guardian.core.telling import tell
 from guardian.core.verdicts import Trace
 
-SETTLING = 5.0
-"""Seconds a router takes at most from accepting a weight to serving it; rows from before hold the old share."""
 ALWAYS = Instant(-math.inf)
 ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
-    "began": (), "since": (), "tick": (), "share": (2,), "settled": (), "notes": (TRACE, 2),
-    "skewed": (),
+    **shares.SHARES,
+    "began": (), "since": (), "tick": (), "notes": (TRACE, 2),
     "switched": (),  # when all traffic was given to the canary, inf before
     "weight": (),  # accepted canary share, NaN where nobody sets one
     "blind": (),  # 1 where no guardrail counts requests: rows and weight tell when traffic began
@@ -107,13 +106,14 @@ class Fleet:
         if rollout in self.opened:
             return
         number = self.rollouts.add()
-        self.rollouts["began"][number] = self.rollouts["skewed"][number] = np.nan
+        self.rollouts["began"][number] = np.nan
         self.rollouts["since"][number] = since
         self.rollouts["switched"][number] = np.inf
         self.rollouts["tick"][number] = policy.interval
-        self.rollouts["notes"][number] = self.rollouts["settled"][number] = -np.inf
+        self.rollouts["notes"][number] = -np.inf
         self.rollouts["weight"][number] = 0.0 if policy.moves_traffic else np.nan
         self.rollouts["blind"][number] = policy.exposing is None
+        shares.begin(self, number)
         opened = Opened(id=rollout, number=number, policy=policy)
         self.opened[rollout] = opened
         first = next((one for one in policy.guardrails if not isinstance(one.sli, GaugeSli | CountSli)), None)
@@ -122,7 +122,8 @@ class Fleet:
             self.sheets["rollout"][row] = number
             for name in ("last", "seen", "front"):
                 self.sheets[name][row] = np.nan
-            sheet = Sheet(number=row, rollout=number, guardrail=guardrail, risk=policy.risk_each)
+            users = policy.users_of(guardrail)
+            sheet = Sheet(number=row, rollout=number, guardrail=guardrail, risk=policy.risk_each, users=users)
             self.links.reach(row)
             for name in ("layout", "slot", "contest", "exposing"):
                 self.links[name][row] = -1.0
@@ -140,10 +141,12 @@ class Fleet:
         """Make room for what the objective sees, and once more for what it sees in the canary's mix of strata."""
         guardrail, objective = sheet.guardrail, sheet.guardrail.objective
         if objective is not None:
-            gauge = isinstance(guardrail.sli, GaugeSli)
-            sheet.objective, sheet.burn = self.objectives.add(objective, gauge=gauge), self.burning.add(objective)
+            gauge, users = isinstance(guardrail.sli, GaugeSli), sheet.users
+            sheet.objective = self.objectives.add(objective, gauge=gauge, users=users)
+            sheet.burn = self.burning.add(objective, users=users)
             if guardrail.strata:
-                sheet.alike, sheet.burn_alike = self.objectives.add(objective, gauge=gauge), self.burning.add(objective)
+                sheet.alike = self.objectives.add(objective, gauge=gauge, users=users)
+                sheet.burn_alike = self.burning.add(objective, users=users)
         for name in ("objective", "alike", "burn", "burn_alike"):
             self.links[name][sheet.number] = getattr(sheet, name)
 
@@ -252,7 +255,7 @@ class Fleet:
         layout = self.layouts[self._layouts[kind]]
         sheet.layout, sheet.slot = layout, layout.totals.add()
         if sheet.guardrail.compare is not None:
-            sheet.contest = self.roster.contest(sheet.guardrail, bounds)
+            sheet.contest = self.roster.contest(sheet.guardrail, bounds, users=sheet.users)
             sheet.arm = self.roster.add_arm(sheet.rollout, sheet.contest, risk=sheet.risk)
             sheet.cell = self.roster.place(sheet.arm)[1]
             self.roster.contests[sheet.contest].begin(sheet.cell, float(self.rollouts["began"][sheet.rollout]))
@@ -343,21 +346,16 @@ class Fleet:
         opened = self.opened.get(rollout)
         if opened is None:
             return
-        self.rollouts["share"][opened.number] = 0.0
-        self.rollouts["skewed"][opened.number] = np.nan
+        shares.recount(self, opened.number)
         for sheet in opened.sheets.values():
             sheet.needed = None
             self.sheets["step"][sheet.number] = 0.0
 
     def expect(self, rollout: RolloutId, *, weight: Weight, now: Instant) -> None:
-        """A weight was accepted: the share of rows that begin once it has settled is held against it."""
+        """A weight was accepted: the share of rows that begin once it has settled is held against it (shares.py)."""
         opened = self.opened.get(rollout)
         if opened is not None and opened.weight != weight:
-            opened.weight = float(weight)
-            self.rollouts["weight"][opened.number] = float(weight)
-            self.rollouts["share"][opened.number] = 0.0
-            self.rollouts["skewed"][opened.number] = np.nan
-            self.rollouts["settled"][opened.number] = now + SETTLING
+            shares.expect(self, opened, weight, now)
 
     def switch(self, rollout: RolloutId, *, at: Instant) -> None:
         """All traffic was given to the canary: rows that begin later are held against the service's own past."""

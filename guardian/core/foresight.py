@@ -1,8 +1,9 @@
 """How long each step of a policy needs, at a given traffic, to see a canary that is worse or to show that it is not.
 
-A forecast for independent requests and equal pods; it decides nothing. Pods that differ need more: beside `judge` on
-four pods (50 and 200 requests a second, both kinds) 80 % of runs ended within 1.9 times the forecast. Of gauges it says
-that it is not known: how soon a level tells depends on how much pods differ, not on how many readings come.
+A forecast for equal pods, and for requests that are independent but for users who stick to a track (analysis/users.py);
+it decides nothing. Pods that differ need more: beside `judge` on four pods (50 and 200 requests a second, both kinds)
+80 % of runs ended within 1.9 times the forecast. Of gauges it says that it is not known: how soon a level tells depends
+on how much pods differ, not on how many readings come.
 Source: analysis.power (expected growth of evidence); CONTRACTS section 5 for what a step waits for.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from analysis.power import binomial_divergence, latency_growth, ratio_growth, requests_needed
 from analysis.sequential.latency import LatencyTest
+from analysis.users import Users
 from guardian.core.looks import Floats
 from guardian.core.model import Ratio, Seconds, Value, Weight
 from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Policy, RatioSli, full
@@ -127,13 +129,13 @@ def _sight(policy: Policy, guardrail: Guardrail, traffic: Traffic, weight: Weigh
     alpha = policy.risk.false_rollback / len(policy.participating)
     wanted = requests_needed(worse, alpha=alpha)
     promote = requests_needed(healthy, alpha=policy.risk.false_promotion)
-    asked = guardrail.min_requests
-    needed = float(requests_needed(sample, alpha=alpha)[0]) if asked is None else float(asked)
+    asked, users = guardrail.min_requests, policy.users_of(guardrail)
+    default = float(requests_needed(sample, alpha=alpha)[0]) * policy.dispersion(guardrail)
     return Sight(
         guardrail=guardrail.name,
-        worse=tuple(_time(float(one), canary) for one in wanted),
-        promote=_time(float(promote[0]), canary),
-        sample=_time(needed, canary),
+        worse=tuple(_seen(float(one), canary, users) for one in wanted),
+        promote=_seen(float(promote[0]), canary, users),
+        sample=_time(default if asked is None else float(asked), canary),
     )
 
 
@@ -149,6 +151,12 @@ def _unknown(guardrail: Guardrail, canary: float) -> Sight:
 
 def _time(requests: float, rate: float) -> Seconds:
     return Seconds(requests / rate if rate > 0 else math.inf)
+
+
+def _seen(requests: float, rate: float, users: Users | None) -> Seconds:
+    """Return when as many requests were seen that are independent, or as telling as these."""
+    alone = _time(requests, rate)
+    return alone if users is None else Seconds(float(users.wait(np.array(alone))))
 
 
 def _ratio(name: str, compare: Compare, traffic: Traffic, weight: Weight) -> tuple[Floats, Floats, Floats]:

@@ -130,9 +130,14 @@ def _own_past(rollout: Rollout, look: Look) -> Iterator[Waiting]:
 def _skewed(rollout: Rollout, look: Look) -> Waiting:
     seen = look.observed
     got = f"{share(seen.share)} of {seen.requests:,.0f} requests" if seen is not None else "another share"
+    affinity = rollout.policy.affinity
+    remedy = "check the router; where it keeps users on their track, say so in `spec.affinity`"
+    if affinity is not None:
+        remedy = f"users of {affinity.requests:g} requests each, who stay for {duration(affinity.session)}, do not "
+        remedy += "explain it: check the router, and whether `spec.affinity` is as it says"
     text = (
         f"the canary serves {got} where {share(rollout.desired)} was accepted: canary and stable do not get the "
-        "same kind of traffic, so nothing is compared; check the router and session affinity"
+        f"same kind of traffic, so nothing is compared; {remedy}"
     )
     return Waiting(hold=r.Hold.ALLOCATION, text=text, page="allocation")
 

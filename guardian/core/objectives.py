@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from analysis.sequential.base import Floats, Ints
 from analysis.slo import excludes, mean_excludes
+from analysis.users import Users, crowding
 from guardian.core.columns import Columns
 from guardian.core.looks import Breach
 from guardian.core.policy import Scope, Slo
@@ -33,6 +34,8 @@ class Objectives:
                 # readings: time, then for canary and stable: requests, beyond the warning, beyond the critical bound;
                 # of gauges: number, sum and squares of levels as seen from the target
                 "ring": (SLOTS, 7), "window": (LEVELS,), "lasts": (LEVELS,), "allowed": (LEVELS,),
+                # requests that count as one, and bad ones that a window needs at least (users who stick to a track)
+                "design": (LEVELS,), "least": (LEVELS,),
                 # gauges: 1 where users suffer above the bounds, -1 below; 0: not a gauge
                 "sign": (), "beyond": (LEVELS,),
                 "since": (2, LEVELS), "state": (2, LEVELS), "scope": (), "earlier": (), "front": (),
@@ -40,8 +43,11 @@ class Objectives:
             }
         )  # fmt: skip
 
-    def add(self, objective: Slo, *, gauge: bool = False) -> int:
-        """Make room for one objective and return its number; gauge: its bounds are levels, of the mean of readings."""
+    def add(self, objective: Slo, *, gauge: bool = False, users: Users | None = None) -> int:
+        """Make room for one objective and return its number; gauge: its bounds are levels, of the mean of readings.
+
+        users: whose failures come together, None: requests count one by one.
+        """
         row = self.rows.add()
         self.rows["ring"][row, :, 0] = _EMPTY
         self.rows["since"][row] = np.nan
@@ -59,6 +65,7 @@ class Objectives:
             self.rows["allowed"][row, i] = 1.0 - level.bound if objective.quantile is None else 1.0 - objective.quantile
             self.rows["beyond"][row, i] = sign * (level.bound - objective.target)
         self.rows["scope"][row] = float(objective.scope is Scope.SERVICE)
+        self.rows["design"][row], self.rows["least"][row] = crowding(users, self.rows["window"][row])
         return row
 
     def drop(self, row: int) -> None:
@@ -107,7 +114,10 @@ class Objectives:
         bad = np.empty(total.shape)
         for level in range(LEVELS):
             bad[..., level] = sums[:, :, level, :, 1 + level]
-        breached = excludes(bad, total, state["allowed"][rows][:, None])
+        breached = excludes(
+            bad, total, state["allowed"][rows][:, None], design=state["design"][rows][:, None],
+            least=state["least"][rows][:, None],
+        )  # fmt: skip
         gauges = np.flatnonzero(state["sign"][rows])
         if len(gauges):
             sign, beyond = state["sign"][rows[gauges]][:, None, None], state["beyond"][rows[gauges]][:, None]

@@ -40,7 +40,7 @@ class RowReader:
 
     def __init__(self, policy: Policy, roster: Roster, metrics: Sequence[str], pods: Sequence[str]) -> None:
         self._roster, self._metrics, self._pods = roster, metrics, pods
-        self._risk = policy.risk_each
+        self._risk, self._users = policy.risk_each, policy.users_of
         self._guardrails = {guardrail.name: guardrail for guardrail in policy.participating}
         self._keys = KeyIndex()
         self._contest = np.zeros(0, dtype=np.int64)
@@ -201,7 +201,7 @@ class RowReader:
             bounds = tuple(np.unique(rows.bound[rows.time == rows.time[0]]).tolist())
             if len(bounds) < 2 or not np.isinf(bounds[-1]):
                 return
-        contest = self._roster.contest(guardrail, bounds)
+        contest = self._roster.contest(guardrail, bounds, users=self._users(guardrail))
         if bounds and contest not in self._counters:
             self._counters[contest] = Columns({"value": (len(bounds),), "time": ()})
         if isinstance(guardrail.sli, GaugeSli):

@@ -10,9 +10,11 @@ import numpy as np
 
 from analysis.sequential.base import Floats
 from analysis.sequential.latency import LatencyTest, moved_quantile
+from analysis.users import Users
 from guardian.core.contest import Contest
 from guardian.core.model import Verdict
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli, Sli
+from guardian.core.sentences import crowd
 from guardian.core.sheets import QUANTILE
 from guardian.core.strata import MOST_UNMATCHED
 
@@ -43,6 +45,8 @@ class Finding:
     """In how many it was compared; 0 where the policy names none."""
     unmatched: float = 0.0
     """Share of the canary's requests in strata that stable does not serve."""
+    users: Users | None = None
+    """Who stick to a track, where the evidence was corrected for them."""
 
     @classmethod
     def absent(cls, name: str) -> Self:
@@ -69,7 +73,7 @@ class Finding:
             evidence=evidence, calibrated=bool(contest.panel.calibrated(np.array([cell]))[0]),
             pods=int(contest.panel.noise.cells["pods"][cell]), moved=moved,
             strata=contest.panel.strata.count(cell) if guardrail.strata else 0,
-            unmatched=contest.panel.strata.unmatched(cell),
+            unmatched=contest.panel.strata.unmatched(cell), users=contest.panel.users,
         )  # fmt: skip
 
 
@@ -138,8 +142,10 @@ def _promise(finding: Finding) -> str:
 
 
 def _caveat(finding: Finding) -> str:
+    also = crowd(finding.users)
     if finding.calibrated:
-        return f", corrected for what {finding.pods} stable pods differ"
+        return f", corrected for what {finding.pods} stable pods differ{also}"
     if finding.pods < 2:
-        return "; uncalibrated: with a single stable series the difference between equal pods is assumed, not measured"
-    return "; uncalibrated: less than 30 min of stable history"
+        what = "with a single stable series the difference between equal pods is assumed, not measured"
+        return f"; uncalibrated: {what}{also}"
+    return f"; uncalibrated: less than 30 min of stable history{also}"

@@ -12,8 +12,10 @@ from functools import cached_property
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from analysis.budget import MONTH, PAGES, PAIRS, Pair
+from analysis.users import Users
 from guardian.core.model import Digest, Mode, Ratio, Seconds, Weight
 from guardian.core.strategies import Strategy
 
@@ -231,6 +233,27 @@ class Attribution(_Part, frozen=True, kw_only=True):
     one_pod: Literal["hold", "rollback"] = "hold"
 
 
+class Affinity(_Part, frozen=True, kw_only=True):
+    """Users stay on the track they were given: requests are no independent draws (analysis/users.py).
+
+    session: how long a user stays on its track. requests: mean number it makes in that time, within `visit`.
+    variation: sd of that number between users, over its mean. correlation: intraclass correlation of failure.
+    """
+
+    requests: float
+    session: Seconds
+    visit: Seconds
+    variation: float = 2.0
+    correlation: Ratio = Ratio(0.1)
+
+    @property
+    def users(self) -> Users:
+        """What is assumed of users."""
+        return Users(
+            requests=self.requests, visit=self.visit, variation=self.variation, correlation=self.correlation
+        )  # fmt: skip
+
+
 class Policy(_Part, frozen=True, dict=True, kw_only=True):
     """Everything a rollout is judged by; a running rollout keeps the one it began with."""
 
@@ -256,6 +279,7 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
     interval: Seconds = Seconds(10.0)
     depends_on: tuple[str, ...] = ()
     attribution: Attribution = Attribution()
+    affinity: Affinity | None = None
 
     @cached_property
     def digest(self) -> Digest:
@@ -281,6 +305,20 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
             if isinstance(guardrail.sli, kind)
         ]
         return ranked[0] if ranked else None
+
+    def users_of(self, guardrail: Guardrail) -> Users | None:
+        """Users whose failures come together in what a guardrail counts; None: its events count one by one.
+
+        Levels of pods are no user's.
+        """
+        if self.affinity is None or isinstance(guardrail.sli, GaugeSli):
+            return None
+        return self.affinity.users
+
+    def dispersion(self, guardrail: Guardrail) -> float:
+        """How many requests count as one for evidence, once users were seen for all of their visit; 1 or more."""
+        users = self.users_of(guardrail)
+        return 1.0 if users is None else float(users.dispersion(np.array(np.inf)))
 
     @property
     def risk_each(self) -> float:

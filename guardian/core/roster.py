@@ -19,6 +19,7 @@ from analysis.sequential.count import CountTest
 from analysis.sequential.gauge import GaugeTest, Worse
 from analysis.sequential.latency import LatencyTest
 from analysis.sequential.ratio import RatioTest
+from analysis.users import Users
 from guardian.core.columns import Columns
 from guardian.core.contest import Contest
 from guardian.core.policy import Compare, GaugeSli, Guardrail, HistogramSli, RatioSli
@@ -65,12 +66,12 @@ class Roster:
         self.rollouts = Columns({"harm": (), "safe": (), "unrest": (), "trace": (TRACE + 1, 2), "traced": ()})
         self._owner: list[dict[int, int]] = []
 
-    def contest(self, guardrail: Guardrail, bounds: tuple[float, ...] = ()) -> int:
-        """Number of the contest that judges guardrails like this one."""
+    def contest(self, guardrail: Guardrail, bounds: tuple[float, ...] = (), *, users: Users | None = None) -> int:
+        """Number of the contest that judges guardrails like this one; users: whose requests they are, who stick."""
         warm = guardrail.warm_up
         compare: Compare | None = guardrail.compare
         worse = guardrail.sli.worse if isinstance(guardrail.sli, GaugeSli) else ""
-        key = (type(guardrail.sli), worse, compare, warm, bounds)
+        key = (type(guardrail.sli), worse, compare, warm, bounds, users)
         if key not in self._keys:
             self._keys[key] = len(self.contests)
             self._owner.append({})
@@ -80,6 +81,7 @@ class Roster:
                     warming=comparison(guardrail, bounds, factor=warm.factor) if warm else None,
                     warm_up=warm.lasts if warm else 0.0,
                     fresh=compare is not None and compare.fresh_pods,
+                    users=users,
                 )
             )
         return self._keys[key]

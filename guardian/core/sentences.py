@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from analysis.users import Users
 from guardian.core import records as r
 from guardian.core.looks import Breach, Burn, Counted, GuardrailLook, Look, Side, evidence
 from guardian.core.model import Instant, Seconds
@@ -155,8 +158,20 @@ def _worse(guardrail: Guardrail, at: GuardrailLook) -> str:
     return "is slower than" if isinstance(guardrail.sli, HistogramSli) else "fails more than"
 
 
-def rollback_sentence(service: str, revision: str, guardrail: Guardrail, look: Look) -> str:
-    """Say why the evidence rolls back (STATISTICS section 6): never promises more than was proved or measured."""
+def crowd(users: Users | None) -> str:
+    """Say for which users evidence was corrected; nothing where requests count one by one."""
+    if users is None:
+        return ""
+    return f", and for users who stick to a track: up to {users.dispersion(np.array(np.inf)):.3g} requests count as one"
+
+
+def rollback_sentence(
+    service: str, revision: str, guardrail: Guardrail, look: Look, *, users: Users | None = None
+) -> str:
+    """Say why the evidence rolls back (STATISTICS section 6): never promises more than was proved or measured.
+
+    users: for whom evidence was corrected, who stick to a track.
+    """
     at = look.of(guardrail.name)
     lasted = look.at - (look.began if look.began is not None else look.at)
     value = evidence(look.log_harm)
@@ -167,8 +182,8 @@ def rollback_sentence(service: str, revision: str, guardrail: Guardrail, look: L
         f"1 of {value:,.0f} if {independent} are independent"
     )
     if at.calibrated:
-        return text + ", corrected for how much stable pods were seen to differ"
-    return text + "; uncalibrated: too little history to see how much equal pods differ"
+        return text + f", corrected for how much stable pods were seen to differ{crowd(users)}"
+    return text + f"; uncalibrated: too little history to see how much equal pods differ{crowd(users)}"
 
 
 def silence(since: Instant | None, now: Instant) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.quantiles import bucket_quantile
 from analysis.sequential.base import Floats
+from analysis.users import Users
 from guardian.core.layouts import Layout
 from guardian.core.looks import SeriesKey
 from guardian.core.model import Track
@@ -47,9 +48,9 @@ class Pod:
 class Sheet:
     """One guardrail of one rollout. arm, contest, cell: where it is compared, -1 where it is not (yet).
 
-    risk: chance of a false rollback accepted for it. objective: where its windows are; alike: where those are in which
-    stable's requests count as if they lay in the strata as the canary's do. burn, burn_alike,
-    past: the same for its burn rate, and where its own past is remembered.
+    risk: chance of a false rollback accepted for it. users: whose failures come together in it, None: nobody's.
+    objective: where its windows are; alike: where those are in which stable's requests count as if they lay in the
+    strata as the canary's do. burn, burn_alike, past: the same for its burn rate, and where its own past is remembered.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
     hosts: the first one of each pod, whatever its strata. members: the first of each pod that is compared. strata:
     numbers in the contest of the parts that are compared apart, by name. -1: there is none.
@@ -59,6 +60,7 @@ class Sheet:
     rollout: int
     guardrail: Guardrail
     risk: float
+    users: Users | None = None
     layout: Layout | None = None
     slot: int = -1
     arm: int = -1

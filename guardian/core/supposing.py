@@ -1,8 +1,9 @@
 """What would change the verdict of a rollout that runs or ran: forecasts from the totals of its newest look.
 
 The samples are not kept, so nothing is judged anew here: evidence is carried on from its present value by the growth
-that requests independent of each other would give it (analysis.power). Pods that differ need more. For recorded
-samples counterfactual.py tries the judge itself. Only error ratios are reckoned; other kinds have no count to change.
+that requests independent of each other, or users who stick, would give it (analysis.power). Pods that differ need
+more. For recorded samples counterfactual.py tries the judge itself. Only error ratios are reckoned; other kinds have no
+count to change.
 """
 
 from __future__ import annotations
@@ -100,8 +101,10 @@ def suppose(policy: Policy, tally: Tally) -> Supposition:
     rolled = tally.log_harm >= threshold
     now = _growth(guardrail, tally, bad=tally.bad)
 
+    effective = tally.requests / policy.dispersion(guardrail)
+
     def reaches(growth: float) -> bool:
-        return tally.log_harm + tally.requests * (growth - now) >= threshold
+        return tally.log_harm + effective * (growth - now) >= threshold
 
     def more(count: int) -> bool:
         return reaches(_growth(guardrail, tally, bad=tally.bad + count)) != rolled

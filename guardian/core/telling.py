@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.allocation import LEAST_REQUESTS, skewed
 from analysis.power import latency_growth, ratio_growth, requests_needed
 from analysis.sequential.base import Floats
 from analysis.sequential.count import CountTest
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from analysis.sequential.ratio import RatioTest
+from guardian.core import shares
 from guardian.core.burning import worse
 from guardian.core.contest import Contest
-from guardian.core.intake import LONG_PATIENCE
-from guardian.core.looks import Allocation, Breach, Counted, GuardrailLook, Look, Side
-from guardian.core.model import Instant, Ratio, Share, Track
+from guardian.core.looks import Breach, Counted, GuardrailLook, Look, Side
+from guardian.core.model import Instant, Ratio, Track
 from guardian.core.pods import flatterer, one_pod
 from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Policy
 from guardian.core.roster import combine
@@ -26,13 +25,6 @@ from guardian.core.verdicts import silent, uneasy
 
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet, Opened
-
-LEAST_TICKS = 5
-"""Ticks under one weight before its share is judged: one row more or less of a pod is then within the tolerance."""
-
-
-BEHIND = 1.5
-"""Usual gaps between rows by which a pod's newest row may be older than another's: scrapes are spread over a gap."""
 
 
 def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
@@ -50,7 +42,6 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
         log_harm, log_safe = (float(each[0]) for each in combine(harm, safe, np.ones_like(harm)))
         rising = _rising(fleet, opened, log_harm, float(front if front is not None else now))
     last = [_newest(fleet.sheets["last"][numbers, side]) for side in (0, 1)]
-    seen = fleet.rollouts["share"][opened.number]
     return Look(
         rollout=opened.id,
         at=front if front is not None else now,
@@ -61,8 +52,8 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
         worst=compared[int(np.argmax(harm))].name if compared else "",
         weakest=compared[int(np.argmin(safe))].name if compared else "",
         guardrails=looks,
-        allocation=_allocation(fleet, opened),
-        observed=Share(share=Ratio(float(seen[0] / seen.sum())), requests=float(seen.sum())) if seen.sum() else None,
+        allocation=shares.allocation(fleet, opened),
+        observed=shares.observed(fleet, opened.number),
         canary_last=last[0],
         stable_last=last[1],
         overlapping=tuple(opened.marks),
@@ -85,42 +76,6 @@ def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
     arms = [sheet.arm for sheet in opened.sheets.values() if sheet.arm >= 0]
     unrest = fleet.roster.arms["unrest"][arms].max(initial=0.0)
     return bool(uneasy(value, before, np.array([unrest]))[0])
-
-
-def _allocation(fleet: Fleet, opened: Opened) -> Allocation:
-    """Whether the share fits the weight; as it was found last while the rows of some pods are still to come.
-
-    After a gap in the metrics one track's row may hold minutes of requests before the other's is there.
-    """
-    state, number = fleet.rollouts, opened.number
-    seen, total = state["share"][number], float(state["share"][number].sum())
-    if opened.weight is None or total < LEAST_REQUESTS:
-        return Allocation.UNKNOWN
-    sheet = next(one for one in opened.sheets.values() if fleet.links["first"][one.number] > 0)  # whose requests count
-    front = float(fleet.sheets["front"][sheet.number])
-    if front < state["settled"][number] + LEAST_TICKS * state["tick"][number]:
-        return Allocation.UNKNOWN
-    if _abreast(fleet, sheet, front):
-        wrong = skewed(seen[:1], np.array([total]), np.array([opened.weight]))[0]
-        state["skewed"][number] = float(wrong)
-    found = state["skewed"][number]
-    if np.isnan(found):
-        return Allocation.UNKNOWN
-    return Allocation.SKEWED if found else Allocation.FITS
-
-
-def _abreast(fleet: Fleet, sheet: Sheet, front: float) -> bool:
-    """Whether every pod that is not gone has its row of about `front`.
-
-    Gone: the others have had rows for long without it. Time alone does not say so, all may have been silent.
-    """
-    usual = float(fleet.rollouts["tick"][sheet.rollout])
-    if sheet.arm >= 0:
-        usual = max(usual, float(fleet.roster.contests[sheet.contest].tick(np.array([sheet.cell]))[0]))
-    pods = [pod.number for pod in sheet.pods.values()]
-    behind = front - fleet.pods["end"][pods] > BEHIND * usual
-    gone = (fleet.sheets["ticks"][sheet.number] - fleet.pods["tick"][pods]) * usual > LONG_PATIENCE
-    return not bool((behind & ~gone).any())
 
 
 def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
@@ -243,7 +198,10 @@ def _needed(fleet: Fleet, opened: Opened, sheet: Sheet) -> float:
 
 
 def default_requests(fleet: Fleet, sheet: Sheet, policy: Policy, weight: float) -> float:
-    """Canary requests that show a canary twice as bad as the promote margin allows, at 80 % power."""
+    """Canary requests that show a canary twice as bad as the promote margin allows, at 80 % power.
+
+    Where users stick to a track several requests count as one: so many times as many.
+    """
     contest = fleet.roster.contests[sheet.contest]
     memory = contest.panel.strata.memory(np.array([sheet.cell]))
     share = np.array([min(max(weight, 0.01), 0.99)])
@@ -254,7 +212,8 @@ def default_requests(fleet: Fleet, sheet: Sheet, policy: Policy, weight: float) 
         growth = _growth(compare, *_seen_of(contest.test, memory), share)
     else:
         return 0.0
-    return float(np.ceil(requests_needed(growth, alpha=policy.risk.false_rollback)[0]))
+    needed = requests_needed(growth, alpha=policy.risk.false_rollback)[0]
+    return float(np.ceil(needed * policy.dispersion(sheet.guardrail)))
 
 
 def _seen_of(test: RatioTest | CountTest, memory: Floats) -> tuple[Floats, float]:

@@ -83,7 +83,7 @@ def test_a_fitting_share_is_rarely_called_skewed() -> None:
 
 def test_requests_at_weight_zero_are_skewed() -> None:
     """Traffic where there should be none is a fault, not noise."""
-    assert skewed(np.array([50.0]), np.array([1000.0]), np.array([0.0]))[0]
+    assert skewed(np.array([50.0]), np.array([1000.0]), np.zeros(1), np.zeros(1))[0]
 
 
 def test_the_margin_bound_is_the_one_of_the_statistics() -> None:

@@ -63,6 +63,11 @@ def test_the_step_that_extends_itself_is_always_named() -> None:
         ),
         (
             "router: memory",
+            "router: memory\n  affinity: {requests: 30, session: 1h}",
+            "p.yaml:6:36: a step of 20m ends before its 10 % are served: users keep their track for 1h",
+        ),
+        (
+            "router: memory",
             "router: memory\n  probes: [{http: {url: 'http://me:secret@h/'}}]",
             "p.yaml:8:25: this looks like a secret",
         ),
