@@ -55,6 +55,14 @@ class Users:
         """
         return 1.0 + (self.largest - 1.0) * np.minimum(np.maximum(seconds, 0.0) / self.visit, 1.0)
 
+    def single(self, seconds: Floats) -> Floats:
+        """Requests that one user alone may well make within windows of `seconds` (any shape); `cluster` or more.
+
+        E[n^3]/E[n^2] of log-normal users: of the one whom two failures belong to, as `cluster` is of one.
+        """
+        most = self.requests * (1.0 + self.variation**2) ** 2
+        return 1.0 + (most - 1.0) * np.minimum(np.maximum(seconds, 0.0) / self.visit, 1.0)
+
     def design(self, seconds: Floats) -> Floats:
         """By which factor the variance of a count of failures within `seconds` is that of independent requests; >= 1.
 
@@ -80,10 +88,10 @@ class Users:
 
 
 def crowding(users: Users | None, windows: Floats) -> tuple[Floats, Floats]:
-    """Design effect of windows in seconds (any shape), and bad events they need at least: more than one user makes.
+    """Design effect of windows in seconds (any shape), and bad events they need at least: more than `single`.
 
     Without users: 1, and two.
     """
     if users is None:
         return np.ones_like(windows), np.full_like(windows, LEAST_BAD)
-    return users.design(windows), users.cluster(windows) + (LEAST_BAD - 1.0)
+    return users.design(windows), users.single(windows) + (LEAST_BAD - 1.0)

@@ -66,12 +66,16 @@ class Deploy(Part):
 
 
 class Reactions(Part):
-    """How fast the platform does what it is told. serves: part of the weight that is really served."""
+    """How fast the platform does what it is told. serves: part of the weight that is really served.
+
+    session: how long a user stays on its track after the weight moved; 0: each request is sent by itself.
+    """
 
     answers: Duration = 0.2
     weight_lag: Duration = 2.0
     ready: Duration = 5.0
     serves: Factor = 1.0
+    session: Duration = 0.0
 
 
 class Metadata(Part):

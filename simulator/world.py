@@ -170,6 +170,20 @@ class World:
         """Return the share that the router serves at that time."""
         return self.weights[bisect_right(self.weights, at, key=lambda change: change[0]) - 1][1]
 
+    def _share(self, t: Floats, at: float) -> Floats:
+        """Return the canary's share of traffic at some moments; t, at: see `conditions`.
+
+        Where users keep their track for a session, those there are came under the weights of the last session, evenly.
+        A router that has no weight for a track keeps nobody on it.
+        """
+        weight, session = self.weight(at), self.spec.platform.session
+        if session == 0.0 or self.shift is None or not 0.0 < weight < 1.0:
+            return np.full(t.shape, float(weight))
+        moves = [move for move in self.weights if move[0] <= at]
+        stayed = [np.clip((t + self.shift - began) / session, 0.0, 1.0) for began, _ in moves[1:]]
+        changes = [new - old for (_, old), (_, new) in pairwise(moves)]
+        return np.asarray(sum(change * part for change, part in zip(changes, stayed, strict=True)))
+
     def conditions(self, t: Floats, *, at: float, noise: slice | int | None = None) -> Conditions:
         """Return what holds at some moments.
 
@@ -187,7 +201,7 @@ class World:
             t=t,
             slots=self.topology.slots.first(width),
             rate=rate,
-            share=self.weight(at) * one,
+            share=self._share(t, at),
             errors=errors,
             slow=slow,
             tail=self.spec.service.latency.tail.share * one,

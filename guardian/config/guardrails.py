@@ -124,6 +124,9 @@ class GuardrailConfig(Section):
         description="canary requests (gauges: readings) a step needs; default: what 80 % power takes, none for gauges",
     )
     page_after: Duration = Field(600.0, gt=0, description="page when there is no data for this long")
+    units: Literal["requests", "users"] = Field(
+        "requests", description="what its metric counts; users, each once: `affinity` does not apply to it"
+    )
     _compare: Compare | None = PrivateAttr(None)
     _objective: Slo | None = PrivateAttr(None)
 
@@ -140,6 +143,8 @@ class GuardrailConfig(Section):
                 raise complaint(what, "remove 'objective'; `compare` holds it against stable", at=("objective",))
             worse = self.sli.gauge.worse if self.sli.gauge is not None else None
             self._objective = _below("objective", lambda: objective_to_core(objective, kind, worse))
+        if kind == "gauge" and self.units == "users":
+            raise complaint("a gauge is a level of pods, it counts no users", "remove 'units'", at=("units",))
         if self._compare is None and self._objective is None:
             what = f"guardrail '{self.name}' neither compares nor has an objective"
             raise complaint(what, "add 'objective', or remove 'compare: none'")
@@ -161,6 +166,7 @@ class GuardrailConfig(Section):
             warm_up=None if warm_up is None else WarmUp(lasts=Seconds(warm_up.lasts), factor=warm_up.factor),
             min_requests=self.min_requests,
             page_after=Seconds(self.page_after),
+            units=self.units,
         )
 
 

@@ -72,8 +72,8 @@ def _steps(old: Policy, new: Policy) -> Iterator[str]:
 
 
 def _guardrail(old: Guardrail, new: Guardrail) -> Iterator[str]:
-    if (old.sli, old.compare, old.warm_up) != (new.sli, new.compare, new.warm_up):
-        yield f"'{old.name}': sli, compare and warm_up are what the evidence so far rests on and cannot change"
+    if (old.sli, old.compare, old.warm_up, old.units) != (new.sli, new.compare, new.warm_up, new.units):
+        yield f"'{old.name}': sli, compare, warm_up and units are what the evidence so far rests on and cannot change"
     if new.min_requests != old.min_requests and (new.min_requests or 0) <= (old.min_requests or math.inf):
         yield f"'{old.name}': min_requests is smaller, or was the default, which may ask for more"
     if new.page_after > old.page_after:

@@ -152,7 +152,10 @@ class WarmUp(_Part, frozen=True, kw_only=True):
 
 
 class Guardrail(_Part, frozen=True, kw_only=True):
-    """A metric that may fail a rollout. `compare` None: it has its objective only and does not participate."""
+    """A metric that may fail a rollout. `compare` None: it has its objective only and does not participate.
+
+    units: what its metric counts; users, each once, are independent of each other.
+    """
 
     name: str
     sli: Sli
@@ -161,6 +164,7 @@ class Guardrail(_Part, frozen=True, kw_only=True):
     warm_up: WarmUp | None = None
     min_requests: int | None = None
     page_after: Seconds = Seconds(600.0)
+    units: Literal["requests", "users"] = "requests"
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -309,9 +313,9 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
     def users_of(self, guardrail: Guardrail) -> Users | None:
         """Users whose failures come together in what a guardrail counts; None: its events count one by one.
 
-        Levels of pods are no user's.
+        Levels of pods are no user's, and users who are counted once are units themselves.
         """
-        if self.affinity is None or isinstance(guardrail.sli, GaugeSli):
+        if self.affinity is None or guardrail.units == "users" or isinstance(guardrail.sli, GaugeSli):
             return None
         return self.affinity.users
 

@@ -96,19 +96,19 @@ def allocation(fleet: Fleet, opened: Opened) -> Allocation:
     if front < state["settled"][number] + wait:
         return Allocation.UNKNOWN
     if _abreast(fleet, sheet, front):
-        state["skewed"][number] = float(_skewed(fleet, opened, followed=front >= state["moved"][number] + wait))
+        state["skewed"][number] = float(_skewed(fleet, opened, sheet, followed=front >= state["moved"][number] + wait))
     found = state["skewed"][number]
     if np.isnan(found):
         return Allocation.UNKNOWN
     return Allocation.SKEWED if found else Allocation.FITS
 
 
-def _skewed(fleet: Fleet, opened: Opened, *, followed: bool) -> bool:
-    state, number, affinity = fleet.rollouts, opened.number, opened.policy.affinity
+def _skewed(fleet: Fleet, opened: Opened, sheet: Sheet, *, followed: bool) -> bool:
+    state, number = fleet.rollouts, opened.number
     seen = state["share" if followed else "moving"][number]
     weights = (opened.weight, opened.weight) if followed else (state["lowest"][number], state["highest"][number])
     low, high = np.array([weights], dtype=np.float64).T
-    cluster = CLUSTER if affinity is None else max(affinity.users.largest, CLUSTER)
+    cluster = CLUSTER if sheet.users is None else max(sheet.users.largest, CLUSTER)
     return bool(skewed(seen[:1], seen.sum(keepdims=True), low, high, cluster=cluster)[0])
 
 

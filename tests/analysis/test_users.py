@@ -51,6 +51,7 @@ def test_failures_of_users_spread_by_the_design_effect(part: float) -> None:
 def test_windows_hold_at_least_one_request_of_a_user_and_longer_ones_no_fewer(users: Users, seconds: float) -> None:
     """So nothing is ever surer with users than without, and correlation 1 makes of a user one request."""
     short, long = users.cluster(np.array([seconds, 2.0 * seconds]))
+    assert short <= float(users.single(np.array(seconds))) * (1.0 + 1e-9)
     design = float(users.design(np.array(seconds)))
     assert 1.0 <= short <= long <= users.largest * (1.0 + 1e-9)
     assert 1.0 <= design <= short * (1.0 + 1e-9)
@@ -68,7 +69,7 @@ def test_waiting_ends_when_evidence_is_that_of_independent_requests(users: Users
 def test_failures_of_one_user_breach_nothing() -> None:
     """A busy user's minute fails whole: a breach of independent requests, and none of users; thirty such users are."""
     window = np.array(60.0)
-    one = USERS.cluster(window)
+    one = USERS.single(window)
     design, least = crowding(USERS, window)
     total, allowed = np.array(600.0), np.array(0.0005)
     assert excludes(one, total, allowed)

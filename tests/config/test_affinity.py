@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.config.test_policy import COUNT, ERRORS, finding, policy
+from tests.config.test_policy import COUNT, ERRORS, GAUGE, finding, policy
 
 
 def written(text: str, guardrails: str = ERRORS) -> str:
@@ -68,3 +68,10 @@ def test_a_weight_does_not_tell_what_users_who_stick_have_served() -> None:
     found = finding(written("{requests: 30, session: 30m}", COUNT + router))
     assert "users who stick to a track do not follow the weight" in found.what
     assert "add a ratio or a histogram" in found.remedy
+
+
+def test_a_guardrail_that_counts_users_says_so() -> None:
+    """Then affinity is not for it; levels of pods count nobody."""
+    rules = policy(written("{requests: 30, session: 30m}", ERRORS + "      units: users\n"))
+    assert rules.users_of(rules.guardrails[0]) is None
+    assert "counts no users" in finding(GAUGE + "      units: users\n").what

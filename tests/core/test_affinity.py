@@ -79,9 +79,9 @@ def test_a_restart_in_a_session_remembers_the_former_weight() -> None:
     assert look(again).allocation is Allocation.SKEWED
 
 
-@pytest.mark.parametrize(("bad", "users", "breach"), [(10, False, True), (10, True, False), (40, True, True)])
+@pytest.mark.parametrize(("bad", "users", "breach"), [(10, False, True), (70, True, False), (90, True, True)])
 def test_failures_of_one_user_do_not_breach_an_objective(bad: int, *, users: bool, breach: bool) -> None:
-    """Ten of 600 requests fail in every minute: one busy user may have made them all, forty not."""
+    """Seventy of 600 requests fail in every minute: one busy user may have made them all, ninety not."""
     objectives, row, said = Objectives(), 0, []
     row = objectives.add(OBJECTIVE, users=BUSY if users else None)
     for minute in range(1, 5):
@@ -121,8 +121,15 @@ def test_the_same_requests_prove_less_where_users_made_them() -> None:
     assert sticky.log_safe < well.log_safe
 
 
-def test_levels_of_pods_are_no_users() -> None:
-    """Memory is not made by users one by one."""
+def test_levels_of_pods_and_users_who_are_counted_are_no_clusters() -> None:
+    """Memory is not made by users one by one, and a user who is counted once is one."""
+    counted = replace(ERRORS, units="users")
+    assert STICKY.users_of(counted) is None
+    alone, users = (
+        look(began(rules, weights=[], ticks=240, times_worse=3.0)).log_harm
+        for rules in (policy(), replace(STICKY, guardrails=(counted,)))
+    )
+    assert users == alone
     memory = Guardrail(name="memory", sli=GaugeSli(value="memory_bytes"), compare=None)
     assert STICKY.users_of(memory) is None
     assert STICKY.dispersion(memory) == 1.0
