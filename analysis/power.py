@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 MIXTURE_COST: Final = 1.6
 """Log evidence that mixing over alternatives and start times costs."""
 NORMAL_80: Final = 0.8416
+TAIL_COST: Final = 2.0
+"""How many times as long a tail takes as its information says: alternatives are cleared of what scale explains."""
 
 
 def binomial_divergence(p: Floats, q: Floats) -> Floats:
@@ -31,17 +33,21 @@ def binomial_divergence(p: Floats, q: Floats) -> Floats:
 def ratio_growth(*, stable_rate: Floats, canary_rate: Floats, theta: Floats, weight: Floats) -> Floats:
     """Log evidence gained per canary request, for a canary failing at canary_rate; 0 within the margin.
 
-    stable_rate, canary_rate: share of bad requests, > 0. theta: rollback margin as a multiple. weight: canary share.
+    stable_rate, canary_rate: share of bad requests, or events a request, > 0. theta: rollback margin as a multiple;
+    below 1 what is less than that is beyond it. weight: canary share.
     """
     others = (1.0 - weight) / weight
     errors = canary_rate + stable_rate * others
     actual, allowed = canary_rate / errors, theta / (theta + others)
     growth = errors * binomial_divergence(actual, allowed)
-    return np.where(canary_rate > theta * stable_rate, growth, 0.0)
+    beyond = np.where(theta < 1.0, canary_rate < theta * stable_rate, canary_rate > theta * stable_rate)
+    return np.where(beyond, growth, 0.0)
 
 
-def latency_growth(test: LatencyTest, stable: Floats, *, scale: float, weight: Floats) -> Floats:
-    """Log evidence gained per canary request when all latencies are `scale` times as long; (n,).
+def latency_growth(
+    test: LatencyTest, stable: Floats, *, scale: float, weight: Floats, share: float = 1.0
+) -> Floats:  # fmt: skip
+    """Log evidence gained per canary request when that share of them takes `scale` times as long; (n,).
 
     stable: (n, B) requests per bucket. weight: (n,) canary share.
     """
@@ -49,11 +55,11 @@ def latency_growth(test: LatencyTest, stable: Floats, *, scale: float, weight: F
         bounds=test.bounds, relative=scale, tail=0.0, promote_relative=max(scale, 1.01), promote_tail=0.001
     )
     known, tilt = test.densities(stable)
-    slower = shifted.densities(stable)[1][:, 0]
-    null, share = tilt[:, 0], weight[:, None]
+    slower = 1.0 - share + share * shifted.densities(stable)[1][:, 0]
+    null, part = tilt[:, 0], weight[:, None]
     ours = (known * slower * np.log(slower / null)).sum(axis=1)
-    mixed = np.log((1.0 - share + share * slower) / (1.0 - share + share * null))
-    both = (known * (slower + (1.0 - share) / share) * mixed).sum(axis=1)
+    mixed = np.log((1.0 - part + part * slower) / (1.0 - part + part * null))
+    both = (known * (slower + (1.0 - part) / part) * mixed).sum(axis=1)
     return np.asarray(np.maximum(ours - both, 0.0))
 
 

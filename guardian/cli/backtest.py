@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,7 +23,8 @@ from guardian.cli.options import (
     SinceOption,
     StepOption,
 )
-from guardian.cli.output import SCREEN, Output, show
+from guardian.cli.output import Output, show
+from guardian.cli.progress import Stage, stages
 from guardian.config.policy import load_policy
 from guardian.config.settings import Metrics
 from guardian.core.backtest import Arms, Court, Finding, as_planned, outcome, power, shape_of, suggest, survey
@@ -37,8 +36,6 @@ from guardian.errors import ConfigError, PolicyError
 
 SINCE: Final = Seconds(14 * 86400.0)
 
-Told = Callable[[int], None]
-Stage = Callable[[str], Told]
 SamplesArgument = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[SAMPLES..]", help="CSV or Parquet files; without them: the environment's Prometheus"),
@@ -89,7 +86,7 @@ def backtest(
     rules = as_planned(rules)
     chosen = Seconds(length) if length else None
     shape = shape_of(rules, length=chosen, canary_pods=canary_pods, splits=splits)
-    with _progress() as stage:
+    with stages() as stage:
         if samples:
             past = _recorded(samples, rules, windows, shape, stage)
         else:
@@ -158,22 +155,3 @@ def _report(rules: Policy, past: _Past, shape: Shape, *, seed: int, rate_only: b
         powers=powers, margins=margins, with_margins=with_them, rate_only=rate_only,
         absent=tuple(each.name for each in rules.participating if each.name not in past.metrics),
     )  # fmt: skip
-
-
-@contextmanager
-def _progress() -> Iterator[Stage]:
-    """Give what counts the stages of the work: on a terminal only."""
-    if not sys.stderr.isatty() or SCREEN.quiet:
-        yield lambda _name: lambda _count: None
-        return
-    from rich.console import Console  # noqa: PLC0415  costs as much as a small file takes
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} {task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True, no_color=not SCREEN.color), transient=True) as shown:
-
-        def stage(name: str) -> Told:
-            task = shown.add_task(name, total=None)
-            return lambda count: shown.advance(task, count)
-
-        yield stage

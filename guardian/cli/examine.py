@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from guardian.adapters._selectors import Selector, equal, parse_selector
 from guardian.adapters._series import parts_of
 from guardian.adapters.metrics.history import PrometheusHistory
 from guardian.app.connections import Connections
@@ -18,6 +17,7 @@ from guardian.app.kafka import access_of
 from guardian.cli.adapters import adapter_findings
 from guardian.cli.client import Client
 from guardian.cli.diagnosis import Symptom, note, of_error, ok, problem
+from guardian.cli.spread import stable_selector
 from guardian.cli.traffic import history_of
 from guardian.config.policy import read_policies
 from guardian.config.settings import Kafka, Metrics, Notify, Settings
@@ -247,7 +247,7 @@ async def _series(
     check = f"{place} metrics '{guardrail.name}'"
     counts: list[str] = []
     for part, text in parts_of(guardrail.sli):
-        selector = stable_selector(text, metrics, policy, place)
+        selector = stable_selector(text, policy.labels, place.service, metrics.labels)
         found = await history.query(f"count({selector})", Instant(time.time()))
         number = int(found[0].value[-1]) if found else 0
         if number == 0 and part != "bad":  # a counter of errors may not exist before the first one
@@ -255,14 +255,3 @@ async def _series(
             return problem(check, f"no series for {selector}", remedy)
         counts.append(f"{part}: {number}")
     return ok(check, f"series of stable: {', '.join(counts)}")
-
-
-def stable_selector(text: str, metrics: Metrics, policy: Policy, place: Place) -> Selector:
-    """Return a guardrail's selector narrowed to the stable track of a place, as it is measured."""
-    labels, wanted = policy.labels, parse_selector(text)
-    known = {
-        **metrics.labels,
-        labels.track: labels.stable,
-        **({labels.service: place.service} if labels.service else {}),
-    }
-    return wanted.plus(equal(name, value) for name, value in known.items() if not wanted.constrains(name))

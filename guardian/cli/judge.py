@@ -15,7 +15,8 @@ from guardian.adapters._merge import by_time
 from guardian.adapters._waves import waves
 from guardian.adapters.samples.tables import Samples
 from guardian.cli.exits import of_verdict
-from guardian.cli.output import SCREEN, warn
+from guardian.cli.output import warn
+from guardian.cli.progress import counted
 from guardian.config.policy import load_policy
 from guardian.core.offline import Offline, OfflineVerdict
 from guardian.core.policy import Policy
@@ -104,18 +105,3 @@ def judged(
         court.take(batch)
         told(len(batch))
     return court.finish()
-
-
-@contextmanager
-def counted(what: str) -> Iterator[Callable[[int], None]]:
-    """Give what counts the work done: on a terminal only, and nothing in a pipe."""
-    if not sys.stderr.isatty() or SCREEN.quiet:
-        yield lambda _count: None
-        return
-    from rich.console import Console  # noqa: PLC0415  costs as much as a small file takes
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (SpinnerColumn(), TextColumn(f"{{task.completed:,.0f}} {what}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True, no_color=not SCREEN.color), transient=True) as progress:
-        task = progress.add_task("rows", total=None)
-        yield lambda count: progress.advance(task, count)

@@ -18,7 +18,8 @@ def _duration(value: Any) -> float | None:
         raise typer.BadParameter(str(error)) from None
 
 
-def _share(value: Any) -> float | None:
+def share_option(value: Any) -> float | None:
+    """Read a share, '5%' or 0.05; a message for typer where it is none."""
     try:
         return None if value is None else float(parse_share(float(value) if "%" not in str(value) else value))
     except (UnitError, ValueError) as error:
@@ -50,7 +51,8 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="say what would be
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="why; it is kept in the journal")]
 RateOption = Annotated[
-    float | None, typer.Option("--error-rate", parser=_share, metavar="0.5%", help="share of bad events of stable")
+    float | None,
+    typer.Option("--error-rate", parser=share_option, metavar="0.5%", help="share of bad events of stable"),
 ]
 LatencyOption = Annotated[
     float | None, typer.Option("--p95", parser=_duration, metavar="300ms", help="95th percentile of stable's latency")

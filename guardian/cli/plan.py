@@ -1,13 +1,13 @@
-"""`guardian plan`: the steps of a policy, and how long each needs at today's traffic."""
+"""`guardian plan`: the steps of a policy, and how long each needs at today's traffic and with today's pods."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from msgspec.structs import replace
 
 from guardian.cli.connect import metrics_of
 from guardian.cli.options import (
@@ -18,19 +18,30 @@ from guardian.cli.options import (
     PolicyArgument,
     RateOption,
     RegionOption,
+    share_option,
 )
-from guardian.cli.output import Output, Table, show
-from guardian.cli.traffic import from_flags, measured
+from guardian.cli.output import Output, show
+from guardian.cli.plan_tables import document, notes_of, tables
+from guardian.cli.progress import counted
+from guardian.cli.traffic import ASSUMED_DIFFERENCE, ASSUMED_NOISE, from_flags, measured
 from guardian.config.policy import load_policy
 from guardian.config.units import format_duration, format_share
-from guardian.core.foresight import WORSE, StepForesight, Traffic, foresee
-from guardian.core.policy import GaugeSli, Guardrail, HistogramSli, Policy
+from guardian.core.foresight import Traffic, foresee
+from guardian.core.policy import Policy, full
+from guardian.core.rehearsed import Rehearsals, pods_at
 from guardian.errors import ConfigError
 
 ASSUMED_ERRORS: Final = 0.005
 """Stable's share of bad events where --rps comes without --error-rate."""
 RpsOption = Annotated[float | None, typer.Option("--rps", min=0.0, help="requests a second, both tracks together")]
 PodsOption = Annotated[int, typer.Option("--pods", min=0, help="pods of both tracks together")]
+CanaryPodsOption = Annotated[
+    int, typer.Option("--canary-pods", min=0, help="how many of them are the canary's; default: workload, or weight")
+]
+DifferOption = Annotated[
+    float | None,
+    typer.Option("--pods-differ", parser=share_option, metavar="10%", help="how much equal pods differ lastingly"),
+]
 
 
 def plan(
@@ -39,38 +50,69 @@ def plan(
     rps: RpsOption = None,
     error_rate: RateOption = None,
     pods: PodsOption = 0,
+    canary_pods: CanaryPodsOption = 0,
+    pods_differ: DifferOption = None,
     p95: LatencyOption = None,
     environment: EnvironmentOption = None,
     region: RegionOption = "",
     config: ConfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the steps of a policy, and how long each needs to see x1.5 and x2 at today's traffic."""
+    """Show the steps of a policy, how long each needs to see x1.5 and x2, and what its pods let be seen at all."""
     read = load_policy(policy)
     if rps is not None:
         share = ASSUMED_ERRORS if error_rate is None else error_rate
-        traffic = from_flags(read, rps=rps, error_rate=share, pods=pods, p95=p95)
-        origin = "; ".join(_flags(traffic, error_rate, p95))
+        differ = ASSUMED_DIFFERENCE if pods_differ is None else pods_differ
+        traffic = from_flags(
+            read, rps=rps, error_rate=share, p95=p95, pods=pods, canary_pods=canary_pods, differ=differ
+        )
+        origin = "; ".join(_flags(traffic, error_rate, p95, pods_differ))
     else:
-        traffic, origin = _today(read, config, environment, region, pods)
-    steps = foresee(read, traffic)
-    notes = list(_notes(read, steps, traffic, origin))
-    found = {"policy": read.name, "traffic": _traffic(traffic), "steps": _finite(steps), "notes": notes}
-    show("Plan", found, output, tables=[_table(steps, notes)])
+        traffic, origin = _today(read, config, environment, region, pods, canary_pods, pods_differ)
+    _check_pods(read, traffic)
+    with counted("guardrails rehearsed") as heard:
+        steps = foresee(read, traffic, Rehearsals(heard=heard))
+    notes = list(notes_of(read, steps, traffic, origin))
+    show("Plan", document(read, traffic, steps, notes), output, tables=tables(read, traffic, steps, notes))
 
 
-def _today(policy: Policy, config: Path | None, environment: str | None, region: str, pods: int) -> tuple[Traffic, str]:
+def _check_pods(policy: Policy, traffic: Traffic) -> None:
+    """Raise ConfigError where a step that compares has no pod of a track."""
+    for step in policy.strategy.steps():
+        canary, stable = pods_at(policy, traffic, step.weight)
+        if canary and stable < 1 and not full(step.weight):
+            raise ConfigError(
+                f"{traffic.pods} pods with {canary} of the canary leave none of stable to compare with",
+                where="guardian plan --pods",
+                remedy=f"--pods counts both tracks: give {canary + 1} or more, or fewer --canary-pods",
+            )
+
+
+def _today(
+    policy: Policy, config: Path | None, environment: str | None, region: str, pods: int, canary_pods: int,
+    differ: float | None,
+) -> tuple[Traffic, str]:  # fmt: skip
     unknown = ConfigError(
         "today's traffic is not known", where="guardian plan",
         remedy="give --rps (and --error-rate), or name a guardian.yaml with --config whose environment has metrics",
     )  # fmt: skip
     metrics = metrics_of(policy, config, environment, region, unknown=unknown, instead="give --rps")
-    traffic = measured(policy, policy.match.service, metrics, pods=pods)
-    errors = (f"errors of '{name}' {format_share(share)}" for name, share in traffic.errors.items())
-    return traffic, "; ".join((f"mean of 30m from {metrics.url}", *errors))
+    traffic = measured(policy, policy.match.service, metrics, pods=pods, canary_pods=canary_pods, differ=differ)
+    errors = [f"errors of '{name}' {format_share(share)}" for name, share in traffic.errors.items()]
+    apart = (
+        f"pods of '{name}' differ by {format_share(float(f'{spread:.2g}'))}" for name, spread in traffic.differ.items()
+    )
+    said = [f"mean of 30m from {metrics.url}", *errors, *apart]
+    lone = [each.name for each in policy.participating if each.name not in traffic.differ]
+    if lone and (pods or traffic.stable_pods):
+        what = f"of {', '.join(map(repr, lone))} cannot be told from what stable's pods showed"
+        said.append(f"how much pods differ {what}: {format_share(ASSUMED_DIFFERENCE)} is assumed (--pods-differ)")
+    return replace(traffic, differ=traffic.differ | dict.fromkeys(lone, ASSUMED_DIFFERENCE)), "; ".join(said)
 
 
-def _flags(traffic: Traffic, error_rate: float | None, p95: float | None) -> Iterator[str]:
+def _flags(
+    traffic: Traffic, error_rate: float | None, p95: float | None, differ: float | None
+) -> Iterator[str]:  # fmt: skip
     """Yield what was given, and what was assumed with the option that says otherwise."""
     yield "from --rps"
     if traffic.errors and error_rate is None:
@@ -80,116 +122,8 @@ def _flags(traffic: Traffic, error_rate: float | None, p95: float | None) -> Ite
     if traffic.buckets:
         around = "their objective's target, 500ms without one (--p95)" if p95 is None else format_duration(p95)
         yield f"latencies are assumed log-normal with a p95 of {around}"
-
-
-def _table(steps: tuple[StepForesight, ...], notes: list[str]) -> Table:
-    rows = [row for number, step in enumerate(steps, start=1) for row in _rows(number, step)]
-    seen = [f"sees x{worse:g}" for worse in WORSE]
-    columns = ("step", "weight", "bake", "limit", "lasts", "guardrail", "sample", *seen, "promote")
-    return Table(columns=columns, rows=rows, notes=notes, styles={"weight": "bold", "guardrail": "cyan"})
-
-
-def _rows(number: int, step: StepForesight) -> Iterator[tuple[str, ...]]:
-    lasts = f"{_time(step.lasts)}{' !' if step.late else ''}"
-    head = (str(number), format_share(step.weight), _time(step.bake), _time(step.limit), lasts)
-    if not step.sights:
-        yield (*head, *[""] * (len(WORSE) + 3))
-    for index, sight in enumerate(step.sights):
-        first = head if index == 0 else ("",) * len(head)
-        worse = (_time(seconds) for seconds in sight.worse)
-        yield (*first, sight.guardrail, _time(sight.sample), *worse, _time(sight.promote))
-
-
-def _time(seconds: float) -> str:
-    if math.isnan(seconds):
-        return "not known"
-    if not math.isfinite(seconds):
-        return "never"
-    return format_duration(math.ceil(seconds) if seconds < 600 else math.ceil(seconds / 60) * 60)
-
-
-def _notes(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, origin: str) -> Iterator[str]:
-    total, spent = sum(step.lasts for step in steps), 0.0
-    unknown = {sight.guardrail: None for step in steps for sight in step.sights if math.isnan(sight.promote)}
-    yield f"A healthy rollout takes {_time(total)}{' or more' if unknown else ''}. Traffic: {origin}."
-    yield "sample, sees, promote: time until the sample is there, a release so much worse is seen, a good one is shown."
-    yield "Times hold for independent requests and equal pods; pods that differ need more."
-    for number, step in enumerate(steps, start=1):
-        if step.extends:
-            yield f"Step {number} is the last that compares: it extends itself until the promote verdict."
-        if step.late:
-            yield (
-                f"warning: step {number} lasts {_time(step.lasts)}, over its limit of {_time(step.limit)}: "
-                f"a person would be paged; {_remedy(policy, step, spent)} or raise the limit"
-            )
-        spent += step.lasts
-    for name in unknown:
-        yield f"'{name}': {_why_unknown(policy.guardrail(name))}"
-    for guardrail in policy.participating:
-        if not traffic.requests.get(guardrail.name) and guardrail.name not in unknown:
-            yield f"warning: guardrail '{guardrail.name}' has no traffic: no step would ever pass"
-    if _canary_pods(policy, traffic) == 1 and steps[0].sights:
-        yield "With one canary pod, a pod that is lastingly different cannot be told from the release."
-
-
-def _why_unknown(guardrail: Guardrail) -> str:
-    """Say why no time can be told for a guardrail."""
-    if isinstance(guardrail.sli, GaugeSli):
-        return "how soon a level tells depends on how much pods differ, which no traffic says"
-    return "how many events a request makes is not known; name an environment with metrics instead of --rps"
-
-
-def _remedy(policy: Policy, step: StepForesight, spent: float) -> str:
-    """Say what would shorten the step: `spent` seconds of the rollout are over when it begins."""
-    if step.extends and math.isclose(step.lasts, policy.risk.earliest_promotion - spent):
-        return "lower risk.earliest_promotion"
-    known = [sight for sight in step.sights if not math.isnan(sight.promote)] or list(step.sights)
-    margin, sample = "the promote margin", max(known, key=lambda sight: sight.sample)
-    if not math.isclose(sample.sample, step.lasts):
-        slowest = max(known, key=lambda sight: sight.promote)
-        if isinstance(policy.guardrail(slowest.guardrail).sli, HistogramSli):
-            margin = "the promote and tail margins"  # whichever is the slower of the two
-    elif policy.guardrail(sample.guardrail).min_requests is not None:
-        return f"lower min_requests of '{sample.guardrail}', send more traffic"
-    else:
-        slowest = sample
-    return f"widen {margin} of '{slowest.guardrail}', send more traffic"
-
-
-def _canary_pods(policy: Policy, traffic: Traffic) -> int:
-    """Return how many of the pods are the canary's: what the workload is told, else as many as stable; 0: unknown."""
-    told = policy.workload.options.get("replicas") if policy.workload is not None else None
-    return told if isinstance(told, int) else traffic.pods // 2 if traffic.pods else 0
-
-
-def _traffic(traffic: Traffic) -> dict[str, object]:
-    told = {"requests_per_second": traffic.requests, "error_share": traffic.errors, "pods": traffic.pods}
-    return told | ({"events_per_request": traffic.events} if traffic.events else {})
-
-
-def _finite(steps: tuple[StepForesight, ...]) -> list[dict[str, object]]:
-    """Return the steps for JSON, which knows no infinity: never, and what is not known, is null."""
-    return [
-        {
-            "weight": step.weight,
-            "bake": step.bake,
-            "limit": step.limit,
-            "lasts": _null(step.lasts),
-            "late": step.late,
-            "extends": step.extends,
-            "guardrails": [
-                {
-                    "name": sight.guardrail,
-                    "sample": _null(sight.sample),
-                    **{f"x{worse:g}": _null(time) for worse, time in zip(WORSE, sight.worse, strict=True)},
-                    "promote": _null(sight.promote),
-                }
-                for sight in step.sights
-            ],
-        }
-        for step in steps
-    ]
-
-
-def _null(seconds: float) -> float | None:
-    return round(seconds, 1) if math.isfinite(seconds) else None
+    if traffic.pods:
+        assumed = f"pods are assumed to differ by {format_share(ASSUMED_DIFFERENCE)} (--pods-differ)"
+        yield assumed if differ is None else f"pods differ by {format_share(differ)}"
+        if traffic.noise:
+            yield f"a gauge's readings are assumed to scatter by {format_share(ASSUMED_NOISE)}"

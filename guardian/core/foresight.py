@@ -1,30 +1,35 @@
 """How long each step of a policy needs, at a given traffic, to see a canary that is worse or to show that it is not.
 
-A forecast for equal pods, and for requests that are independent but for users who stick to a track (analysis/users.py);
-it decides nothing. Pods that differ need more: beside `judge` on four pods (50 and 200 requests a second, both kinds)
-80 % of runs ended within 1.9 times the forecast. Of gauges it says that it is not known: how soon a level tells depends
-on how much pods differ, not on how many readings come.
+A forecast by formula, for equal pods and for requests that are independent but for users who stick to a track
+(analysis/users.py); it decides nothing. Pods that differ need more, and of gauges only pods tell: core/rehearsed.py
+puts its own sights in the place of these. Beside `judge` on four pods (50 and 200 requests a second, both kinds) 80 %
+of runs ended within 1.9 times the forecast.
 Source: analysis.power (expected growth of evidence); CONTRACTS section 5 for what a step waits for.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from analysis.power import binomial_divergence, latency_growth, ratio_growth, requests_needed
+from analysis.power import TAIL_COST, binomial_divergence, latency_growth, ratio_growth, requests_needed
 from analysis.sequential.latency import LatencyTest
 from analysis.users import Users
 from guardian.core.looks import Floats
 from guardian.core.model import Ratio, Seconds, Value, Weight
 from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Policy, RatioSli, full
+from guardian.core.strategies import Step
 
 SMALLEST: Final = 1e-9
 """Stands in for an error share of 0, at which no error will ever be seen."""
 WORSE: Final = (1.5, 2.0)
+TAIL: Final = (0.005, 6.0)
+"""A tail that must be seen: share of requests, and how many times as long they take."""
 Buckets = tuple[tuple[float, ...], tuple[float, ...]]
 """Upper bounds in seconds, the last one inf; requests per bucket."""
 
@@ -34,27 +39,41 @@ class Traffic(Value, frozen=True, kw_only=True):
 
     errors: guardrail -> share of bad events. buckets: guardrail -> (upper bounds in seconds, requests per bucket).
     events: guardrail -> events per request, of counts; where it is not known, neither is what they show.
-    pods: of both tracks together; 0: not known.
+    noise: guardrail -> standard deviation of a gauge's reading around its pod's level, in units of the level.
+    pods: of both tracks together; 0: not known. stable_pods: of stable, where that is what is known. canary_pods: 0: as
+    the policy's workload says, or by the weight. differ: guardrail -> lasting sd of the logarithm of what pods do.
     """
 
     requests: dict[str, float]
     errors: dict[str, float] = msgspec.field(default_factory=dict)
     buckets: dict[str, Buckets] = msgspec.field(default_factory=dict)
     events: dict[str, float] = msgspec.field(default_factory=dict)
+    noise: dict[str, float] = msgspec.field(default_factory=dict)
     pods: int = 0
+    stable_pods: int = 0
+    canary_pods: int = 0
+    differ: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Sight(Value, frozen=True, kw_only=True):
     """One guardrail at one step; times in seconds, inf where traffic of this kind never shows it, NaN: not known.
 
     worse: seconds to rollback evidence for a canary `WORSE` times as bad. promote: to the promote verdict of a
-    healthy canary. sample: until the step has its `min_requests`.
+    healthy canary. sample: until the step has its `min_requests`. fewer: of counts, to a canary with 1 / `WORSE` times
+    the events. growing: of gauges, to one that grows to `WORSE` times within an hour. tail: of histograms, to `TAIL`.
+    smallest: change, as a multiple, that is seen within the step's limit, inf: none; fewest: the same of too few
+    events, 0: none. None: not asked, which pods there are is not known.
     """
 
     guardrail: str
     worse: tuple[Seconds, ...]
     promote: Seconds
     sample: Seconds
+    fewer: tuple[Seconds, ...] = ()
+    growing: tuple[Seconds, ...] = ()
+    tail: Seconds | None = None
+    smallest: float | None = None
+    fewest: float | None = None
 
 
 class StepForesight(Value, frozen=True, kw_only=True):
@@ -72,7 +91,15 @@ class StepForesight(Value, frozen=True, kw_only=True):
     late: bool = False
 
 
-def foresee(policy: Policy, traffic: Traffic) -> tuple[StepForesight, ...]:
+Sights = Callable[[Policy, Guardrail, Traffic, Step], Sight]
+
+
+def forecast(policy: Policy, guardrail: Guardrail, traffic: Traffic, step: Step) -> Sight:
+    """Return what a guardrail sees at a step, by formula."""
+    return _sight(policy, guardrail, traffic, step.weight)
+
+
+def foresee(policy: Policy, traffic: Traffic, sights_of: Sights = forecast) -> tuple[StepForesight, ...]:
     """Return one forecast per step; guardrails without traffic named in `traffic` see nothing, ever."""
     steps = policy.strategy.steps()
     comparable = [step for step in steps if not full(step.weight)]
@@ -83,7 +110,7 @@ def foresee(policy: Policy, traffic: Traffic) -> tuple[StepForesight, ...]:
         if full(step.weight) or not policy.participating:
             found.append(StepForesight(weight=step.weight, bake=step.bake, limit=step.time_limit, lasts=step.bake))
             continue
-        sights = tuple(_sight(policy, guardrail, traffic, step.weight) for guardrail in policy.participating)
+        sights = tuple(sights_of(policy, guardrail, traffic, step) for guardrail in policy.participating)
         extends = step is comparable[-1]
         lasts = _longest(step.bake, *(sight.sample for sight in sights))
         if extends:
@@ -124,19 +151,21 @@ def _sight(policy: Policy, guardrail: Guardrail, traffic: Traffic, weight: Weigh
     ):
         return _unknown(guardrail, canary)
     growth = {RatioSli: _ratio, CountSli: _count}.get(type(guardrail.sli), _latency)
-    worse, healthy, sample = growth(guardrail.name, compare, traffic, weight)
+    found = growth(guardrail.name, compare, traffic, weight)
     # Rollback evidence is the average over guardrails: one alone must reach their number times as much.
-    alpha = policy.risk.false_rollback / len(policy.participating)
-    wanted = requests_needed(worse, alpha=alpha)
-    promote = requests_needed(healthy, alpha=policy.risk.false_promotion)
-    asked, users = guardrail.min_requests, policy.users_of(guardrail)
-    default = float(requests_needed(sample, alpha=alpha)[0]) * policy.dispersion(guardrail)
+    alpha, users = policy.risk_each, policy.users_of(guardrail)
+    worse, fewer, tail = (
+        tuple(_seen(needed, canary, users) for needed in requests_needed(each, alpha=alpha).tolist())
+        for each in (found.worse, found.fewer, found.tail)
+    )
+    promote = requests_needed(found.healthy, alpha=policy.risk.false_promotion)
+    asked = guardrail.min_requests
+    default = float(requests_needed(found.sample, alpha=alpha)[0]) * policy.dispersion(guardrail)
     return Sight(
-        guardrail=guardrail.name,
-        worse=tuple(_seen(float(one), canary, users) for one in wanted),
+        guardrail=guardrail.name, worse=worse, fewer=fewer, tail=tail[0] if tail else None,
         promote=_seen(float(promote[0]), canary, users),
         sample=_time(default if asked is None else float(asked), canary),
-    )
+    )  # fmt: skip
 
 
 def _unknown(guardrail: Guardrail, canary: float) -> Sight:
@@ -159,50 +188,67 @@ def _seen(requests: float, rate: float, users: Users | None) -> Seconds:
     return alone if users is None else Seconds(float(users.wait(np.array(alone))))
 
 
-def _ratio(name: str, compare: Compare, traffic: Traffic, weight: Weight) -> tuple[Floats, Floats, Floats]:
-    """Return growth per canary request: of harm at each of WORSE, of safety when healthy, of harm at twice promote."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Growth:
+    """Log evidence per canary request: of harm at each of `WORSE`, of a sample's, of safety if healthy.
+
+    sample: of harm at twice the promote margin. fewer: of harm at each of 1 / `WORSE` times the events;
+    tail: at `TAIL`; empty where that is not asked.
+    """
+
+    worse: Floats
+    sample: Floats
+    healthy: Floats
+    fewer: Floats = field(default_factory=lambda: np.zeros(0))
+    tail: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+def _ratio(name: str, compare: Compare, traffic: Traffic, weight: Weight) -> _Growth:
     stable = max(traffic.errors.get(name, 0.0), SMALLEST)
     rollback = compare.rollback.relative + compare.rollback.absolute / stable
     promote = compare.promote.relative + compare.promote.absolute / stable
-    multiples = np.array([*WORSE, 2.0 * promote])
-    rates = np.minimum(stable * multiples, 1.0 - 1e-6)
-    share = np.full(3, float(weight))
-    harm = ratio_growth(stable_rate=np.full(3, stable), canary_rate=rates, theta=np.full(3, rollback), weight=share)
+    rates = np.minimum(stable * np.array([*WORSE, 2.0 * promote]), 1.0 - 1e-6)
+    harm = _harm(stable, rates, rollback, weight)
+    healthy = np.array([_shown(stable, promote, weight) if promote > 1.0 else 0.0])
+    return _Growth(worse=harm[:2], sample=harm[2:], healthy=healthy)
+
+
+def _count(name: str, compare: Compare, traffic: Traffic, weight: Weight) -> _Growth:
+    """Too many, or too few by a factor; safety is the slower of not too many and not too few."""
+    rate, margin, promote = traffic.events[name], compare.rollback.relative, compare.promote.relative
+    harm = _harm(rate, rate * np.array([*WORSE, 2.0 * promote]), margin, weight)
+    fewer = _harm(rate, rate / np.array(WORSE), min(1.0 / margin, 1.0 - 1e-9), weight)
+    healthy = np.array([min(_shown(rate, edge, weight) for edge in (promote, 1.0 / promote))])
+    return _Growth(worse=harm[:2], sample=harm[2:], healthy=healthy, fewer=fewer)
+
+
+def _harm(stable: float, rates: Floats, theta: float, weight: Weight) -> Floats:
+    """Growth of harm at each rate of the canary, against a margin as a multiple."""
+    known = (np.full(len(rates), value) for value in (stable, theta, weight))
+    return ratio_growth(canary_rate=rates, **dict(zip(("stable_rate", "theta", "weight"), known, strict=True)))
+
+
+def _shown(rate: float, margin: float, weight: Weight) -> float:
+    """Growth of safety when the canary does as stable, at a rate, against a margin as a multiple."""
     others = (1.0 - weight) / weight
-    actual, allowed = np.array([weight]), np.array([promote / (promote + others)])
-    healthy = (stable / weight) * binomial_divergence(actual, allowed)
-    return harm[:2], np.where(promote > 1.0, healthy, 0.0), harm[2:]
+    divergence = binomial_divergence(np.array([weight]), np.array([margin / (margin + others)]))
+    return float((rate / weight) * divergence[0])
 
 
-def _count(name: str, compare: Compare, traffic: Traffic, weight: Weight) -> tuple[Floats, Floats, Floats]:
-    """Return the same for events: too many by a factor; safety is the slower of not too many and not too few."""
-    rate, share = traffic.events[name], np.full(3, float(weight))
-    stable = np.full(3, rate)
-    rates = rate * np.array([*WORSE, 2.0 * compare.promote.relative])
-    harm = ratio_growth(
-        stable_rate=stable, canary_rate=rates, theta=np.full(3, compare.rollback.relative), weight=share
-    )  # fmt: skip
-    actual, others = np.array([weight]), (1.0 - weight) / weight
-    margins = (compare.promote.relative, 1.0 / compare.promote.relative)
-    healthy = min(
-        float((rate / weight) * binomial_divergence(actual, np.array([margin / (margin + others)]))[0])
-        for margin in margins
-    )  # fmt: skip
-    return harm[:2], np.array([healthy]), harm[2:]
-
-
-def _latency(name: str, compare: Compare, traffic: Traffic, weight: Weight) -> tuple[Floats, Floats, Floats]:
-    """Return the same for latencies: all requests slower by a factor; safety is the slower of scale and tail."""
+def _latency(name: str, compare: Compare, traffic: Traffic, weight: Weight) -> _Growth:
+    """All requests slower by a factor; safety is the slower of scale and tail."""
     if name not in traffic.buckets:
-        return np.zeros(2), np.zeros(1), np.zeros(1)
+        return _Growth(worse=np.zeros(2), sample=np.zeros(1), healthy=np.zeros(1), tail=np.zeros(1))
     bounds, counts = traffic.buckets[name]
-    stable, share = np.array([counts], np.float64), np.array([float(weight)])
+    stable, part = np.array([counts], np.float64), np.array([float(weight)])
     rollback = _test(bounds, compare.rollback.relative, compare.tail_rollback)
     slower = (*WORSE, 2.0 * compare.promote.relative)
-    harm = [latency_growth(rollback, stable, scale=scale, weight=share)[0] for scale in slower]
+    harm = [latency_growth(rollback, stable, scale=scale, weight=part)[0] for scale in slower]
     nulls = (_test(bounds, compare.promote.relative, Ratio(0.0)), _test(bounds, 1.0, compare.tail_promote))
-    healthy = min(float(latency_growth(null, stable, scale=1.0, weight=share)[0]) for null in nulls)
-    return np.array(harm[:2]), np.array([healthy]), np.array(harm[2:])
+    healthy = min(float(latency_growth(null, stable, scale=1.0, weight=part)[0]) for null in nulls)
+    share, times = TAIL
+    tail = latency_growth(rollback, stable, scale=times, weight=part, share=share) / TAIL_COST
+    return _Growth(worse=np.array(harm[:2]), sample=np.array(harm[2:]), healthy=np.array([healthy]), tail=tail)
 
 
 def _test(bounds: tuple[float, ...], relative: float, tail: Ratio) -> LatencyTest:

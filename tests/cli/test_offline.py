@@ -256,6 +256,38 @@ def test_plan_speaks_of_one_canary_pod_only_where_there_is_one(
     assert ("one canary pod" in answer.out) is alone
 
 
+def test_plan_says_what_its_pods_let_be_seen(tmp_path: Path) -> None:
+    """Per step with the pods by its weight, the same every time; what one pod of ten never sees is warned of."""
+    flags = ("--rps", "200", "--pods", "10", "--pods-differ", "15%")
+    answer, again = (guardian("plan", str(EXAMPLE), *flags, "-o", "json", folder=tmp_path) for _ in range(2))
+    assert answer.out == again.out, answer.err
+    found = json.loads(answer.out)
+    first, second = found["steps"][:2]
+    assert (first["pods"], second["pods"]) == ({"canary": 1, "stable": 9}, {"canary": 5, "stable": 5})
+    errors = [step["guardrails"][0] for step in (first, second)]
+    assert errors[1]["smallest"] < errors[0]["smallest"]
+    assert errors[0]["x2"] is None
+    warned = next(note for note in found["notes"] if note.startswith("warning: 'errors' does not see x2"))
+    assert "within the limit of step 1" in warned
+    assert "more canary pods" in warned
+    assert "pods differ by 15 %" in found["notes"][0]
+
+
+def test_plan_wants_pods_on_both_tracks(tmp_path: Path) -> None:
+    """Exit 2: there would be nothing to compare with."""
+    answer = guardian("plan", str(EXAMPLE), "--rps", "200", "--pods", "3", "--canary-pods", "3", folder=tmp_path)
+    assert answer.code == 2
+    assert "leave none of stable" in answer.err
+    assert "give 4 or more" in answer.err
+
+
+def test_plan_warns_of_tails_that_are_not_seen(tmp_path: Path) -> None:
+    """0.5 % of the requests six times slower, at ten requests a second; at 20,000 they are."""
+    said = "does not see a tail (0.5 % of requests 6 times slower)"
+    assert said in guardian("plan", str(EXAMPLE), "--rps", "10", folder=tmp_path).out
+    assert said not in guardian("plan", str(EXAMPLE), "--rps", "20000", folder=tmp_path).out
+
+
 def test_plan_without_traffic_says_where_to_get_it(tmp_path: Path) -> None:
     """Exit 2: something is missing on the command line."""
     answer = guardian("plan", str(EXAMPLE), folder=tmp_path)

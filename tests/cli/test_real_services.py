@@ -12,7 +12,7 @@ import pytest
 from simulator.testing.history import PodHistory, pod_history
 from simulator.testing.kafka.broker import Kafka
 from simulator.testing.plugin import MakeHaProxy, MakePod, MakePrometheus
-from simulator.testing.pods.behaviour import Behaviour, Identity
+from simulator.testing.pods.behaviour import Behaviour, Identity, Latency
 from simulator.testing.prometheus import PrometheusPlan
 from simulator.testing.run import current_run
 from tests.cli.daemon import guardian, started
@@ -75,26 +75,43 @@ def test_doctor_tells_a_broker_that_is_down_from_topics_that_are_missing(kafka: 
     assert "bootstrap" in down["kafka"]["remedy"]
 
 
-def test_plan_reads_todays_traffic_from_prometheus(prometheus: MakePrometheus, tmp_path: Path) -> None:
-    """Requests, error share and latencies of the last half hour; no flag needed."""
-    past = PodHistory(
-        identity=Identity(pod="s-0"), instance="10.0.0.1:80", rate=100.0, behaviour=Behaviour(error_ratio=0.01)
-    )
-    server = prometheus(PrometheusPlan(history=pod_history(past, end=time.time() - 1.0)))
+def test_plan_reads_todays_traffic_and_pods_from_prometheus(prometheus: MakePrometheus, tmp_path: Path) -> None:
+    """Requests, error share and latencies of the last half hour, and how much four pods differ; no flag needed."""
+    now, ratios = time.time() - 1.0, (0.006, 0.009, 0.012, 0.013)
+    history = [
+        series
+        for number, ratio in enumerate(ratios)
+        for series in pod_history(
+            PodHistory(
+                identity=Identity(pod=f"s-{number}"), instance=f"10.0.0.{number}:80", rate=50.0,
+                behaviour=Behaviour(error_ratio=ratio, queue=25, latency=Latency(median=0.15, sigma=0.6)),
+            ),
+            end=now, seed=number,
+        )
+    ]  # fmt: skip
+    server = prometheus(PrometheusPlan(history=history))
     policy = POLICY.replace("BUCKETS", "http_request_duration_seconds_bucket")
-    (tmp_path / "p.yaml").write_text(policy + "    - {name: orders, sli: {count: {events: orders_total}}}\n")
+    policy += "    - {name: orders, sli: {count: {events: orders_total}}}\n"
+    (tmp_path / "p.yaml").write_text(f"{policy}    - {{name: queue, sli: {{gauge: {{value: queue_length}}}}}}\n")
     (tmp_path / "guardian.yaml").write_text(f"environments: {{production: {{metrics: {{url: '{server.url}'}}}}}}")
     answer = guardian("plan", "p.yaml", "-o", "json", folder=tmp_path)
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
-    assert found["traffic"]["requests_per_second"] == {
-        "errors": pytest.approx(100, rel=0.1),
-        "latency": pytest.approx(100, rel=0.1),
-        "orders": pytest.approx(100, rel=0.1),
-    }
-    assert found["traffic"]["events_per_request"]["orders"] == pytest.approx(0.99, rel=0.05)
-    assert found["traffic"]["error_share"]["errors"] == pytest.approx(0.01, rel=0.2)
-    assert found["steps"][0]["guardrails"][1]["x2"] is not None
+    traffic = found["traffic"]
+    assert traffic["requests_per_second"] == dict.fromkeys(("errors", "latency", "orders"), pytest.approx(200, rel=0.1))
+    assert traffic["events_per_request"]["orders"] == pytest.approx(0.99, rel=0.05)
+    assert traffic["error_share"]["errors"] == pytest.approx(0.01, rel=0.2)
+    assert traffic["stable_pods"] == 4
+    assert traffic["pods_differ"]["errors"] == pytest.approx(0.31, abs=0.12), "sd of the logarithms of the ratios"
+    assert traffic["pods_differ"]["latency"] < 0.05
+    assert traffic["noise"]["queue"] == pytest.approx(0.2, rel=0.1), "of a Poisson variable around 25"
+    step = found["steps"][0]
+    assert step["pods"] == {"canary": 1, "stable": 4}
+    errors, latency = step["guardrails"][:2]
+    assert errors["x2"] is None, "of one pod beside four that lie so far apart"
+    assert latency["x2"] is not None
+    assert latency["smallest"] < 2.0
+    assert "pods of 'errors' differ by" in " ".join(found["notes"])
 
 
 def test_a_prometheus_that_is_down_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
