@@ -10,6 +10,7 @@ from typing import Any, Final
 from guardian.cli.output import Table
 from guardian.config.units import format_share
 from guardian.core.model import Phase
+from guardian.core.sentences import weighed
 
 Json = dict[str, Any]
 SAME_SHARE: Final = 0.005
@@ -123,7 +124,7 @@ def _measured(told: Json) -> tuple[str, ...]:
 def _of_verdict(evidence: Json) -> str:
     canary, stable = evidence["canary"], evidence["stable"]
     return (
-        f"'{evidence['guardrail']}': harm {evidence['harm']:.3g}, safe {evidence['safe']:.3g}; "
+        f"'{evidence['guardrail']}': harm {weighed(evidence['harm'])}, safe {weighed(evidence['safe'])}; "
         f"{canary['requests']:,.0f} canary and {stable['requests']:,.0f} stable {_counted(evidence)}"
     )
 
@@ -148,7 +149,7 @@ def explanation_tables(told: Json) -> list[Table]:
             parts.append(Table(columns=(title,), rows=[(text,) for text in lines]))
     if told["guardrails"]:
         rows = [
-            (one["name"], f"{one['harm']:.3g}", f"{one['safe']:.3g}", _objective(one), one["sentence"])
+            (one["name"], weighed(one["harm"]), weighed(one["safe"]), _objective(one), one["sentence"])
             for one in told["guardrails"]
         ]
         columns = ("guardrail", "harm", "safe", "objective", "evidence")

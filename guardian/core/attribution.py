@@ -14,7 +14,7 @@ from guardian.core.gates import critical, harmful
 from guardian.core.looks import Allocation, Look, evidence
 from guardian.core.model import Instant, Phase, Revision, RolloutId, Value
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import duration
+from guardian.core.sentences import duration, weighed
 
 HARM = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT})
 """Causes of a rollback that speak against the revision itself, as its own data or an alert about it told."""
@@ -97,7 +97,7 @@ def _against(rollout: Rollout, look: Look | None, now: Instant) -> str:
 def _by_evidence(rollout: Rollout, look: Look) -> str:
     if look.allocation is Allocation.SKEWED or math.isnan(look.log_harm):
         return ""
-    told = f"rollback evidence {evidence(look.log_harm):.3g} of '{look.worst}'"
+    told = f"rollback evidence {weighed(evidence(look.log_harm))} of '{look.worst}'"
     if look.log_harm >= -0.5 * math.log(rollout.policy.risk.false_rollback):
         return f"it has {told}"
     return f"it has {told}, rising" if look.rising and look.log_harm > 0.0 else ""

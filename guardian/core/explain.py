@@ -17,7 +17,7 @@ from guardian.core.model import Instant, Phase
 from guardian.core.monitor import Standing
 from guardian.core.policy import Guardrail, full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import answers, burning, comparison, duration, level, share
+from guardian.core.sentences import answers, burning, comparison, duration, level, share, weighed
 from guardian.core.what_if import of_rollout
 from guardian.core.world import World
 
@@ -148,7 +148,7 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
     text = f"{at.name}: {comparison(guardrail, at, lasted)}"
     if at.participates:
         text += (
-            f"; evidence against {evidence(at.log_harm):.3g}, for promotion {evidence(at.log_safe):.3g} "
+            f"; evidence against {weighed(evidence(at.log_harm))}, for promotion {weighed(evidence(at.log_safe))} "
             f"of {1.0 / rollout.policy.risk.false_promotion:.3g}"
         )
         if look is not None and look.left_out:
@@ -185,7 +185,7 @@ def _past(guardrail: Guardrail, at: GuardrailLook) -> str:
     if at.past.before is None:
         return "; of the service's own past too little is known"
     text = f"; since all traffic {level(guardrail, at.past.since)}, before {level(guardrail, at.past.before)}"
-    text += f" (the service's own past: evidence {evidence(at.past.log_evidence):.3g}"
+    text += f" (the service's own past: evidence {weighed(evidence(at.past.log_evidence))}"
     return text + (")" if at.past.calibrated else ", uncalibrated: too little history)")
 
 

@@ -15,7 +15,7 @@ from guardian.core.looks import Allocation, Breach, Counted, GuardrailLook, Look
 from guardian.core.model import Instant, Mode, Value
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import duration, share, silence
+from guardian.core.sentences import duration, share, silence, weighed
 from guardian.core.strata import MOST_UNMATCHED
 
 ENOUGH_TO_OBSERVE = 100
@@ -113,11 +113,11 @@ def _harm(rollout: Rollout, look: Look) -> Iterator[Missing]:
     limit = 1.0 / math.sqrt(rollout.policy.risk.false_rollback)
     value = evidence(look.log_harm)
     if value >= limit:
-        text = f"rollback evidence {value:.3g} of '{look.worst}' is not below {limit:.3g}"
+        text = f"rollback evidence {weighed(value)} of '{look.worst}' is not below {limit:.3g}"
         yield Missing(condition=Condition.EVIDENCE, text=text)
     elif look.rising:
         span = duration(rollout.policy.hold_back)
-        text = f"rollback evidence {value:.3g} of '{look.worst}' is higher than {span} ago"
+        text = f"rollback evidence {weighed(value)} of '{look.worst}' is higher than {span} ago"
         yield Missing(condition=Condition.EVIDENCE, text=text)
 
 
@@ -150,7 +150,7 @@ def _verdict(rollout: Rollout, look: Look) -> Iterator[Missing]:
         yield Missing(condition=Condition.VERDICT, text=text)
     else:
         text = (
-            f"promotion evidence {evidence(look.log_safe):.3g} of '{look.weakest}' "
+            f"promotion evidence {weighed(evidence(look.log_safe))} of '{look.weakest}' "
             f"is below {1.0 / risk.false_promotion:.3g}{_halved(look)}"
         )
         yield Missing(condition=Condition.VERDICT, text=text)

@@ -14,7 +14,7 @@ from analysis.users import Users
 from guardian.core.contest import Contest
 from guardian.core.model import Verdict
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli, Sli
-from guardian.core.sentences import crowd
+from guardian.core.sentences import crowd, quantity, share, weighed
 from guardian.core.sheets import QUANTILE
 from guardian.core.strata import MOST_UNMATCHED
 
@@ -91,10 +91,10 @@ def sentence(verdict: Verdict, finding: Finding) -> str:
         return f"{what}. {_promise(finding)}"
     if verdict is Verdict.PROMOTE:
         what = f"every guardrail is shown to be within its promote margin; the weakest is '{finding.name}'"
-        return f"{what}: {_levels(finding)}. Evidence {finding.evidence:.1f}{_caveat(finding)}."
+        return f"{what}: {_levels(finding)}. Evidence {weighed(finding.evidence)}{_caveat(finding)}."
     if verdict is Verdict.HOLD:
         what = f"neither worse nor shown to be within the margin; closest to a rollback is '{finding.name}'"
-        what += f": {_levels(finding)}. Rollback evidence {finding.evidence:.2g}{_caveat(finding)}."
+        what += f": {_levels(finding)}. Rollback evidence {weighed(finding.evidence)}{_caveat(finding)}."
         return f"{what} {_alone(finding)}" if finding.unmatched > MOST_UNMATCHED else what
     if not finding.unit:
         return (
@@ -109,15 +109,15 @@ def sentence(verdict: Verdict, finding: Finding) -> str:
 
 def _levels(finding: Finding) -> str:
     if finding.unit == "share":
-        seen = f"{finding.canary_level:.3%} against {finding.stable_level:.3%}"
+        seen = f"{share(finding.canary_level)} against {share(finding.stable_level)}"
     elif finding.unit == "level":
-        seen = f"{finding.canary_level:.4g} on average against {finding.stable_level:.4g}"
+        seen = f"{quantity(finding.canary_level)} on average against {quantity(finding.stable_level)}"
     elif finding.unit == "events":
         expected = finding.stable_level * finding.canary_requests
         seen = f"{finding.canary_level * finding.canary_requests:,.0f} events where stable makes {expected:,.0f}"
     else:
         level = QUANTILE if np.isnan(finding.moved) else finding.moved
-        seen = f"{level:.4g}-quantile up to {finding.canary_level:g} s against {finding.stable_level:g} s"
+        seen = f"{level:.4g}-quantile up to {finding.canary_level:.3g} s against {finding.stable_level:.3g} s"
         seen += "" if np.isnan(finding.moved) else " (it moved most)"
     within = f" (sums; compared within {finding.strata} strata)" if finding.strata else ""
     return f"{seen}{within}, {_requests(finding)}, {finding.elapsed / 60.0:.1f} min"
@@ -136,7 +136,8 @@ def _requests(finding: Finding) -> str:
 
 
 def _promise(finding: Finding) -> str:
-    chance = f"Evidence {finding.evidence:.0f}: a healthy release reaches this in at most 1 of {finding.evidence:.0f}"
+    value = weighed(finding.evidence)
+    chance = f"Evidence {value}: a healthy release reaches this in at most 1 of {value}"
     what = "readings" if finding.unit == "level" else "requests"
     return f"{chance} if {what} are independent{_caveat(finding)}."
 

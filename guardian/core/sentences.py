@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import numpy as np
 
 from analysis.users import Users
@@ -9,6 +12,9 @@ from guardian.core import records as r
 from guardian.core.looks import Breach, Burn, Counted, GuardrailLook, Look, Side, evidence
 from guardian.core.model import Instant, Seconds
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli
+
+MOST_TOLD: Final = 1e6
+"""Evidence of which more is not told: nobody's history is that long."""
 
 
 def share(value: float) -> str:
@@ -18,6 +24,21 @@ def share(value: float) -> str:
     ('1.9%', '10%', '0.012%', '100%')
     """
     return f"{100.0 * value:.3g}%"
+
+
+def weighed(value: float) -> str:
+    """Format evidence with three digits, rounded down: what is promised is never more than what was found.
+
+    >>> [weighed(value) for value in (0.0, 0.01239, 19.96, 225.9, 12_345.6, 3e9, float("inf"))]
+    ['0', '0.0123', '19.9', '225', '12,300', 'over a million', 'over a million']
+    """
+    if value >= MOST_TOLD:
+        return "over a million"
+    if not value > 0.0:
+        return "0"
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    floored = math.floor(value / step * (1.0 + 1e-12)) * step
+    return f"{floored:,.0f}" if floored >= 100.0 else f"{floored:.3g}"
 
 
 def duration(seconds: float) -> str:
@@ -174,12 +195,12 @@ def rollback_sentence(
     """
     at = look.of(guardrail.name)
     lasted = look.at - (look.began if look.began is not None else look.at)
-    value = evidence(look.log_harm)
+    value = weighed(evidence(look.log_harm))
     independent = "readings" if at.counted is Counted.READINGS else "requests"
     text = (
         f"{service} {revision} {_worse(guardrail, at)} the margin of '{guardrail.name}' allows: "
-        f"{comparison(guardrail, at, lasted)}. Evidence {value:,.0f}: a healthy release reaches this in at most "
-        f"1 of {value:,.0f} if {independent} are independent"
+        f"{comparison(guardrail, at, lasted)}. Evidence {value}: a healthy release reaches this in at most "
+        f"1 of {value} if {independent} are independent"
     )
     if at.calibrated:
         return text + f", corrected for how much stable pods were seen to differ{crowd(users)}"

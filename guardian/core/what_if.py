@@ -16,7 +16,7 @@ from guardian.core.policy import CountSli, GaugeSli, Policy, RatioSli
 from guardian.core.records import Why
 from guardian.core.replay import Recording
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import duration, share
+from guardian.core.sentences import duration, share, weighed
 from guardian.core.supposing import Supposition, Waiting, suppose, tallies, waits
 
 FORECAST = "forecast for independent requests; pods that differ need more"
@@ -45,7 +45,7 @@ def _of_rollout(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[s
         wanted = 1.0 / rollout.policy.risk.false_promotion
         got = evidence(look.log_safe)
         state = "every guardrail has it" if got >= wanted else f"'{look.weakest}' bounds it"
-        yield f"promotion needs evidence {wanted:.3g} of every guardrail; the smallest is {got:.3g}: {state}"
+        yield f"promotion needs evidence {wanted:.3g} of every guardrail; the smallest is {weighed(got)}: {state}"
     for waiting in waits(rollout, look, now):
         yield from _waited(waiting)
 
@@ -70,7 +70,7 @@ def _supposed(found: Supposition) -> Iterator[str]:
     yield f"'{found.tally.guardrail}': {_requests(found)} ({FORECAST})"
     if found.margin is not None:
         end = "the evidence is not enough to roll it back" if found.rolled else "it would have been rolled back"
-        yield f"'{found.tally.guardrail}': with a rollback margin of about x{found.margin:g} {end} ({FORECAST})"
+        yield f"'{found.tally.guardrail}': with a rollback margin of about x{found.margin:.3g} {end} ({FORECAST})"
 
 
 def _requests(found: Supposition) -> str:

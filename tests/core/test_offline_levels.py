@@ -83,7 +83,7 @@ def test_a_gauge_beyond_the_margin_is_rolled_back(tmp_path: Path) -> None:
     found = judged(written(tmp_path / "a.csv", memory=level(2.0)), by(ERRORS, MEMORY))
     assert (found.verdict, found.metric) == (Verdict.ROLLBACK, "memory")
     assert found.decided_at <= 120.0
-    assert "e+09 on average against" in found.reason
+    assert "G on average against" in found.reason
     assert "readings are independent" in found.reason
 
 
