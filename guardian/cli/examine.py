@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from guardian.adapters._series import parts_of
+from guardian.adapters._selectors import Selector, equal
+from guardian.adapters._series import INSTANCE, LE, parts_of
 from guardian.adapters.metrics.history import PrometheusHistory
 from guardian.app.connections import Connections
 from guardian.app.kafka import access_of
@@ -21,6 +22,7 @@ from guardian.cli.spread import stable_selector
 from guardian.cli.traffic import history_of
 from guardian.config.policy import read_policies
 from guardian.config.settings import Kafka, Metrics, Notify, Settings
+from guardian.core.looks import Part
 from guardian.core.model import Instant, Place
 from guardian.core.policy import Guardrail, Policy
 from guardian.errors import GuardianError, Unavailable
@@ -253,5 +255,16 @@ async def _series(
         if number == 0 and part != "bad":  # a counter of errors may not exist before the first one
             remedy = "mend the selector or spec.labels; the series must carry the labels that tell service and track"
             return problem(check, f"no series for {selector}", remedy)
+        if part is Part.BUCKET and (pod := await _open_ended(history, selector, policy)):
+            what = f"the buckets of pod '{pod}' end without le=\"+Inf\", so how many requests there are is not known"
+            return problem(check, f"{what}: {selector}", "let exporter, relabelling and selector keep that bucket")
         counts.append(f"{part}: {number}")
     return ok(check, f"series of stable: {', '.join(counts)}")
+
+
+async def _open_ended(history: PrometheusHistory, selector: Selector, policy: Policy) -> str:
+    """Return a pod that has buckets and no last one, "" where there is none."""
+    by, last = f"by ({policy.labels.pod}, {INSTANCE})", selector.plus([equal(LE, "+Inf")])
+    found = await history.query(f"count {by} ({selector}) unless count {by} ({last})", Instant(time.time()))
+    named = sorted(line.labels.get(policy.labels.pod) or line.labels.get(INSTANCE, "") for line in found)
+    return named[0] if named else ""

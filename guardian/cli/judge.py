@@ -104,4 +104,6 @@ def judged(
     for batch in by_time(reader) if in_turn else reader:
         court.take(batch)
         told(len(batch))
-    return court.finish()
+    found = court.finish()
+    court.refuse_open_ended()
+    return found

@@ -17,7 +17,7 @@ from guardian.core.model import Instant, Phase
 from guardian.core.monitor import Standing
 from guardian.core.policy import Guardrail, full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import answers, burning, comparison, duration, level, share, weighed
+from guardian.core.sentences import answers, burning, comparison, duration, level, share, weighed, without_end
 from guardian.core.what_if import of_rollout
 from guardian.core.world import World
 
@@ -156,6 +156,8 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         if not at.calibrated:
             text += "; uncalibrated (too little history of equal pods)"
         text += _past(guardrail, at)
+    elif at.open_ended:
+        text += f"; takes no part: {without_end(at.name, at.open_ended)}"
     elif guardrail.compare is None:
         text += "; judged by its objective only"
     else:

@@ -12,7 +12,7 @@ from guardian.core.model import Instant, Phase, Value
 from guardian.core.pods import alone, sentence
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import broken, burning, duration, level, share, silence
+from guardian.core.sentences import broken, burning, duration, level, share, silence, without_end
 
 SILENT_AFTER = 3.0
 """Looks without a row before a track counts as silent; one missed scrape is normal."""
@@ -153,6 +153,9 @@ def _silences(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Wai
         return
     compares = not full(rollout.desired) and rollout.phase is not Phase.BAKING and not first_release(rollout, look)
     for at in look.guardrails:
+        if at.open_ended and now - since > patience:
+            yield _silent(rollout, without_end(at.name, at.open_ended), at.name, since, now)
+            continue
         yield from _track(rollout, at, "canary", at.canary, since, now)
         if compares and at.participates:
             yield from _track(rollout, at, "stable", at.stable, since, now)

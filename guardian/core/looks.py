@@ -205,6 +205,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     which the promotion evidence would not be there, "" where there is no such pod or not enough evidence.
     refused: share of a track's rows that were impossible, the larger of both: what is left is no fair sample.
     unmatched: share of the canary's requests in strata in which stable serves next to nothing.
+    open_ended: pod of a histogram none of whose buckets is +Inf, so that nothing can be judged; "" where there is none.
     past: how it stands against the service's own past; None before all traffic is on the canary, without history, and
     where that is not asked.
     """
@@ -228,6 +229,7 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     flatterer: str = ""
     refused: float = 0.0
     unmatched: float = 0.0
+    open_ended: str = ""
     past: Past | None = None
     burn: Burn | None = None
 

@@ -72,6 +72,10 @@ class Offline:
             self._record(self._rulings.undecided(int(rollout), float(self._last[rollout])))
         return [self._decided[rollout] for rollout in sorted(self._decided)]
 
+    def refuse_open_ended(self) -> None:
+        """Raise SamplesError where a histogram has no bucket +Inf; ask after `finish`."""
+        self._rows.refuse_open_ended()
+
     def _work_off(self, *, last: bool) -> None:
         """Work through all complete ticks of what was taken; rows of ticks that may go on are carried over."""
         parts = [part for part in (self._carry, *self._waiting) if part is not None and len(part)]

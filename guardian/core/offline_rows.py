@@ -51,6 +51,7 @@ class RowReader:
         self._hosts: dict[int, dict[tuple[bool, int], int]] = {}
         self._arms: dict[tuple[int, int], int] = {}
         self._names: dict[int, str] = {}
+        self._open_ended: dict[tuple[int, int], tuple[str, str, float]] = {}
         self._counters: dict[int, Columns] = {}
         self._readings: dict[int, Readings] = {}
         self._requests, exposing = Requests(), policy.exposing
@@ -200,7 +201,11 @@ class RowReader:
         if isinstance(guardrail.sli, HistogramSli):
             bounds = tuple(np.unique(rows.bound[rows.time == rows.time[0]]).tolist())
             if len(bounds) < 2 or not np.isinf(bounds[-1]):
+                if np.isfinite(bounds).any():
+                    named = self._metrics[metric], self._pods[int(rows.pod[0])], float(rows.time[0])
+                    self._open_ended.setdefault((rollout, metric), named)
                 return
+            self._open_ended.pop((rollout, metric), None)
         contest = self._roster.contest(guardrail, bounds, users=self._users(guardrail))
         if bounds and contest not in self._counters:
             self._counters[contest] = Columns({"value": (len(bounds),), "time": ()})
@@ -211,6 +216,15 @@ class RowReader:
         arm = self._roster.add_arm(rollout, contest, risk=self._risk)
         self._arms[rollout, metric], self._names[arm] = arm, guardrail.name
         self._roster.begin(np.array([arm]), 0.0)
+
+    def refuse_open_ended(self) -> None:
+        """Raise SamplesError where a histogram of stable never had a bucket +Inf: nothing was judged of it."""
+        for metric, pod, at in self._open_ended.values():
+            raise SamplesError(
+                f"the buckets of pod '{pod}' have no upper bound +Inf: how many requests there were is not known",
+                where=f"metric '{metric}', t {at:g}",
+                remedy="write the row with le `+Inf`, all requests, for every pod and time; or leave the metric out",
+            )
 
     def feed(self, rows: Batch, numbers: Ints) -> None:
         """Hand one tick to the contests: every rollout in it at one time of its own."""

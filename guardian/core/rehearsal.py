@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.sequential.base import Floats, Ints, Test
+from analysis.users import Users
 from guardian.core.evidence import Panel
 from guardian.core.scenes import Moment, Scene
 from guardian.core.verdicts import UNREST
@@ -72,7 +73,10 @@ class Cast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stakes:
-    """What evidence must reach, as a chance; tick, history of stable, length of the rehearsal: seconds."""
+    """What evidence must reach, as a chance; tick, history of stable, length of the rehearsal: seconds.
+
+    users: whose requests count as one, None where each counts; those of a rehearsal are independent all the same.
+    """
 
     false_rollback: float
     false_promotion: float
@@ -80,6 +84,7 @@ class Stakes:
     history: float
     length: float
     fresh: bool = False
+    users: Users | None = None
 
 
 def ticks(tick: float, length: float) -> Floats:
@@ -104,7 +109,7 @@ def rehearse(
 
     The pods of the runs are the same for each change. Judged as if this guardrail were the only one.
     """
-    panel = Panel(test, fresh=stakes.fresh)
+    panel = Panel(test, fresh=stakes.fresh, users=stakes.users)
     total, count = len(changes) * runs, cast.canary + cast.stable
     cells = np.array([panel.add_cell(stakes.false_rollback) for _ in range(total)])
     canary = np.arange(count) < cast.canary

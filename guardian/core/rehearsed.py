@@ -81,6 +81,7 @@ class Rehearsals:
         stakes = Stakes(
             false_rollback=policy.risk_each, false_promotion=policy.risk.false_promotion, tick=policy.interval,
             history=policy.history, length=_length(formula, step), fresh=_fresh(guardrail),
+            users=policy.users_of(guardrail),
         )  # fmt: skip
         random = np.random.default_rng(self._seed)
         seen = rehearse(test, scene, cast, tuple(changes.values()), stakes, runs=self._runs, random=random)

@@ -207,6 +207,14 @@ def rollback_sentence(
     return text + f"; uncalibrated: too little history to see how much equal pods differ{crowd(users)}"
 
 
+def without_end(guardrail: str, pod: str) -> str:
+    """Say that a histogram's buckets do not say how many requests there are."""
+    return (
+        f"'{guardrail}': the buckets of pod '{pod}' end without le=\"+Inf\", so how many requests there are is not "
+        "known; let the exporter and every relabelling keep that bucket, and the selector include it"
+    )
+
+
 def silence(since: Instant | None, now: Instant) -> str:
     """Say how long nothing came."""
     return "yet" if since is None else f"for {duration(now - since)}"

@@ -6,7 +6,7 @@ A sheet is one guardrail of one rollout. Sheets with the same columns share a la
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isnan
+from math import inf, isnan
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from analysis.users import Users
 from guardian.core.layouts import Layout
 from guardian.core.looks import SeriesKey
 from guardian.core.model import Track
-from guardian.core.policy import Guardrail
+from guardian.core.policy import Guardrail, HistogramSli
 
 QUANTILE: Final = 0.95
 """Quantile told of latencies where the objective names none."""
@@ -93,6 +93,17 @@ class Sheet:
         wanted = objective.quantile if objective is not None and objective.quantile is not None else QUANTILE
         found = bucket_quantile(counts, np.array(self.layout.bounds), float(wanted))[0].tolist()
         return [value if total > 0 and not isnan(value) else None for value, total in zip(found, asked, strict=True)]
+
+    @property
+    def open_ended(self) -> str:
+        """Pod whose buckets are known and none of them is +Inf, while the guardrail has no buckets; "" without one."""
+        if self.layout is not None or not isinstance(self.guardrail.sli, HistogramSli):
+            return ""
+        for (_, name), pod in self.pods.items():
+            bounds = [key.le for key in pod.series if not isnan(key.le)]
+            if bounds and inf not in bounds:
+                return name
+        return ""
 
     def refuse(self, reason: str, count: int = 1) -> None:
         """Count samples that could not be used."""

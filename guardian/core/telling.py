@@ -114,6 +114,7 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         flatterer=flatterer(fleet, opened, sheet, log_safe),
         refused=_refused(fleet, sheet),
         unmatched=_unmatched(fleet, sheet),
+        open_ended=sheet.open_ended,
         past=fleet.own_past.standing(sheet.past) if participates and sheet.past >= 0 else None,
         burn=burn,
     )

@@ -189,3 +189,21 @@ def test_a_count_alone_cannot_be_judged(tmp_path: Path, policy: Path) -> None:
     assert done.returncode == 2
     assert "how much each track served" in done.stderr
     assert "add a ratio or a histogram" in done.stderr
+
+
+def test_a_histogram_without_an_end_is_named(tmp_path: Path) -> None:
+    """Without the bucket +Inf nothing can be judged of it: told with metric and pod, not as missing history."""
+    rules = POLICY + "    - {name: latency, sli: {histogram: {buckets: seconds_bucket}}}\n"
+    (tmp_path / "p.yaml").write_text(rules)
+    rows = [
+        f"r,{10 * tick},10,{track},{track}-1,latency,,,{bound},{100 * (tick + 5)}\n"
+        for tick in range(-4, 5)
+        for track in (("stable",) if tick <= 0 else ("stable", "canary"))
+        for bound in (0.1, 0.5)
+    ]
+    (tmp_path / "s.csv").write_text(HEADER + "".join(rows))
+    done = guardian(tmp_path / "s.csv", "--policy", tmp_path / "p.yaml", "--output", tmp_path / "v.jsonl")
+    assert done.returncode == 2
+    assert "metric 'latency', t -40: the buckets of pod 'stable-1' have no upper bound +Inf" in done.stderr
+    assert "write the row with le `+Inf`" in done.stderr
+    assert not (tmp_path / "v.jsonl").exists()

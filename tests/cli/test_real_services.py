@@ -75,6 +75,22 @@ def test_doctor_tells_a_broker_that_is_down_from_topics_that_are_missing(kafka: 
     assert "bootstrap" in down["kafka"]["remedy"]
 
 
+def test_doctor_names_a_pod_whose_buckets_have_no_end(prometheus: MakePrometheus, tmp_path: Path) -> None:
+    """One of two pods lost its bucket +Inf on the way: relabelling that is too keen."""
+    now, history = time.time() - 1.0, []
+    for pod in ("s-0", "s-1"):
+        who = PodHistory(identity=Identity(pod=pod), instance=f"{pod}:80", rate=5.0, behaviour=Behaviour())
+        history += [one for one in pod_history(who, end=now) if (pod, one.labels.get("le")) != ("s-1", "+Inf")]
+    server = prometheus(PrometheusPlan(history=history))
+    settings = f"environments: {{production: {{metrics: {{url: '{server.url}'}}}}}}"
+    found = checks(tmp_path, POLICY.replace("BUCKETS", "http_request_duration_seconds_bucket"), settings)
+    latency = found["production/checkout metrics 'latency'"]
+    assert latency["health"] == "problem"
+    assert "the buckets of pod 's-1' end without le=\"+Inf\"" in latency["text"]
+    assert "relabelling" in latency["remedy"]
+    assert found["production/checkout metrics 'errors'"]["health"] == "ok"
+
+
 def test_plan_reads_todays_traffic_and_pods_from_prometheus(prometheus: MakePrometheus, tmp_path: Path) -> None:
     """Requests, error share and latencies of the last half hour, and how much four pods differ; no flag needed."""
     now, ratios = time.time() - 1.0, (0.006, 0.009, 0.012, 0.013)
