@@ -19,6 +19,7 @@ from analysis.sequential.base import Floats, Ints, Test
 from benchmarks.rounds import Measures
 from guardian.core.columns import Columns
 from guardian.core.contest import Contest
+from guardian.core.model import Track
 
 ROLLOUTS: Final = 10_000
 CANARY_PODS: Final = 2
@@ -53,7 +54,13 @@ class Fleet:
         contest = Contest(test)
         panel, each = contest.panel, CANARY_PODS + STABLE_PODS
         cells = np.array([contest.add_cell(risk=RISK) for _ in range(rollouts)])
-        pods = np.array([panel.add_pod(int(cell), canary=i < CANARY_PODS) for cell in cells for i in range(each)])
+        pods = np.array(
+            [
+                panel.add_pod(int(cell), track=Track.CANARY if i < CANARY_PODS else Track.STABLE)
+                for cell in cells
+                for i in range(each)
+            ]
+        )
         stable = pods.reshape(-1, each)[:, CANARY_PODS:].ravel()
         for _ in range(HISTORY):
             panel.fold_past(stable, draw(len(stable))[None], seconds=np.full((1, rollouts), 60.0), cells=cells)

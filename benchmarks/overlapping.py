@@ -102,7 +102,7 @@ class Overlap:
             self.now = Instant(self.now + TICK)
             for rollout in list(self.engine.world.rollouts.values()):
                 if not rollout.settled:
-                    self._measure(rollout, self.now, tracks=tuple(Track))
+                    self._measure(rollout, self.now, tracks=tuple(PODS))
                     weight = self.weight(rollout.place.service)
                     self._tell(WeightRead(rollout=rollout.id, asked=self.now, accepted=weight))
             self._tell(Woke())

@@ -15,6 +15,7 @@ import numpy as np
 from analysis.sequential.base import Floats, Ints, Test
 from benchmarks.detection.streams import Flags
 from guardian.core.contest import Contest
+from guardian.core.model import Track
 
 RISK: Final = 0.01
 ROLLBACK: Final = -np.log(RISK)
@@ -77,7 +78,8 @@ def _enter(contest: Contest, cell: int, canary: Flags, strata: Ints | None, pods
         name, pod = 0 if strata is None else int(strata[at]), at if pods is None else int(pods[at])
         if name not in numbers:
             numbers[name] = contest.add_stratum(cell)
-        found.append(contest.add_member(cell, canary=bool(mine), stratum=numbers[name], whole=first.get(pod)))
+        track = Track.CANARY if mine else Track.STABLE
+        found.append(contest.add_member(cell, track=track, stratum=numbers[name], whole=first.get(pod)))
         first.setdefault(pod, found[-1])
     return found
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from analysis.sequential.base import Floats
 from benchmarks.detection.streams import Situation, always, ramp, since
 from guardian.core.model import Seconds
-from guardian.core.policy import Compare, Guardrail, HistogramSli, Margin, Match, Policy, RatioSli, WarmUp
+from guardian.core.policy import Compare, Guardrail, HistogramSli, Labels, Margin, Match, Policy, RatioSli, WarmUp
 from guardian.core.strategies import Canary
 
 ERRORS: Final = Guardrail(
@@ -36,6 +36,7 @@ LATENCY_ONLY: Final = replace(POLICY, guardrails=(LATENCY,))
 LATENCY_FRESH: Final = replace(
     LATENCY_ONLY, guardrails=(replace(LATENCY, compare=replace(LATENCY_COMPARE, fresh_pods=True)),)
 )
+LATENCY_CONTROLLED: Final = replace(LATENCY_ONLY, labels=Labels(control="control"))
 WARM: Final = WarmUp(lasts=Seconds(180.0), factor=3.0)
 ERRORS_WARM: Final = replace(POLICY, guardrails=(replace(ERRORS, warm_up=WARM),))
 LATENCY_WARM: Final = replace(POLICY, guardrails=(replace(LATENCY, warm_up=WARM),))

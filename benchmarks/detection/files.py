@@ -33,7 +33,7 @@ def sample_table(
         last[run[rows], pod[rows]] = time[rows]
     base = {
         "rollout_id": np.char.add(prefix, run.astype(str)), "t": time, "dt": seconds,
-        "track": np.where(situation.canary[pod], "canary", "stable"), "pod": np.char.add("pod-", pod.astype(str)),
+        "track": np.array(situation.tracks)[pod], "pod": np.char.add("pod-", pod.astype(str)),
     }  # fmt: skip
     ratio = _part(base, metric="errors", requests=streams.requests[run, tick, pod], bad=streams.bad[run, tick, pod])
     if streams.buckets is None:

@@ -34,19 +34,20 @@ class _Lane:
     def __init__(self, guardrail: Guardrail, policy: Policy, roster: Roster, streams: Streams) -> None:
         self._latency = isinstance(guardrail.sli, HistogramSli)
         self._streams = streams
-        number = roster.contest(guardrail, BOUNDS if self._latency else (), users=policy.users_of(guardrail))
+        number = roster.contest(
+            guardrail, BOUNDS if self._latency else (), users=policy.users_of(guardrail), baseline=policy.baseline
+        )
         self._contest: Contest = roster.contests[number]
-        runs, pods = streams.requests.shape[0], streams.requests.shape[2]
-        self._members = np.zeros((runs, pods), dtype=np.int64)
+        runs, tracks = streams.requests.shape[0], streams.situation.tracks
+        self._members = np.zeros((runs, len(tracks)), dtype=np.int64)
         for run in range(runs):
             arm = roster.add_arm(run, number, risk=policy.risk_each)
             cell = roster.place(arm)[1]
             self._contest.begin(cell, 0.0)
-            for pod in range(pods):
-                self._members[run, pod] = self._contest.add_member(
-                    cell, canary=bool(streams.situation.canary[pod]), merged=streams.situation.merged
-                )
-        self._last = np.full((runs, pods), -np.inf)
+            self._members[run] = [
+                self._contest.add_member(cell, track=track, merged=streams.situation.merged) for track in tracks
+            ]
+        self._last = np.full((runs, len(tracks)), -np.inf)
 
     def feed(self, tick: int, time: float, still: Ints) -> None:
         """Hand one tick of the runs that are still open to the contest."""

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from guardian.core.model import Track
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Curve = Callable[[Floats], Floats]
@@ -62,15 +64,26 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracks(Timeline):
-    """Pods on two tracks, the canary's first."""
+    """Pods on two tracks or three: the canary's first, then control's, then stable's."""
 
     canary_pods: int = 2
     stable_pods: int = 6
+    control_pods: int = 0
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The track of each pod."""
+        counts = {Track.CANARY: self.canary_pods, Track.CONTROL: self.control_pods, Track.STABLE: self.stable_pods}
+        return tuple(track for track, count in counts.items() for _ in range(count))
 
     @property
     def canary(self) -> Flags:
         """Which pods are the canary's."""
-        return np.arange(self.canary_pods + self.stable_pods) < self.canary_pods
+        return self.on(Track.CANARY)
+
+    def on(self, track: Track) -> Flags:
+        """Which pods are on a track."""
+        return np.array([each is track for each in self.tracks])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Streams as a metric backend shows them to a rule: both tracks summed over their pods, asked over trailing windows.
 
+Where there are control pods, they are what a rule sees as stable from the canary's first traffic on.
+
 It knows what a query answers, also when there is nothing to answer with; what follows from it is each rule's own.
 """
 
@@ -11,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.detection.streams import BOUNDS, Flags, Floats, Streams
+from guardian.core.model import Track
 
 CANARY: Final = 0
 STABLE: Final = 1
@@ -60,16 +63,19 @@ class Tracks:
     @classmethod
     def of(cls, streams: Streams) -> Tracks:
         """Add up the pods."""
-        canary = streams.situation.canary
-        sides = (canary, ~canary)
-        buckets = streams.buckets
+        situation, buckets = streams.situation, streams.buckets
+        control, live = situation.on(Track.CONTROL), (situation.times > 0)[:, None]
+        other = np.where(live, control, situation.on(Track.STABLE)) if control.any() else ~situation.canary
+        sides = [np.broadcast_to(side, (len(situation.times), len(control))) for side in (situation.canary, other)]
         return cls(
-            tick=streams.situation.tick,
-            times=streams.situation.times,
-            requests=np.stack([streams.requests[:, :, side].sum(axis=2) for side in sides], axis=2),
-            bad=np.stack([streams.bad[:, :, side].sum(axis=2) for side in sides], axis=2),
-            buckets=None if buckets is None else np.stack([buckets[:, :, side].sum(axis=2) for side in sides], axis=2),
-            seen=np.stack([streams.present[:, :, side].any(axis=2) for side in sides], axis=2),
+            tick=situation.tick,
+            times=situation.times,
+            requests=np.stack([(streams.requests * side).sum(axis=2) for side in sides], axis=2),
+            bad=np.stack([(streams.bad * side).sum(axis=2) for side in sides], axis=2),
+            buckets=None
+            if buckets is None
+            else np.stack([(buckets * side[..., None]).sum(axis=2) for side in sides], axis=2),
+            seen=np.stack([(streams.present & side).any(axis=2) for side in sides], axis=2),
         )
 
     @property

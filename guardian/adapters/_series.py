@@ -82,7 +82,9 @@ def wanted_of(
             equal(label, value) for label, value in everywhere.items() if not written.constrains(label)
         ]
         if not written.constrains(labels.track):
-            more.append(one_of(labels.track, (labels.stable, labels.canary)))
+            more.append(
+                one_of(labels.track, [labels.stable, labels.canary, *([labels.control] if labels.control else [])])
+            )
         found.append(
             Wanted(
                 rollout=rollout, guardrail=guardrail.name, part=part, labels=labels, service=service,
@@ -94,10 +96,12 @@ def wanted_of(
 
 
 def track_of(metric: Mapping[str, str], labels: Labels) -> Track | None:
-    """Return the track that a series' labels tell; None when it is neither."""
+    """Return the track that a series' labels tell; None when it is none."""
     value = metric.get(labels.track, "")
     if value == labels.canary:
         return Track.CANARY
+    if labels.control and value == labels.control:
+        return Track.CONTROL
     return Track.STABLE if value == labels.stable else None
 
 

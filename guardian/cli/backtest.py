@@ -101,7 +101,7 @@ def _recorded(samples: Sequence[Path], rules: Policy, windows: int, shape: Shape
     from guardian.adapters.samples.tables import Samples  # noqa: PLC0415  loads pyarrow
     from guardian.cli.recorded import past_of  # noqa: PLC0415
 
-    reader, told = Samples(samples), stage("rows read")
+    reader, told = Samples(samples, control=True), stage("rows read")
 
     def batches() -> Iterator[Batch]:
         for batch in reader:

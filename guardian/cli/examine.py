@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from guardian.adapters._selectors import Selector, equal
+from guardian.adapters._selectors import Selector, equal, parse_selector
 from guardian.adapters._series import INSTANCE, LE, parts_of
 from guardian.adapters.metrics.history import PrometheusHistory
 from guardian.app.connections import Connections
@@ -24,7 +24,7 @@ from guardian.config.policy import read_policies
 from guardian.config.settings import Kafka, Metrics, Notify, Settings
 from guardian.core.looks import Part
 from guardian.core.model import Instant, Place
-from guardian.core.policy import Guardrail, Policy
+from guardian.core.policy import Guardrail, Labels, Policy
 from guardian.errors import GuardianError, Unavailable
 from guardian.runtime.clock import SystemClock
 
@@ -249,6 +249,9 @@ async def _series(
     check = f"{place} metrics '{guardrail.name}'"
     counts: list[str] = []
     for part, text in parts_of(guardrail.sli):
+        if policy.labels.control and not selects(text, policy.labels, policy.labels.control):
+            remedy = f"have it match {policy.labels.track}='{policy.labels.control}', or leave the track out of it"
+            return problem(check, f"{text} selects no series of the control track", remedy)
         selector = stable_selector(text, policy.labels, place.service, metrics.labels)
         found = await history.query(f"count({selector})", Instant(time.time()))
         number = int(found[0].value[-1]) if found else 0
@@ -268,3 +271,9 @@ async def _open_ended(history: PrometheusHistory, selector: Selector, policy: Po
     found = await history.query(f"count {by} ({selector}) unless count {by} ({last})", Instant(time.time()))
     named = sorted(line.labels.get(policy.labels.pod) or line.labels.get(INSTANCE, "") for line in found)
     return named[0] if named else ""
+
+
+def selects(text: str, labels: Labels, track: str) -> bool:
+    """Whether a guardrail's selector lets series of a track through; one that does not name tracks is given all."""
+    named = [matcher for matcher in parse_selector(text).matchers if matcher.label == labels.track]
+    return all(matcher.matches(track) for matcher in named)

@@ -96,7 +96,8 @@ def recorded(rollout: str, samples: list[Path], policy: Path) -> tuple[Json, Cou
     from guardian.core.replay import Recording, replay  # noqa: PLC0415
     from guardian.core.what_if import of_recording  # noqa: PLC0415
 
-    rules, reader = load_policy(policy), Samples(samples)
+    rules = load_policy(policy)
+    reader = Samples(samples, control=bool(rules.labels.control))
     recording = Recording(reader, rollout=rollout, rollouts=reader.rollouts, metrics=reader.metrics, pods=reader.pods)
     verdict, course = replay(recording, rules)
     told: Json = {

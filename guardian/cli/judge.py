@@ -41,7 +41,7 @@ def judge(
         metrics: set[str] = set()
         with counted("rows judged") as told:
             for wave in waves(samples):
-                reader = Samples(wave.files, only=wave.rollouts)
+                reader = Samples(wave.files, only=wave.rollouts, control=bool(rules.labels.control))
                 found = judged(reader, rules, told, in_turn=wave.in_turn)
                 lines += b"".join(msgspec.json.encode(verdict) + b"\n" for verdict in found)
                 count += len(found)

@@ -9,6 +9,7 @@ from typing import overload
 
 import numpy as np
 
+from guardian.core.model import Track
 from guardian.core.policy import Policy
 from guardian.core.pretend import Shape, Window, cut, starts
 from guardian.core.samples import Batch
@@ -56,7 +57,7 @@ def past_of(
     kept: dict[int, list[Batch]] = {}
     for batch in batches:
         known = np.array([name in wanted for name in metrics], dtype=np.bool_)
-        rows = batch.rows(np.flatnonzero(known[batch.metric] & (batch.canary == 0)))
+        rows = batch.rows(np.flatnonzero(known[batch.metric] & (batch.track == Track.STABLE.code)))
         for place in np.unique(rows.rollout):
             kept.setdefault(int(place), []).append(rows.rows(np.flatnonzero(rows.rollout == place)))
     if not kept:

@@ -122,10 +122,11 @@ def _measured(told: Json) -> tuple[str, ...]:
 
 
 def _of_verdict(evidence: Json) -> str:
-    canary, stable = evidence["canary"], evidence["stable"]
+    canary, control = evidence["canary"], evidence.get("control")
+    other, name = (evidence["stable"], "stable") if control is None else (control, "control")
     return (
         f"'{evidence['guardrail']}': harm {weighed(evidence['harm'])}, safe {weighed(evidence['safe'])}; "
-        f"{canary['requests']:,.0f} canary and {stable['requests']:,.0f} stable {_counted(evidence)}"
+        f"{canary['requests']:,.0f} canary and {other['requests']:,.0f} {name} {_counted(evidence)}"
     )
 
 

@@ -10,7 +10,7 @@ from guardian.config.findings import Finding, Severity
 from guardian.config.policy import PolicyFile
 from guardian.config.source import YamlPath
 from guardian.config.units import format_duration, format_share
-from guardian.core.model import Mode
+from guardian.core.model import Mode, Track
 from guardian.core.policy import CountSli, Guardrail, HistogramSli, Policy, RatioSli, Scope, full
 
 HISTORY: float = 1800.0
@@ -31,6 +31,7 @@ def advice(file: PolicyFile) -> list[Finding]:
         *_reach(file.policy),
         *_exposure(file.policy),
         *_sessions(file.policy),
+        *_control(file.policy),
         *_secrets(file.policy),
     ]
     for number, guardrail in enumerate(file.policy.guardrails):
@@ -114,6 +115,15 @@ def _sessions(policy: Policy) -> Iterator[_Said]:
             remedy = f"write bake: {format_duration(session)}, or expect the canary to get less than its weight"
             path: YamlPath = ("spec", "strategy", "steps", number)
             yield path, f"{ends}: users keep their track for {format_duration(session)}", remedy
+
+
+def _control(policy: Policy) -> Iterator[_Said]:
+    """Say what a control track makes needless."""
+    for number, guardrail in enumerate(policy.guardrails if policy.baseline is Track.CONTROL else ()):
+        if guardrail.compare is not None and guardrail.compare.fresh_pods:
+            path: YamlPath = ("spec", "guardrails", number, "compare", "fresh_pods")
+            what = "fresh_pods changes nothing beside labels.control: control's pods are as fresh as the canary's"
+            yield path, what, "remove it"
 
 
 def _secrets(policy: Policy) -> Iterator[_Said]:

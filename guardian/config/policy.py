@@ -19,7 +19,7 @@ from guardian.config.findings import Finding, Severity, complaint, findings_of
 from guardian.config.guardrails import GuardrailConfig
 from guardian.config.plan import AdapterField, AlertConfig, CanaryConfig
 from guardian.config.source import Document, parse_documents, read_documents
-from guardian.core.model import Mode, Ratio, Seconds
+from guardian.core.model import Mode, Ratio, Seconds, Track
 from guardian.core.policies import NO_CIRCLE, circles
 from guardian.core.policy import Attribution, Concurrency, CountSli, Labels, Match, Policy, Risk
 from guardian.errors import ConfigError, PolicyError
@@ -62,11 +62,20 @@ class LabelsConfig(Section):
     pod: str = "pod"
     stable: str = Field("stable", description="value of the track label for stable")
     canary: str = Field("canary", description="value of the track label for the canary")
+    control: str = Field(
+        "",
+        description="value of the track label for control: pods of the old revision, as many and as young as the "
+        "canary's, with which it is compared then instead of stable's old ones; empty: there are none",
+    )
 
     @model_validator(mode="after")
     def _tracks_differ(self) -> Self:
         if self.stable == self.canary:
             raise complaint(f"stable and canary are both '{self.stable}'", "name two values", at=("canary",))
+        for name in ("stable", "canary"):
+            if self.control and self.control == getattr(self, name):
+                what = f"control and {name} are both '{self.control}'"
+                raise complaint(what, "name another value, or none", at=("control",))
         return self
 
 
@@ -200,14 +209,15 @@ def read_policy(document: Document) -> PolicyFile:
 
 def _unexposed(policy: Policy, document: Document) -> Iterator[Finding]:
     """Yield an error for each count where nothing says how much each track served."""
-    sticks = policy.affinity is not None
-    if policy.exposing is not None or (policy.moves_traffic and not sticks):
+    sticks, controlled = policy.affinity is not None, policy.baseline is Track.CONTROL
+    if policy.exposing is not None or (policy.moves_traffic and not sticks and not controlled):
         return
+    lacks = "users who stick to a track do not follow the weight" if sticks else "no router of ours has a weight"
+    lacks = "a weight says nothing of control" if controlled else lacks
     for number, guardrail in enumerate(policy.guardrails):
         if isinstance(guardrail.sli, CountSli):
             where = document.where(("spec", "guardrails", number, "sli", "count"), key=True)
-            why = "users who stick to a track do not follow the weight" if sticks else "no router of ours has a weight"
-            what = f"nothing says how much each track served: no guardrail counts requests, {why}"
+            what = f"nothing says how much each track served: no guardrail counts requests, {lacks}"
             yield _error(what, where, "add a ratio or a histogram: events are judged by its requests")
 
 

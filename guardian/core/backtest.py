@@ -109,13 +109,17 @@ class Survey:
 
 
 def as_planned(policy: Policy) -> Policy:
-    """The policy with no promotion before the plan's steps with stable traffic are over.
+    """The policy with no promotion before the plan's steps with stable traffic are over, and without a control track.
 
-    Until then a rollout may be rolled back, whatever the evidence for its promotion is.
+    Until then a rollout may be rolled back, whatever the evidence for its promotion is. The past has no control pods.
     """
     compared = sum(step.bake for step in policy.strategy.steps() if not full(step.weight))
     earliest = Seconds(max(policy.risk.earliest_promotion, compared))
-    return msgspec.structs.replace(policy, risk=msgspec.structs.replace(policy.risk, earliest_promotion=earliest))
+    return msgspec.structs.replace(
+        policy,
+        risk=msgspec.structs.replace(policy.risk, earliest_promotion=earliest),
+        labels=msgspec.structs.replace(policy.labels, control=""),
+    )
 
 
 def shape_of(policy: Policy, *, length: Seconds | None = None, canary_pods: int | None = None, splits: int) -> Shape:

@@ -22,7 +22,7 @@ from guardian.core.sheets import Pod, Sheet
 if TYPE_CHECKING:
     from guardian.core.fleet import Fleet, Opened
 
-VERSION: Final = 3
+VERSION: Final = 4
 _LINKS: Final = frozenset(
     {"sheet", "slot", "member", "cell", "main", "warm", "rollout", "contest", "pod", "column", "side", "risk"}
     | {"stratum", "whole"}

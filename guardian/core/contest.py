@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.multiplicity import average
 from analysis.sequential.base import Floats, Ints, Test
@@ -19,11 +18,16 @@ from analysis.users import Users
 from guardian.core.columns import Columns
 from guardian.core.evidence import Panel
 from guardian.core.intake import Intake, Stretch
+from guardian.core.model import TRACKS, Track
 from guardian.core.strata import likeness
-from guardian.core.verdicts import UNREST
+from guardian.core.verdicts import UNREST, Flags
 
 WARMING_WEIGHT: Final = 0.15
 """Part of a guardrail's risk that goes to its pods that are still warming."""
+OLDER: Final = 600.0
+"""Seconds by which a control pod's first row may come before the canary's: a pod older than that is no control."""
+FORGOTTEN: Final = 2400.0
+"""Seconds by which stable's last minutes age at the hand-over: control's few requests soon outweigh them."""
 IDLE: Final = 60.0
 IDLE_GAPS: Final = 20.0
 """Seconds, or usual gaps between two requests, without one after which a canary counts as idle."""
@@ -48,21 +52,25 @@ Stretches = list[tuple[Intake, Ints, Stretch]]
 
 
 class Contest:
-    """All cells of one rule. A member is one pod of one track of one cell."""
+    """All cells of one rule. A member is one pod of one track of one cell.
+
+    fresh: see Noise. users: see Panel. baseline: what the canary stands against. Where that is control, stable's pods
+    are its past only, and from the canary's first traffic on `stable_last` and `stable_seen` of a cell are control's.
+    """
 
     def __init__(
         self, test: Test, *, warming: Test | None = None, warm_up: float = 0.0, fresh: bool = False,
-        users: Users | None = None,
+        users: Users | None = None, baseline: Track = Track.STABLE,
     ) -> None:  # fmt: skip
-        self.test, self.warm_up = test, warm_up
+        self.test, self.warm_up, self.baseline = test, warm_up, baseline
         self.arms = [Intake(Panel(each, fresh=fresh, users=users)) for each in (test, warming) if each is not None]
         self.members = Columns(
-            {"cell": (), "canary": (), "first": (), "main": (), "warm": (), "stratum": (), "whole": ()}
+            {"cell": (), "track": (), "first": (), "main": (), "warm": (), "stratum": (), "whole": ()}
         )
         self.cells = Columns(
             {
                 "began": (), "history": (), "canary_last": (), "stable_last": (), "canary_seen": (),
-                "stable_seen": (), "warm_requests": (), "front": (),
+                "stable_seen": (), "warm_requests": (), "front": (), "born": (), "handed_over": (),
             }
         )  # fmt: skip
         self.cells.add()
@@ -85,7 +93,7 @@ class Contest:
         """Usual seconds between rows of each cell (C,)."""
         return self.arms[0].tick(cells)
 
-    def idle(self, cells: Ints, now: Floats) -> npt.NDArray[np.bool_]:
+    def idle(self, cells: Ints, now: Floats) -> Flags:
         """Whether the canary stopped receiving requests (C,), for far longer than its usual gap between two."""
         requests = self.test.requests(self.panel.cells["totals"][cells][:, 0])
         elapsed = now - self.cells["began"][cells]
@@ -102,7 +110,7 @@ class Contest:
         cell = self.cells.add()
         for arm, part in zip(self.arms, self._parts(), strict=True):
             arm.add_cell(arm.panel.add_cell(risk * part))
-        for name in ("began", "canary_last", "stable_last", "canary_seen", "stable_seen", "front"):
+        for name in ("began", "canary_last", "stable_last", "canary_seen", "stable_seen", "front", "born"):
             self.cells[name][cell] = np.nan
         return cell
 
@@ -121,7 +129,7 @@ class Contest:
         return np.asarray(weights[self.members["stratum"][members].astype(np.int64)])
 
     def add_member(
-        self, cell: int, *, canary: bool, merged: bool = False, stratum: int | None = None, whole: int | None = None
+        self, cell: int, *, track: Track, merged: bool = False, stratum: int | None = None, whole: int | None = None
     ) -> int:
         """Make room for one pod and return its number; merged: it stands for all pods of its track.
 
@@ -130,7 +138,7 @@ class Contest:
         for arm in self.arms:
             arm.panel.noise.cells["merged"][cell] = float(merged)
         member = self.members.add()
-        row = {"cell": float(cell), "canary": float(canary), "first": np.nan, "main": -1.0, "warm": -1.0}
+        row = {"cell": float(cell), "track": float(track.code), "first": np.nan, "main": -1.0, "warm": -1.0}
         row["stratum"] = self.first_stratum(cell) if stratum is None else stratum
         row["whole"] = member if whole is None else whole
         for name, value in row.items():
@@ -157,22 +165,73 @@ class Contest:
         """
         if not len(members):
             return np.zeros(0)
-        cells = self.members["cell"][members].astype(np.int64)
-        canary = self.members["canary"][members] > 0
+        cells, track = (self.members[name][members].astype(np.int64) for name in ("cell", "track"))
+        canary = track == Track.CANARY.code
         whole = self.members["whole"][members].astype(np.int64)  # a pod is as old in all strata
         np.fmin.at(self.members["first"], whole, end)
         first = self.members["first"][whole]
-        self._note(cells, canary, end, counts)
+        np.fmin.at(self.cells["born"], cells[canary], end[canary])
         began = self.cells["began"][cells]
         live = end > np.fmin(began, np.inf)
+        against = self._against(members, cells, track, live)
+        self._note(cells, canary, against, end, counts)
         young = (end - seconds - first < self.warm_up) & (live | canary) & (self.warm_up > 0)
-        old_stable = ~canary & ~(young & (first > np.fmin(began, np.inf)))
-        self._route(0, "main", members, old_stable | (canary & ~young), end, seconds, counts)
+        control = against & (track == Track.CONTROL.code)
+        stable = against & ~control & ~(young & (first > np.fmin(began, np.inf)))
+        self._route(0, "main", members, stable | ((canary | control) & ~young), end, seconds, counts)
         if len(self.arms) > 1:
-            self._route(1, "warm", members, old_stable | (canary & young), end, seconds, counts)
+            self._route(1, "warm", members, stable | control | (canary & young), end, seconds, counts)
         warm = self.test.requests(counts) * (canary & ~young)
         np.add.at(self.cells["warm_requests"], cells, warm)
         return np.asarray(warm)
+
+    def _against(self, members: Ints, cells: Ints, track: Ints, live: Flags) -> Flags:
+        """Whether rows (S,) are of what the canary stands against at their time: stable's, or control's from now on."""
+        stable = track == Track.STABLE.code
+        if self.baseline is Track.STABLE:
+            return np.asarray(stable)
+        self._hand_over(np.unique(cells[live & (self.cells["handed_over"][cells] == 0)]))
+        control = (track == Track.CONTROL.code) & live & ~self.too_old(members)
+        return np.asarray((stable & (self.cells["handed_over"][cells] == 0)) | control)
+
+    def _hand_over(self, cells: Ints) -> None:
+        """Forget what stable's pods wait with, and that they were there: from now on control's are asked."""
+        if not len(cells):
+            return
+        self.cells["handed_over"][cells] = 1.0
+        self.cells["stable_last"][cells] = self.cells["stable_seen"][cells] = np.nan
+        for arm in self.arms:
+            arm.leave(cells)
+            test, strata = arm.panel.test, arm.panel.strata
+            rows = strata.of(cells).strata
+            memory, nothing = strata.rows["memory"][rows], np.zeros((len(rows), test.columns))
+            test.remember(memory, nothing, seconds=np.full(len(rows), FORGOTTEN), history=False)
+            strata.rows["memory"][rows] = memory
+
+    def too_old(self, members: Ints) -> Flags:
+        """Whether pods (S,) began so long before the canary's first that they are no control of its age."""
+        whole, cells = (self.members[name][members].astype(np.int64) for name in ("whole", "cell"))
+        return np.asarray(self.members["first"][whole] < self.cells["born"][cells] - OLDER)
+
+    def calibrated(self, cell: int) -> bool:
+        """Whether enough was seen of stable against itself; and, against control, of pods of the canary's age."""
+        enough = bool(self.panel.calibrated(np.array([cell]))[0])
+        several = max(self.controls(cell), len(self._pods(cell, Track.CANARY))) > 1
+        return enough and (self.baseline is Track.STABLE or several)
+
+    def _pods(self, cell: int, track: Track) -> Ints:
+        """The pods of a track, each once."""
+        state, size = self.members, self.members.size
+        mine = (state["cell"][:size] == cell) & (state["track"][:size] == track.code)
+        return np.flatnonzero(mine & (state["whole"][:size] == np.arange(size)))
+
+    def controls(self, cell: int) -> int:
+        """How many control pods of the canary's age were seen."""
+        return int((~self.too_old(self._pods(cell, Track.CONTROL))).sum())
+
+    def older(self, cell: int) -> int:
+        """How many control pods were seen that are too old for it."""
+        return int(self.too_old(self._pods(cell, Track.CONTROL)).sum())
 
     def stretches(self, members: Ints, end: Floats, seconds: Floats) -> Stretches | None:
         """Ticks of history (T, S) of stable members (S,), for each arm; None if an arm must get them one by one."""
@@ -196,20 +255,19 @@ class Contest:
         for arm, pods, stretch in stretches:
             arm.take_past(stretch, pods, end=end, seconds=seconds, counts=counts)
 
-    def _note(self, cells: Ints, canary: npt.NDArray[np.bool_], end: Floats, counts: Floats) -> None:
-        """Keep the newest row of each track, and the newest one with requests in it."""
+    def _note(self, cells: Ints, canary: Flags, against: Flags, end: Floats, counts: Floats) -> None:
+        """Keep the newest row of the canary and of what it stands against, and the newest one with requests in it."""
         busy = self.test.requests(counts) > 0
-        for side, name in ((canary, "canary"), (~canary, "stable")):
+        for side, name in ((canary, "canary"), (against, "stable")):
             np.fmax.at(self.cells[f"{name}_last"], cells[side], end[side])
             np.fmax.at(self.cells[f"{name}_seen"], cells[side & busy], end[side & busy])
         np.fmax.at(self.cells["front"], cells, end)
         began = self.cells["began"][cells]
-        past = ~canary & (end <= np.fmin(began, np.inf))
+        past = against & (end <= np.fmin(began, np.inf))
         self.cells["history"][cells[past]] = 1.0
 
     def _route(
-        self, arm: int, slot: str, members: Ints, chosen: npt.NDArray[np.bool_], end: Floats,
-        seconds: Floats, counts: Floats,
+        self, arm: int, slot: str, members: Ints, chosen: Flags, end: Floats, seconds: Floats, counts: Floats,
     ) -> None:  # fmt: skip
         picked = np.flatnonzero(chosen)
         if not len(picked):
@@ -227,8 +285,8 @@ class Contest:
             return known
         cell, stratum, whole = (int(self.members[name][member]) for name in ("cell", "stratum", "whole"))
         first = self.seat(whole, slot, intake) if whole != member else None
-        canary = bool(self.members["canary"][member] > 0)
-        pod = intake.panel.add_pod(cell, canary=canary, stratum=stratum, whole=first)
+        track = TRACKS[int(self.members["track"][member])]
+        pod = intake.panel.add_pod(cell, track=track, stratum=stratum, whole=first)
         intake.add_pod(pod)
         self.members[slot][member] = pod
         return pod

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints
-from guardian.core.model import Value, Verdict
+from guardian.core.model import Track, Value, Verdict
 from guardian.core.offline import OfflineVerdict
 from guardian.core.policy import Policy, RatioSli, with_margins
 from guardian.core.replay import Recording, judged
@@ -93,7 +93,7 @@ def until(rows: Batch, verdict: OfflineVerdict) -> Batch:
 def _counted(rows: Batch, metric: int) -> Ints:
     """Places of the canary's rows that count requests of an error ratio."""
     usable = np.isfinite(rows.requests) & np.isfinite(rows.bad) & (rows.seconds > 0) & (rows.time > 0)
-    return np.flatnonzero(usable & (rows.canary > 0) & (rows.metric == metric))
+    return np.flatnonzero(usable & (rows.track == Track.CANARY.code) & (rows.metric == metric))
 
 
 def canary_totals(rows: Batch, metric: int) -> tuple[int, int]:

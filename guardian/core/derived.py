@@ -39,8 +39,7 @@ def add_requests(fleet: Fleet, pods: Ints, asked: Floats) -> None:
     if exposes.any():
         pods, sheets, asked = pods[exposes], sheets[exposes], asked[exposes]
         np.add.at(fleet.pods["asked"], fleet.pods["whole"][pods].astype(np.int64), asked)
-        side = sheets * 2 + (fleet.pods["canary"][pods] <= 0)
-        np.add.at(fleet.sheets["asked"].reshape(-1), side, asked)
+        np.add.at(fleet.sheets["asked"], (sheets, fleet.pods["track"][pods].astype(np.int64)), asked)
 
 
 def derive(fleet: Fleet, layout: Layout, came: Came, ticks: Ticks, tick: int, chosen: Ints) -> Floats:
@@ -75,7 +74,7 @@ def _events(fleet: Fleet, layout: EventLayout, came: Came, events: Floats) -> Fl
     asked = np.flatnonzero(exposing >= 0)
     if len(asked):
         own = layout.asked_of(slots[asked])
-        track = fleet.sheets["asked"].reshape(-1)[exposing[asked] * 2 + stable[asked]]
+        track = fleet.sheets["asked"][exposing[asked], fleet.pods["track"][came.pods[asked]].astype(np.int64)]
         rows[asked] = layout.exposure.by_requests(
             slots[asked], end=came.end[asked], seconds=came.seconds[asked], events=events[asked],
             total=np.where(own >= 0, fleet.pods["asked"][own], track), own=own >= 0,

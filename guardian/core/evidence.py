@@ -16,6 +16,7 @@ from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, star
 from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain, safe_evidence, unrest
 from analysis.users import Users
 from guardian.core.columns import Columns
+from guardian.core.model import Track
 from guardian.core.noise import Noise
 from guardian.core.strata import Groups, Strata
 
@@ -71,7 +72,7 @@ class Panel:
         self.noise.add_cell(cell, risk)
         return cell
 
-    def add_pod(self, cell: int, *, canary: bool, stratum: int | None = None, whole: int | None = None) -> int:
+    def add_pod(self, cell: int, *, track: Track, stratum: int | None = None, whole: int | None = None) -> int:
         """Make room for one pod of a cell and return its number.
 
         stratum: where it serves; the cell's first one unless told. A pod that serves in several has a number in each;
@@ -79,8 +80,8 @@ class Panel:
         """
         pod = self.pods.add()
         self._asked = None
-        self.noise.add_pod(pod)
-        self.pods["cell"][pod], self.pods["canary"][pod] = cell, float(canary)
+        self.noise.add_pod(pod, track)
+        self.pods["cell"][pod], self.pods["canary"][pod] = cell, float(track is Track.CANARY)
         self.pods["stratum"][pod] = self.strata.first(cell) if stratum is None else stratum
         self.pods["whole"][pod] = pod if whole is None else whole
         return pod
@@ -231,7 +232,7 @@ class Panel:
         self.cells["safe_information"][cells] += reading.safe_information
         pods = np.divide(squared, reading.lean**2, out=np.zeros_like(squared), where=reading.lean > 0)
         seen = known.any(axis=1)
-        terms = _beside(reading.score, reading.lean, reading.harm_information)
+        terms = np.stack((reading.score, reading.lean, reading.harm_information), axis=-1)
         self.noise.contrast(cells[seen], terms[seen], pods[seen])
 
     def _watch_pods(
@@ -258,7 +259,7 @@ class Panel:
         seen = self.test.pods(
             np.concatenate((counts, stable)), np.concatenate((track, stable)), memory, np.concatenate((local, past))
         )
-        return _beside(seen.drift, seen.exposure, seen.noise)
+        return np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
 
     def _finish(
         self, groups: Groups, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats
@@ -286,7 +287,7 @@ class Panel:
             here = slice(*np.searchsorted(group, (some[0], some[-1] + 1)))
             mine = pods[here]
             whole = None if self.strata.plain else self.pods["whole"][mine].astype(np.int64)
-            self.noise.refresh(cells[some], mine, group[here] - some[0], self.pods["canary"][mine] > 0, whole)
+            self.noise.refresh(cells[some], mine, group[here] - some[0], whole)
 
     def harm(self, cells: Ints, gain: Floats) -> Floats:
         """Log evidence (C,) that the canary is beyond the rollback margin; 0 before its first traffic.
@@ -378,14 +379,6 @@ def _summed_by(owner: Ints, values: Floats, *, plain: bool) -> tuple[Ints, Float
         return owner, values
     owners, place = np.unique(owner, return_inverse=True)
     return owners, sum_by(values, place, len(owners))
-
-
-def _beside(*parts: Floats) -> Floats:
-    """Parts of one shape, along a new last axis."""
-    out = np.empty((*parts[0].shape, len(parts)))
-    for place, part in enumerate(parts):
-        out[..., place] = part
-    return out
 
 
 def _padded(parts: Floats) -> Floats:

@@ -17,7 +17,7 @@ from guardian.core.model import Instant, Phase
 from guardian.core.monitor import Standing
 from guardian.core.policy import Guardrail, full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import answers, burning, comparison, duration, level, share, weighed, without_end
+from guardian.core.sentences import answers, burning, comparison, duration, level, note, share, weighed, without_end
 from guardian.core.what_if import of_rollout
 from guardian.core.world import World
 
@@ -25,8 +25,9 @@ from guardian.core.world import World
 class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
     """One guardrail: a sentence, and the numbers behind it.
 
-    objective: whether it has one that could be breached. counted: what the requests of both sides are. burn: how fast
-    it uses up its error budget, None where that is not asked.
+    objective: whether it has one that could be breached. counted: what the requests of all sides are. burn: how fast
+    it uses up its error budget, None where that is not asked. control: what the canary is compared with, None where
+    that is stable.
     """
 
     name: str
@@ -41,6 +42,7 @@ class GuardrailStory(msgspec.Struct, frozen=True, kw_only=True):
     anomalies: dict[str, int] = {}
     counted: Counted = Counted.REQUESTS
     burn: Burn | None = None
+    control: r.SideNote | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +156,7 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         if look is not None and look.left_out:
             text += f"; without the time in which {', '.join(look.left_out)} had users"
         if not at.calibrated:
-            text += "; uncalibrated (too little history of equal pods)"
+            text += "; uncalibrated (too little seen of equal pods)"
         text += _past(guardrail, at)
     elif at.open_ended:
         text += f"; takes no part: {without_end(at.name, at.open_ended)}"
@@ -169,8 +171,9 @@ def _story(rollout: Rollout, look: Look | None, at: GuardrailLook) -> GuardrailS
         sentence=text,
         harm=evidence(at.log_harm),
         safe=evidence(at.log_safe),
-        canary=r.SideNote(requests=at.canary.requests, bad=at.canary.bad, level=at.canary.level),
-        stable=r.SideNote(requests=at.stable.requests, bad=at.stable.bad, level=at.stable.level),
+        canary=note(at.canary),
+        stable=note(at.stable),
+        control=None if at.control is None else note(at.control),
         objective=guardrail.objective is not None,
         breach=at.breach,
         calibrated=at.calibrated,

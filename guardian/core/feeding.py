@@ -22,6 +22,7 @@ from guardian.core.contest import Contest
 from guardian.core.derived import Came, add_requests, derive
 from guardian.core.history import take_history
 from guardian.core.layouts import CounterLayout, Layout, LevelLayout
+from guardian.core.model import Track
 from guardian.core.own_past import remember
 from guardian.core.policy import HistogramSli
 from guardian.core.series import Deltas, Shown
@@ -180,8 +181,8 @@ class Feeder:
             lost = pods[refused]
             for number in fleet.pods["sheet"][lost]:
                 fleet.sheet_of[int(number)].refuse("inconsistent")
-            sides = fleet.pods["sheet"][lost].astype(np.int64) * 2 + (fleet.pods["canary"][lost] <= 0)
-            np.add.at(fleet.sheets["refused"].reshape(-1), sides, losses[refused])
+            sheets, tracks = (fleet.pods[name][lost].astype(np.int64) for name in ("sheet", "track"))
+            np.add.at(fleet.sheets["refused"], (sheets, tracks), losses[refused])
             waiting = ~sound & ~refused
             fleet.pods["end"][pods[waiting]] = end[waiting] - seconds[waiting]
         kept = np.flatnonzero(sound & self._is_ours(pods, end))
@@ -200,15 +201,16 @@ class Feeder:
         sheets = fleet.pods["sheet"][pods].astype(np.int64)
         rollouts = state["rollout"][sheets].astype(np.int64)
         canary = fleet.pods["canary"][pods] > 0
-        side = sheets * 2 + ~canary
         began = fleet.rollouts["began"][rollouts]
         live = end > np.fmin(began, np.inf)
+        self._compare(batches)
+        track = self._tracks(pods, sheets)
         remember(fleet, pods=pods, sheets=sheets, end=end, seconds=seconds, asked=asked, bad=bad)
-        self._keep(sheets, side, end, asked)
+        self._keep(sheets, track, end, asked)
         fleet.pods["tick"][pods] = state["ticks"][sheets]
         if live.any():
-            np.add.at(state["requests"].reshape(-1), side, asked * live)
-            np.add.at(state["bad"].reshape(-1), side, bad * live)
+            np.add.at(state["requests"], (sheets, track), asked * live)
+            np.add.at(state["bad"], (sheets, track), bad * live)
             first = fleet.links["first"][sheets] > 0
             shares.count(fleet, rollouts, canary, begin=end - seconds, asked=asked * (live & first))
         begin = 0
@@ -216,22 +218,33 @@ class Feeder:
         for rows in batches:
             mine = slice(begin, begin + len(rows.pods))
             begin = mine.stop
-            slot = fleet.links["slot"][sheets[mine]].astype(np.int64) * 2 + ~canary[mine]
-            totals = rows.layout.totals["counts"].reshape(-1, rows.layout.width)
+            slot = fleet.links["slot"][sheets[mine]].astype(np.int64)
             counts = rows.counts * live[mine, None]
-            np.add.at(totals, slot, counts)
+            np.add.at(rows.layout.totals["counts"], (slot, track[mine]), counts)
             rows.layout.carry["live"][fleet.pods["slot"][rows.pods].astype(np.int64)] += counts  # a pod has one row
             seen[mine] = rows.layout.judged(rows.counts, fleet.links["watched"][sheets[mine]])
-            self._compare(rows, sheets[mine])
-        self._objectives(batches, sheets, side, seen)
+        self._objectives(batches, sheets, canary, seen)
 
-    def _keep(self, sheets: Ints, side: Ints, end: Floats, asked: Floats) -> None:
+    def _tracks(self, pods: Ints, sheets: Ints) -> Ints:
+        """Code of each pod's track (n,); a control pod that is too old for one is one more of stable's."""
+        fleet = self._fleet
+        tracks = fleet.pods["track"][pods].astype(np.int64)
+        control = np.flatnonzero((tracks == Track.CONTROL.code) & (fleet.pods["member"][pods] >= 0))
+        contests = fleet.links["contest"][sheets[control]]
+        for number in set(contests.tolist()):
+            mine = control[contests == number]
+            old = fleet.roster.contests[int(number)].too_old(fleet.pods["member"][pods[mine]].astype(np.int64))
+            tracks[mine[old]] = Track.STABLE.code
+        return tracks
+
+    def _keep(self, sheets: Ints, track: Ints, end: Floats, asked: Floats) -> None:
         """Keep when the newest rows of sheets and their tracks were, and how many there were."""
         state = self._fleet.sheets
-        np.fmax.at(state["last"].reshape(-1), side, end)
-        np.fmax.at(state["seen"].reshape(-1), side[asked > 0], end[asked > 0])
+        busy = asked > 0
+        np.fmax.at(state["last"], (sheets, track), end)
+        np.fmax.at(state["seen"], (sheets[busy], track[busy]), end[busy])
         np.fmax.at(state["front"], sheets, end)
-        np.add.at(state["taken"].reshape(-1), side, 1.0)
+        np.add.at(state["taken"], (sheets, track), 1.0)
         state["ticks"][sheets] += 1.0  # once a sheet, however many of its pods have rows
 
     def _begin_rollouts(self, counted: list[Rows]) -> None:
@@ -265,16 +278,19 @@ class Feeder:
             arms, _ = fleet.roster.arms_of(np.array([number]))
             fleet.roster.begin(arms, began)
 
-    def _objectives(self, batches: list[Rows], sheets: Ints, side: Ints, seen: Floats) -> None:
-        """Tell objectives what rows saw; where strata are named, once more as if stable lay in the canary's mix."""
-        self._windows("objective", sheets, side, seen)
+    def _objectives(self, batches: list[Rows], sheets: Ints, canary: Flags, seen: Floats) -> None:
+        """Tell objectives what rows saw; where strata are named, once more as if stable lay in the canary's mix.
+
+        To them the old revision is one track, on old pods and on control's.
+        """
+        self._windows("objective", sheets, canary, seen)
         spend(self._fleet, batches, sheets, "burn", np.ones(len(sheets)))
         if (self._fleet.links["alike"][sheets] >= 0).any():
             likeness = np.concatenate([self._likeness(rows) for rows in batches])
-            self._windows("alike", sheets, side, seen * likeness[:, None])
+            self._windows("alike", sheets, canary, seen * likeness[:, None])
             spend(self._fleet, batches, sheets, "burn_alike", likeness)
 
-    def _windows(self, windows: str, sheets: Ints, side: Ints, seen: Floats) -> None:
+    def _windows(self, windows: str, sheets: Ints, canary: Flags, seen: Floats) -> None:
         """Add to the windows of some objectives; windows: the link to their rows."""
         fleet = self._fleet
         chosen = np.flatnonzero(fleet.links[windows][sheets] >= 0)
@@ -282,7 +298,7 @@ class Feeder:
             return
         numbers, place = np.unique(sheets[chosen], return_inverse=True)
         sums = np.zeros((2 * len(numbers), 3))
-        np.add.at(sums, 2 * place + side[chosen] % 2, seen[chosen])
+        np.add.at(sums, 2 * place + ~canary[chosen], seen[chosen])
         front = fleet.sheets["front"][numbers]
         began = fleet.rollouts["began"][fleet.sheets["rollout"][numbers].astype(np.int64)]
         fleet.objectives.take(
@@ -290,10 +306,12 @@ class Feeder:
             live=(front > np.fmin(began, np.inf)).astype(np.float64),
         )  # fmt: skip
 
-    def _compare(self, rows: Rows, sheets: Ints) -> None:
-        for contest, mine, members in self._contests(rows, sheets):
-            warm = contest.rows(members, end=rows.end[mine], seconds=rows.seconds[mine], counts=rows.counts[mine])
-            np.add.at(self._fleet.sheets["step"], sheets[mine], warm)
+    def _compare(self, batches: list[Rows]) -> None:
+        for rows in batches:
+            sheets = self._fleet.pods["sheet"][rows.pods].astype(np.int64)
+            for contest, mine, members in self._contests(rows, sheets):
+                warm = contest.rows(members, end=rows.end[mine], seconds=rows.seconds[mine], counts=rows.counts[mine])
+                np.add.at(self._fleet.sheets["step"], sheets[mine], warm)
 
     def _likeness(self, rows: Rows) -> Floats:
         """What each row (n,) counts if stable's requests are to lie in the strata as the canary's did so far."""

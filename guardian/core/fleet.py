@@ -24,7 +24,7 @@ from guardian.core.columns import Columns
 from guardian.core.feeding import Feeder
 from guardian.core.layouts import CounterLayout, EventLayout, Layout, layout_of
 from guardian.core.looks import Look, Observed, SeriesKey
-from guardian.core.model import Instant, RolloutId, Track, Weight
+from guardian.core.model import TRACKS, Instant, RolloutId, Track, Weight
 from guardian.core.objectives import Objectives
 from guardian.core.own_past import OwnPast
 from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy
@@ -43,17 +43,18 @@ ROLLOUTS: Final[Mapping[str, tuple[int, ...]]] = {
     "weight": (),  # accepted canary share, NaN where nobody sets one
     "blind": (),  # 1 where no guardrail counts requests: rows and weight tell when traffic began
 }  # fmt: skip
+EACH: Final = (len(TRACKS),)
 SHEETS: Final[Mapping[str, tuple[int, ...]]] = {
-    "requests": (2,), "bad": (2,), "last": (2,), "seen": (2,), "step": (), "rollout": (), "front": (), "ticks": (),
-    "taken": (2,), "refused": (2,),
-    "asked": (2,),  # requests so far, history included, where events are judged by them
+    "requests": EACH, "bad": EACH, "last": EACH, "seen": EACH, "step": (), "rollout": (), "front": (), "ticks": (),
+    "taken": EACH, "refused": EACH,
+    "asked": EACH,  # requests so far, history included, where events are judged by them
 }  # fmt: skip
 LINKS: Final[Mapping[str, tuple[int, ...]]] = {
     "layout": (), "slot": (), "contest": (), "objective": (), "alike": (), "watched": (2,), "first": (), "exposing": (),
     "past": (), "burn": (), "burn_alike": (), "exposes": (),
 }  # fmt: skip
 PODS: Final[Mapping[str, tuple[int, ...]]] = {
-    "sheet": (), "canary": (), "end": (), "tick": (), "slot": (), "member": (), "asked": (), "whole": (),
+    "sheet": (), "canary": (), "track": (), "end": (), "tick": (), "slot": (), "member": (), "asked": (), "whole": (),
 }  # fmt: skip
 _REASONS = {
     Step.STEPPED_BACK: "stepped_back", Step.STALE: "late", Step.UNUSABLE: "unusable",
@@ -122,8 +123,10 @@ class Fleet:
             self.sheets["rollout"][row] = number
             for name in ("last", "seen", "front"):
                 self.sheets[name][row] = np.nan
-            users = policy.users_of(guardrail)
-            sheet = Sheet(number=row, rollout=number, guardrail=guardrail, risk=policy.risk_each, users=users)
+            sheet = Sheet(
+                number=row, rollout=number, guardrail=guardrail, risk=policy.risk_each,
+                users=policy.users_of(guardrail), baseline=policy.baseline,
+            )  # fmt: skip
             self.links.reach(row)
             for name in ("layout", "slot", "contest", "exposing"):
                 self.links[name][row] = -1.0
@@ -230,8 +233,8 @@ class Fleet:
         sheet.pods[track, name] = pod
         whole = sheet.hosts.setdefault((track, host), pod)
         values = {
-            "sheet": float(sheet.number), "canary": float(track is Track.CANARY), "end": np.nan, "slot": -1.0,
-            "member": -1.0, "whole": float(whole.number),
+            "sheet": float(sheet.number), "canary": float(track is Track.CANARY), "track": float(track.code),
+            "end": np.nan, "slot": -1.0, "member": -1.0, "whole": float(whole.number),
         }  # fmt: skip
         for column, value in values.items():
             self.pods[column][number] = value
@@ -255,7 +258,7 @@ class Fleet:
         layout = self.layouts[self._layouts[kind]]
         sheet.layout, sheet.slot = layout, layout.totals.add()
         if sheet.guardrail.compare is not None:
-            sheet.contest = self.roster.contest(sheet.guardrail, bounds, users=sheet.users)
+            sheet.contest = self.roster.contest(sheet.guardrail, bounds, users=sheet.users, baseline=sheet.baseline)
             sheet.arm = self.roster.add_arm(sheet.rollout, sheet.contest, risk=sheet.risk)
             sheet.cell = self.roster.place(sheet.arm)[1]
             self.roster.contests[sheet.contest].begin(sheet.cell, float(self.rollouts["began"][sheet.rollout]))
@@ -274,7 +277,7 @@ class Fleet:
     def _seat(self, sheet: Sheet, pod: Pod) -> None:
         if sheet.layout is None:
             return
-        pod.slot = sheet.layout.seat(2 * sheet.number + (pod.track is not Track.CANARY))
+        pod.slot = sheet.layout.seat(len(TRACKS) * sheet.number + pod.track.code)
         self.pods["slot"][pod.number] = pod.slot
         if isinstance(sheet.layout, EventLayout):
             self._pair(sheet, pod)
@@ -291,7 +294,7 @@ class Fleet:
             first = contest.add_stratum(cell) if sheet.strata else contest.first_stratum(cell)
             sheet.strata[pod.stratum] = first
         pod.member = contest.add_member(
-            cell, canary=pod.track is Track.CANARY, merged=pod.host == "", stratum=sheet.strata[pod.stratum],
+            cell, track=pod.track, merged=pod.host == "", stratum=sheet.strata[pod.stratum],
             whole=sheet.members.get((pod.track, pod.host)),
         )  # fmt: skip
         sheet.members.setdefault((pod.track, pod.host), pod.member)

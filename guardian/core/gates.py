@@ -139,13 +139,15 @@ def _verdict(rollout: Rollout, look: Look) -> Iterator[Missing]:
     elif (unlike := next((at for at in look.guardrails if _unlike(at)), None)) is not None:
         text = (
             f"{unlike.unmatched:.0%} of the canary's requests of '{unlike.name}' are of kinds (`compare.strata`) that "
-            "stable hardly serves: they are held against nothing; have both serve them, or name other labels"
+            f"{rollout.policy.baseline} hardly serves: they are held against nothing; have both serve them, or "
+            "name other labels"
         )
         yield Missing(condition=Condition.VERDICT, text=text)
     elif (flattered := next((at for at in look.guardrails if at.flatterer), None)) is not None:
         text = (
-            f"promotion evidence of '{flattered.name}' hangs on one pod of stable, {flattered.flatterer}, that is "
-            "worse than the others: without it the canary is not shown to be good; replace that pod"
+            f"promotion evidence of '{flattered.name}' hangs on one pod of {rollout.policy.baseline}, "
+            f"{flattered.flatterer}, that is worse than the others: without it the canary is not shown to be good; "
+            "replace that pod"
         )
         yield Missing(condition=Condition.VERDICT, text=text)
     else:

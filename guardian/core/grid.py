@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.rates import counter_steps
 from guardian.core.looks import Floats, Ints, Part, SeriesKey
+from guardian.core.model import Track
 from guardian.core.samples import Batch
 from guardian.core.verdicts import Flags
 
@@ -147,8 +148,8 @@ def _batch(columns: Columns, metric: int, pod: int, stratum: int, times: Floats)
     nothing = np.full(len(at), np.nan)
     zeros = np.zeros(len(at), dtype=np.int64)
     return Batch(
-        rollout=zeros, canary=zeros, stratum=np.full(len(at), stratum), metric=np.full(len(at), metric),
-        pod=np.full(len(at), pod), time=times[at], seconds=seconds[place], requests=columns.get("requests", nothing),
-        bad=columns.get("bad", nothing), bound=columns.get("bound", nothing), count=columns.get("count", nothing),
-        value=columns.get("value", nothing),
+        rollout=zeros, track=zeros + Track.STABLE.code, stratum=np.full(len(at), stratum),
+        metric=np.full(len(at), metric), pod=np.full(len(at), pod), time=times[at], seconds=seconds[place],
+        requests=columns.get("requests", nothing), bad=columns.get("bad", nothing), bound=columns.get("bound", nothing),
+        count=columns.get("count", nothing), value=columns.get("value", nothing),
     )  # fmt: skip

@@ -17,6 +17,7 @@ from guardian.core.burning import watched
 from guardian.core.contest import Contest, Stretches
 from guardian.core.derived import Came, add_requests, derive
 from guardian.core.layouts import CounterLayout, Layout
+from guardian.core.model import Track
 from guardian.core.own_past import remember_history
 from guardian.core.ticks import Ticks
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """Ticks (T,) of history of pods (S,) of one layout. end, seconds: (T, S); counts: (T, S, F); sheets: (S,).
+    """Ticks (T,) of history of pods (S,) of one layout, none the canary's.
 
+    end, seconds: (T, S); counts: (T, S, F); sheets: (S,).
     places: (S,) of the pods within each tick. Counts of what is more than a difference are 0 until `_derive`.
     """
 
@@ -134,6 +136,7 @@ class _Match:
 
 def _matches(fleet: Fleet, past: Past) -> Iterator[_Match]:
     members = fleet.pods["member"][past.pods].astype(np.int64)
+    members[fleet.pods["track"][past.pods] == Track.CONTROL.code] = -1  # only stable's past is compared with
     contests = np.where(members >= 0, fleet.links["contest"][past.sheets], -1.0)
     for number in np.unique(contests[members >= 0]):
         chosen = np.flatnonzero(contests == number)
@@ -146,11 +149,11 @@ def _note(fleet: Fleet, past: Past) -> None:
     """Remember the past, and keep the newest rows."""
     remember_history(fleet, past.layout, sheets=past.sheets, end=past.end, counts=past.counts)
     seen = np.where(past.layout.requests(past.counts) > 0, past.end, -np.inf).max(axis=0)
-    state = fleet.sheets
-    np.fmax.at(state["last"][:, 1], past.sheets, past.end[-1])
-    np.fmax.at(state["seen"][:, 1], past.sheets, np.where(np.isfinite(seen), seen, np.nan))
+    state, tracks = fleet.sheets, (past.sheets, fleet.pods["track"][past.pods].astype(np.int64))
+    np.fmax.at(state["last"], tracks, past.end[-1])
+    np.fmax.at(state["seen"], tracks, np.where(np.isfinite(seen), seen, np.nan))
     np.fmax.at(state["front"], past.sheets, past.end[-1])
-    np.add.at(state["taken"][:, 1], past.sheets, float(len(past.end)))
+    np.add.at(state["taken"], tracks, float(len(past.end)))
     state["ticks"][past.sheets] += len(past.end)
     fleet.pods["tick"][past.pods] = state["ticks"][past.sheets]
 

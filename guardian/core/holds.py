@@ -8,11 +8,11 @@ from guardian.core import records as r
 from guardian.core.attribution import Around, excuse, put_off
 from guardian.core.gates import critical, first_release, forbidden, harmful
 from guardian.core.looks import Allocation, Breach, GuardrailLook, Look, Side
-from guardian.core.model import Instant, Phase, Value
+from guardian.core.model import Instant, Phase, Track, Value
 from guardian.core.pods import alone, sentence
 from guardian.core.policy import full
 from guardian.core.rollout import Rollout
-from guardian.core.sentences import broken, burning, duration, level, share, silence, without_end
+from guardian.core.sentences import broken, burning, duration, level, no_control, share, silence, without_end
 
 SILENT_AFTER = 3.0
 """Looks without a row before a track counts as silent; one missed scrape is normal."""
@@ -156,13 +156,13 @@ def _silences(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Wai
         if at.open_ended and now - since > patience:
             yield _silent(rollout, without_end(at.name, at.open_ended), at.name, since, now)
             continue
-        yield from _track(rollout, at, "canary", at.canary, since, now)
+        yield from _track(rollout, at, Track.CANARY, at.canary, since, now)
         if compares and at.participates:
-            yield from _track(rollout, at, "stable", at.stable, since, now)
+            yield from _track(rollout, at, rollout.policy.baseline, at.baseline, since, now)
 
 
 def _track(
-    rollout: Rollout, at: GuardrailLook, track: str, side: Side, since: Instant, now: Instant
+    rollout: Rollout, at: GuardrailLook, track: Track, side: Side, since: Instant, now: Instant
 ) -> Iterator[Waiting]:
     patience = SILENT_AFTER * rollout.policy.interval
     last = max(since, side.last) if side.last is not None else since
@@ -171,6 +171,8 @@ def _track(
             f"'{at.name}' has no metrics of the {track} {silence(side.last, now)}; check its selector, the scrape "
             "and the pods (`guardian doctor`)"
         )
+        if track is Track.CONTROL:
+            text = f"{text}. {no_control(at.older)}"
         yield _silent(rollout, text, at.name, last, now)
         return
     seen = max(since, side.seen) if side.seen is not None else since

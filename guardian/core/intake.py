@@ -80,6 +80,13 @@ class Intake:
             self.pods.clear(int(pod))
         self.cells.clear(cell)
 
+    def leave(self, cells: Ints) -> None:
+        """Forget what pods beside the canary's wait with, and wait for none of them: they are asked no more."""
+        pods, _ = self.panel.members(cells)
+        pods = pods[self.panel.pods["canary"][pods] <= 0]
+        for name, value in (("counts", 0.0), ("waiting", 0.0), ("left", 1.0)):
+            self.pods[name][pods] = value
+
     def offer(self, pods: Ints, *, end: Floats, seconds: Floats, counts: Floats) -> None:
         """Take one row a pod (S,): it covers (end - seconds, end] and counted (S, F). Each pod at most once a call."""
         state = self.pods

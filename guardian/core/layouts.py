@@ -20,6 +20,7 @@ from guardian.core.columns import Columns
 from guardian.core.exposure import Exposure
 from guardian.core.levels import Readings
 from guardian.core.looks import SeriesKey
+from guardian.core.model import TRACKS
 from guardian.core.policy import CountSli, GaugeSli, Sli, Slo
 
 Flags = npt.NDArray[np.bool_]
@@ -38,7 +39,7 @@ class Layout(ABC):
 
     def __init__(self, width: int, carry: Columns) -> None:
         self.width, self.carry = width, carry
-        self.totals = Columns({"counts": (2, width)})
+        self.totals = Columns({"counts": (len(TRACKS), width)})
 
     def seat(self, side: int) -> int:  # noqa: ARG002
         """Make room for a pod of a side (one track of one sheet) and return its slot in `carry`."""

@@ -14,6 +14,7 @@ from analysis.readings import COLUMNS, REMEMBERED, reading_rows
 from analysis.sequential.base import Floats, Test
 from analysis.sequential.gauge import GaugeTest
 from guardian.core.evidence import Panel
+from guardian.core.model import Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ def learn(test: Test, rows: Floats, *, seconds: float, risk: float) -> Learnt:
     """
     panel = Panel(test)
     cell = panel.add_cell(risk)
-    pods, cells = np.array([panel.add_pod(cell, canary=False) for _ in range(rows.shape[1])]), np.array([cell])
+    pods, cells = np.array([panel.add_pod(cell, track=Track.STABLE) for _ in range(rows.shape[1])]), np.array([cell])
     panel.fold_past(pods, rows, seconds=np.full((len(rows), 1), seconds), cells=cells)
     differ = None
     if panel.noise.cells["pods"][cell] >= 2:

@@ -164,7 +164,7 @@ class OnePod(Value, frozen=True, kw_only=True):
     """The one pod of the canary that all evidence against it comes from.
 
     pods: how many the canary has. level, others, stable: error share or quantile of the pod, of the canary's other
-    pods and of stable. without: log evidence of the others alone, not corrected for pods that differ.
+    pods and of what it stands against. without: log evidence of the others alone, not corrected for pods that differ.
     """
 
     name: str
@@ -203,6 +203,8 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     impossible, by kind. calibrated: enough stable-against-stable history was seen. one_pod: the pod that all evidence
     against the canary comes from, None where there is no such pod or little evidence. flatterer: pod of stable without
     which the promotion evidence would not be there, "" where there is no such pod or not enough evidence.
+    control: what the canary stands against where the policy names a control track, None elsewhere; its pods are those
+    of the canary's age, `older` those that are not and count as stable's.
     refused: share of a track's rows that were impossible, the larger of both: what is left is no fair sample.
     unmatched: share of the canary's requests in strata in which stable serves next to nothing.
     open_ended: pod of a histogram none of whose buckets is +Inf, so that nothing can be judged; "" where there is none.
@@ -218,6 +220,8 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     counted: Counted = Counted.REQUESTS
     canary: Side = Side()
     stable: Side = Side()
+    control: Side | None = None
+    older: int = 0
     step_requests: float = 0.0
     needed: float = 0.0
     breach: Breach = Breach.NONE
@@ -232,6 +236,11 @@ class GuardrailLook(Value, frozen=True, kw_only=True):
     open_ended: str = ""
     past: Past | None = None
     burn: Burn | None = None
+
+    @property
+    def baseline(self) -> Side:
+        """What the canary stands against: control's pods of its age where the policy names them, else stable."""
+        return self.stable if self.control is None else self.control
 
 
 class Look(Value, frozen=True, kw_only=True):

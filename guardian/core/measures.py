@@ -56,7 +56,8 @@ def _newest(rollout: Rollout, look: Look | None, name: str, now: Instant) -> Ins
     if look is None:
         return None
     at = next((at for at in look.guardrails if at.name == name), None)
-    own = [] if at is None else [last for last in (at.canary.last, at.stable.last) if last is not None]
+    sides = () if at is None else (at.canary, at.stable, at.control)
+    own = [side.last for side in sides if side is not None and side.last is not None]
     if own or now - rollout.opened_at < FIRST:
         return min(own, default=None)
     return min((last for last in (look.canary_last, look.stable_last) if last is not None), default=None)

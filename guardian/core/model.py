@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 import msgspec
 
@@ -26,10 +26,20 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Track(StrEnum):
-    """The two sides that receive traffic."""
+    """Who receives traffic: the old revision, the new one, and the old one again on pods as young as the new one's."""
 
     STABLE = "stable"
     CANARY = "canary"
+    CONTROL = "control"
+
+    @property
+    def code(self) -> int:
+        """Its number in arrays."""
+        return TRACKS.index(self)
+
+
+TRACKS: Final = (Track.CANARY, Track.STABLE, Track.CONTROL)
+"""In the order of their codes."""
 
 
 class Phase(StrEnum):

@@ -16,6 +16,7 @@ from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spre
 from analysis.lasting import Bounds
 from analysis.sequential.base import Floats, Ints, Test
 from guardian.core.columns import Columns
+from guardian.core.model import Track
 from guardian.core.windows import LENGTHS, take_tick, take_ticks, window_columns
 
 WANDERS: Final = 0.7
@@ -24,10 +25,15 @@ CONTRAST: Final = 1
 """Window (index into WINDOWS) at which canary against stable is watched."""
 
 
+_YOUNG: Final = (Track.CANARY, Track.CONTROL)
+"""Tracks of pods that began together."""
+
+
 class Noise:
     """Noise of cells and pods, numbered as in the panel that owns it.
 
-    fresh: canary pods are of another kind than stable's: only what they show themselves says how much they differ.
+    fresh: canary pods are of another kind than stable's: only what they show themselves, and control pods of their
+    age, says how much they differ.
     """
 
     def __init__(self, test: Test, *, fresh: bool = False) -> None:
@@ -36,7 +42,7 @@ class Noise:
         self._bounds = Bounds(test.mixture)
         self._shares = np.bincount(test.mixture.harm_direction, weights=test.mixture.harm_weights)
         windows = window_columns(directions)
-        self.pods = Columns({**windows, "noise": (directions,)})
+        self.pods = Columns({**windows, "noise": (directions,), "track": ()})
         self.tracks = Columns(windows)
         self.contrasts = Columns({**windows, "pods": (directions,)})
         self.cells = Columns(
@@ -61,9 +67,10 @@ class Noise:
         for columns in (self.cells, self.tracks, self.contrasts):
             columns.clear(cell)
 
-    def add_pod(self, pod: int) -> None:
+    def add_pod(self, pod: int, track: Track) -> None:
         """Make room for a pod; numbers are the panel's."""
         self.pods.reach(pod)
+        self.pods["track"][pod] = track.code
 
     def take_pods(self, pods: Ints, terms: Floats, *, lone: npt.NDArray[np.bool_]) -> None:
         """Add one tick of pods (S,); terms (S, D, 3) drift, exposure, noise. Lone pods say nothing of spread."""
@@ -91,14 +98,12 @@ class Noise:
         common = 2.0 * self.cells["wander"][cells] * self.cells["tracks"][cells][:, :, 0]
         return np.asarray(squared * (lasting + self.cells["curve"][cells][:, :, 0]) + lean**2 * common)
 
-    def refresh(
-        self, cells: Ints, pods: Ints, group: Ints, canary: npt.NDArray[np.bool_], whole: Ints | None = None
-    ) -> None:
+    def refresh(self, cells: Ints, pods: Ints, group: Ints, whole: Ints | None = None) -> None:
         """Fit cells (C,) anew; pods (S,) are all of theirs, sorted by group, the place of each one's cell.
 
         whole: (S,) which of them are one pod, None where each is one.
         """
-        count, lines, cell = len(cells), self.pods["drift"][pods], group
+        count, lines, cell, track = len(cells), self.pods["drift"][pods], group, self.pods["track"][pods]
         totals, noise, ticks = lines, self.pods["noise"][pods], self.pods["ticks"][pods]
         if whole is not None:  # what a pod differs by is common to its strata: they are one word about it
             _, first, of = np.unique(whole, return_index=True, return_inverse=True)
@@ -106,14 +111,15 @@ class Noise:
             noise, longest = sum_by(noise, of, len(first)), np.zeros(len(first))
             np.maximum.at(longest, of, ticks)
             ticks = longest
-            group, canary = group[first], canary[first]
-        stable = ((noise[:, 0] > 0) & ~canary).astype(np.float64)
+            group, track = group[first], track[first]
+        stable = ((noise[:, 0] > 0) & (track == Track.STABLE.code)).astype(np.float64)
         several = np.bincount(group, weights=stable, minlength=count)
         curve = passing_noise(self.pods["sums"][pods], self.pods["closed"][pods], lines, cell, count, alone=several < 2)
         passing = noise_at(curve[group], ticks[:, None])
         fit = np.zeros(self.cells["posterior"][cells].shape)
-        for side in (canary,) if self._fresh else (canary, ~canary):
-            fit += spread_fit(totals, noise * side[:, None], passing, group, spreads=self._mixture.spreads, count=count)
+        for one in _YOUNG if self._fresh else Track:
+            mine = noise * (track == one.code)[:, None]
+            fit += spread_fit(totals, mine, passing, group, spreads=self._mixture.spreads, count=count)
         self.cells["curve"][cells] = curve
         compared = (fit != 0.0).any(axis=(1, 2))[:, None, None]
         merged = self.cells["merged"][cells][:, None, None] > 0

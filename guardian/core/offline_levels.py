@@ -13,7 +13,7 @@ from guardian.core.exposure import Exposure
 
 
 class Requests:
-    """Requests of every series and track so far. A track is twice its rollout's number, and 1 more for the canary.
+    """Requests of every series and track so far. Tracks are numbered by their owner.
 
     What a pod is asked in several strata is one series here.
     """

@@ -20,6 +20,7 @@ from guardian.core.columns import Columns
 from guardian.core.contest import Contest
 from guardian.core.keys import KeyIndex
 from guardian.core.levels import Readings
+from guardian.core.model import TRACKS, Track
 from guardian.core.offline_levels import Requests
 from guardian.core.policy import CountSli, GaugeSli, HistogramSli, Policy
 from guardian.core.roster import Roster
@@ -29,7 +30,7 @@ from guardian.errors import SamplesError
 
 _PODS = 1 << 26
 _METRICS = 1 << 12
-"""More names than any file has, of guardrails and of others; with them a key of 24 bits for rollouts is left."""
+"""More names than any file has, of guardrails and of others; with them a key of 23 bits for rollouts is left."""
 _STRATA = 1 << 20
 NOBODY = -1
 """Contest of a series whose guardrail takes no part in its rollout."""
@@ -40,7 +41,7 @@ class RowReader:
 
     def __init__(self, policy: Policy, roster: Roster, metrics: Sequence[str], pods: Sequence[str]) -> None:
         self._roster, self._metrics, self._pods = roster, metrics, pods
-        self._risk, self._users = policy.risk_each, policy.users_of
+        self._risk, self._users, self._baseline = policy.risk_each, policy.users_of, policy.baseline
         self._guardrails = {guardrail.name: guardrail for guardrail in policy.participating}
         self._keys = KeyIndex()
         self._contest = np.zeros(0, dtype=np.int64)
@@ -48,7 +49,7 @@ class RowReader:
         self._stratum = np.zeros(0, dtype=np.int64)
         self._lines = KeyIndex()
         self._strata: dict[int, dict[int, int]] = {}
-        self._hosts: dict[int, dict[tuple[bool, int], int]] = {}
+        self._hosts: dict[int, dict[tuple[Track, int], int]] = {}
         self._arms: dict[tuple[int, int], int] = {}
         self._names: dict[int, str] = {}
         self._open_ended: dict[tuple[int, int], tuple[str, str, float]] = {}
@@ -146,20 +147,21 @@ class RowReader:
                 self._readings[contest].forget(int(self._member[number]))
             if contest in self._events:
                 place = list(self._guardrails).index(self._names[arm])
-                side = 2 * (int(rows.rollout[row]) * len(self._guardrails) + place) + int(rows.canary[row])
+                sheet = int(rows.rollout[row]) * len(self._guardrails) + place
+                side = len(TRACKS) * sheet + int(rows.track[row])
                 self._requests.exposure.join(int(number), side)
 
     def _add_member(self, arm: int, rows: Batch, row: int) -> int:
         """Make room for the line of a row, in its stratum where the guardrail compares within strata."""
         contest, cell = self._roster.place(arm)
-        canary, pod = bool(rows.canary[row]), int(rows.pod[row])
+        track, pod = TRACKS[int(rows.track[row])], int(rows.pod[row])
         apart = bool(self._guardrails[self._names[arm]].strata)
         stratum = self._stratum_of(arm, int(rows.stratum[row])) if apart else None
         known = self._hosts.setdefault(arm, {}) if apart else {}
         member = self._roster.contests[contest].add_member(
-            cell, canary=canary, merged=self._pods[pod] == "", stratum=stratum, whole=known.get((canary, pod))
+            cell, track=track, merged=self._pods[pod] == "", stratum=stratum, whole=known.get((track, pod))
         )
-        known.setdefault((canary, pod), member)
+        known.setdefault((track, pod), member)
         return member
 
     def _stratum_of(self, arm: int, named: int) -> int:
@@ -194,7 +196,8 @@ class RowReader:
     def _open_cell(self, cell: int, rows: Batch) -> None:
         """Give a guardrail of a rollout its arm, if stable has a row for it before the canary's first traffic."""
         rollout, metric = divmod(cell, _METRICS)
-        if (rollout, metric) in self._arms or rows.time[0] > 0:
+        past = rows.time[rows.track != Track.CONTROL.code]
+        if (rollout, metric) in self._arms or not len(past) or past[0] > 0:
             return
         guardrail = self._guardrails[self._metrics[metric]]
         bounds: tuple[float, ...] = ()
@@ -206,7 +209,7 @@ class RowReader:
                     self._open_ended.setdefault((rollout, metric), named)
                 return
             self._open_ended.pop((rollout, metric), None)
-        contest = self._roster.contest(guardrail, bounds, users=self._users(guardrail))
+        contest = self._roster.contest(guardrail, bounds, users=self._users(guardrail), baseline=self._baseline)
         if bounds and contest not in self._counters:
             self._counters[contest] = Columns({"value": (len(bounds),), "time": ()})
         if isinstance(guardrail.sli, GaugeSli):
@@ -306,7 +309,7 @@ class RowReader:
             other = np.flatnonzero(~np.isclose(column, column[first][place], rtol=0.0, atol=0.0, equal_nan=True))
             if len(other):
                 at = int(other[0])
-                track = "canary" if rows.canary[at] else "stable"
+                track = TRACKS[int(rows.track[at])]
                 raise SamplesError(
                     f"two rows that differ for {track} pod '{self._pods[int(rows.pod[at])]}' and one time",
                     where=f"metric '{self._metrics[int(rows.metric[at])]}', t {rows.time[at]:g}, column {name}",
@@ -329,9 +332,9 @@ class RowReader:
 
 def _pods(rows: Batch) -> Ints:
     """Keys of the pods of rows, each of one guardrail of one rollout."""
-    return np.asarray(((rows.rollout * _METRICS + rows.metric) * 2 + rows.canary) * _PODS + rows.pod)
+    return np.asarray(((rows.rollout * _METRICS + rows.metric) * len(TRACKS) + rows.track) * _PODS + rows.pod)
 
 
 def _track(rows: Batch) -> Ints:
-    """Number of each row's track: twice the rollout's, and 1 more for the canary's."""
-    return np.asarray(rows.rollout * 2 + rows.canary)
+    """Number of each row's track among those of all rollouts."""
+    return np.asarray(rows.rollout * len(TRACKS) + rows.track)

@@ -12,9 +12,9 @@ from analysis.sequential.base import Floats
 from analysis.sequential.latency import LatencyTest, moved_quantile
 from analysis.users import Users
 from guardian.core.contest import Contest
-from guardian.core.model import Verdict
+from guardian.core.model import Track, Verdict
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli, Sli
-from guardian.core.sentences import crowd, quantity, share, weighed
+from guardian.core.sentences import crowd, no_control, pods_of, quantity, share, weighed
 from guardian.core.sheets import QUANTILE
 from guardian.core.strata import MOST_UNMATCHED
 
@@ -27,7 +27,8 @@ UNITS: Final[Mapping[type[Sli], str]] = {
 class Finding:
     """What is known of one guardrail when a verdict is put into words.
 
-    Levels are error shares, seconds, means of readings or events per request.
+    Levels are error shares, seconds, means of readings or events per request. stable_*: of what the canary is compared
+    with, which `against` names.
     """
 
     name: str
@@ -41,6 +42,10 @@ class Finding:
     calibrated: bool
     pods: int
     moved: float
+    against: Track = Track.STABLE
+    controls: int = 0
+    older: int = 0
+    """Pods of the control track that are of the canary's age, and that are too old for it."""
     strata: int = 0
     """In how many it was compared; 0 where the policy names none."""
     unmatched: float = 0.0
@@ -70,7 +75,8 @@ class Finding:
         return cls(
             name=guardrail.name, unit=UNITS[type(guardrail.sli)], canary_level=levels[0],
             stable_level=levels[1], canary_requests=float(canary), stable_requests=float(stable), elapsed=elapsed,
-            evidence=evidence, calibrated=bool(contest.panel.calibrated(np.array([cell]))[0]),
+            evidence=evidence, calibrated=contest.calibrated(cell), against=contest.baseline,
+            controls=contest.controls(cell), older=contest.older(cell),
             pods=int(contest.panel.noise.cells["pods"][cell]), moved=moved,
             strata=contest.panel.strata.count(cell) if guardrail.strata else 0,
             unmatched=contest.panel.strata.unmatched(cell), users=contest.panel.users,
@@ -101,10 +107,11 @@ def sentence(verdict: Verdict, finding: Finding) -> str:
             "no guardrail of the policy has stable rows before the canary's first traffic (t <= 0): nothing to "
             "compare with; check the metric names and the history"
         )
-    return (
+    text = (
         f"'{finding.name}' has no recent rows with requests on both tracks ({_requests(finding)}): data missing or "
         "unusable; check that the canary still reports it"
     )
+    return text if finding.against is Track.STABLE or finding.controls else f"{text}. {no_control(finding.older)}"
 
 
 def _levels(finding: Finding) -> str:
@@ -113,8 +120,8 @@ def _levels(finding: Finding) -> str:
     elif finding.unit == "level":
         seen = f"{quantity(finding.canary_level)} on average against {quantity(finding.stable_level)}"
     elif finding.unit == "events":
-        expected = finding.stable_level * finding.canary_requests
-        seen = f"{finding.canary_level * finding.canary_requests:,.0f} events where stable makes {expected:,.0f}"
+        had, expected = (level * finding.canary_requests for level in (finding.canary_level, finding.stable_level))
+        seen = f"{had:,.0f} events where {finding.against} makes {expected:,.0f}"
     else:
         level = QUANTILE if np.isnan(finding.moved) else finding.moved
         seen = f"{level:.4g}-quantile up to {finding.canary_level:.3g} s against {finding.stable_level:.3g} s"
@@ -132,7 +139,9 @@ def _alone(finding: Finding) -> str:
 
 def _requests(finding: Finding) -> str:
     what = "readings" if finding.unit == "level" else "requests"
-    return f"{finding.canary_requests:,.0f} canary and {finding.stable_requests:,.0f} stable {what}"
+    whose = f" of {pods_of(finding.controls)} of its age" if finding.against is Track.CONTROL else ""
+    seen = f"{finding.canary_requests:,.0f} canary and {finding.stable_requests:,.0f} {finding.against} {what}"
+    return seen + whose
 
 
 def _promise(finding: Finding) -> str:
@@ -143,6 +152,8 @@ def _promise(finding: Finding) -> str:
 
 
 def _caveat(finding: Finding) -> str:
+    if finding.against is Track.CONTROL:
+        return _caveat_of_control(finding)
     also = crowd(finding.users)
     if finding.calibrated:
         return f", corrected for what {finding.pods} stable pods differ{also}"
@@ -150,3 +161,10 @@ def _caveat(finding: Finding) -> str:
         what = "with a single stable series the difference between equal pods is assumed, not measured"
         return f"; uncalibrated: {what}{also}"
     return f"; uncalibrated: less than 30 min of stable history{also}"
+
+
+def _caveat_of_control(finding: Finding) -> str:
+    also = crowd(finding.users)
+    if finding.calibrated:
+        return f", corrected for what pods of its age, the canary's and control's, differ{also}"
+    return f"; uncalibrated: less than 30 min of stable history, or a single pod of its age a track{also}"

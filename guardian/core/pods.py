@@ -31,7 +31,7 @@ def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OneP
     contest = fleet.roster.contests[sheet.contest]
     canaries = [pod for (track, _), pod in sheet.pods.items() if track is Track.CANARY and pod.slot >= 0]
     counts = sheet.layout.carry["live"][[pod.slot for pod in canaries]]
-    stable = sheet.layout.totals["counts"][sheet.slot, 1]
+    stable = sheet.layout.totals["counts"][sheet.slot, sheet.baseline.code]
     began, front = fleet.rollouts["began"][opened.number], fleet.sheets["front"][sheet.number]
     memory = contest.panel.strata.memory(np.array([sheet.cell]))[0]
     found = outlier.outlier(contest.test, counts, stable, memory, elapsed=float(front - began), alpha=alpha)
@@ -50,12 +50,12 @@ def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OneP
 
 
 def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float) -> str:
-    """Return the pod of stable that the promotion evidence hangs on, "" where it would be there without any one."""
+    """Return the pod of what it stands against that the promotion evidence hangs on, "" where there is no such pod."""
     chance = opened.policy.risk.false_promotion
     if sheet.layout is None or not _counts_requests(fleet, sheet) or not log_safe >= -math.log(chance):
         return ""
     contest = fleet.roster.contests[sheet.contest]
-    stable = [pod for (track, _), pod in sheet.pods.items() if track is Track.STABLE and pod.slot >= 0]
+    stable = [pod for (track, _), pod in sheet.pods.items() if track is sheet.baseline and pod.slot >= 0]
     counts = sheet.layout.carry["live"][[pod.slot for pod in stable]]
     canary, memory = (
         sheet.layout.totals["counts"][sheet.slot, 0],
@@ -98,7 +98,7 @@ def sentence(rollout: Rollout, guardrail: Guardrail, one: OnePod) -> str:
     """Say which pod it is, by how much, and what to do."""
     return (
         f"'{guardrail.name}': all that speaks against {rollout.revision} comes from one of its {one.pods} pods, "
-        f"{one.name}: {level(guardrail, one.level)}, the others {level(guardrail, one.others)}, stable "
-        f"{level(guardrail, one.stable)}. That is a fact about a machine as often as about a version: replace the pod; "
-        "when another one repeats it, the rollout goes back"
+        f"{one.name}: {level(guardrail, one.level)}, the others {level(guardrail, one.others)}, "
+        f"{rollout.policy.baseline} {level(guardrail, one.stable)}. That is a fact about a machine as often as about a "
+        "version: replace the pod; when another one repeats it, the rollout goes back"
     )

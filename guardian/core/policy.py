@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.budget import MONTH, PAGES, PAIRS, Pair
 from analysis.users import Users
-from guardian.core.model import Digest, Mode, Ratio, Seconds, Weight
+from guardian.core.model import Digest, Mode, Ratio, Seconds, Track, Weight
 from guardian.core.strategies import Strategy
 
 
@@ -202,13 +202,17 @@ class Match(_Part, frozen=True, kw_only=True):
 
 
 class Labels(_Part, frozen=True, kw_only=True):
-    """Metric labels that tell service, track and pod, and the values that mean each track."""
+    """Metric labels that tell service, track and pod, and the values that mean each track.
+
+    control: of the old revision on pods as young as the canary's, with which the canary is compared then; "" is none.
+    """
 
     service: str = "service"
     track: str = "track"
     pod: str = "pod"
     stable: str = "stable"
     canary: str = "canary"
+    control: str = ""
 
 
 class Adapter(_Part, frozen=True, kw_only=True):
@@ -323,6 +327,11 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
         """How many requests count as one for evidence, once users were seen for all of their visit; 1 or more."""
         users = self.users_of(guardrail)
         return 1.0 if users is None else float(users.dispersion(np.array(np.inf)))
+
+    @property
+    def baseline(self) -> Track:
+        """The track that the canary is compared with: control's pods of its age where it is named, else stable's."""
+        return Track.CONTROL if self.labels.control else Track.STABLE
 
     @property
     def risk_each(self) -> float:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from analysis.sequential.base import Floats, Ints
-from guardian.core.model import Seconds
+from guardian.core.model import Seconds, Track
 from guardian.core.samples import Batch
 
 LEAST_HISTORY: Final = Seconds(1800.0)
@@ -58,7 +58,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Stable's rows around one starting time; `time` counts from it, `rollout` and `canary` mean nothing."""
+    """Stable's rows around one starting time; `time` counts from it, `rollout` and `track` mean nothing."""
 
     parts: tuple[Batch, ...]
 
@@ -145,14 +145,14 @@ def rows_of(window: Window, pretence: Pretence, shape: Shape) -> Batch:
 def _stable(part: Batch, shape: Shape) -> Batch:
     kept = part.rows(np.flatnonzero((part.time > -shape.history) & (part.time <= shape.length + _EDGE)))
     nothing = np.zeros(len(kept), dtype=np.int64)
-    return replace(kept, rollout=nothing, canary=nothing)
+    return replace(kept, rollout=nothing, track=nothing + Track.STABLE.code)
 
 
 def _canary(part: Batch, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]], shape: Shape) -> Batch:
     """Rows whose whole interval is after the start: a canary has no past."""
     live = (part.time - part.seconds >= -_EDGE) & (part.time > 0) & (part.time <= shape.length + _EDGE)
     kept = part.rows(np.flatnonzero(chosen & live))
-    return replace(kept, rollout=np.zeros(len(kept), dtype=np.int64), canary=np.ones(len(kept), dtype=np.int64))
+    return replace(kept, rollout=np.zeros(len(kept), dtype=np.int64), track=np.full(len(kept), Track.CANARY.code))
 
 
 def worsened(rows: Batch, *, metric: int, factor: float, chance: np.random.Generator) -> Batch | None:
@@ -166,13 +166,13 @@ def worsened(rows: Batch, *, metric: int, factor: float, chance: np.random.Gener
     if not mine.any():
         return None
     if np.isfinite(rows.bound[mine]).any():
-        return _slower(rows, mine & (rows.canary > 0), factor)
+        return _slower(rows, mine & (rows.track == Track.CANARY.code), factor)
     counted = mine & np.isfinite(rows.requests)
     total = float(rows.requests[counted].sum())
     share = float(rows.bad[counted].sum()) / total if total > 0 else 0.0
     if not 0.0 < share < 1.0:
         return None
-    at = np.flatnonzero(counted & (rows.canary > 0))
+    at = np.flatnonzero(counted & (rows.track == Track.CANARY.code))
     good = (rows.requests[at] - rows.bad[at]).astype(np.int64)
     bad = rows.bad.copy()
     bad[at] += chance.binomial(good, min(1.0, (factor - 1.0) * share / (1.0 - share)))

@@ -58,7 +58,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a verdict rested on. harm, safe: e-values (or calibrated scores), finite and >= 0.
 
     lasted: seconds since the canary's first traffic. calibrated: whether pod differences were measured. counted: what
-    the requests of both sides are.
+    the requests of all sides are. control: what the canary was compared with, None where that was stable. controls: how
+    many pods of control.
     """
 
     guardrail: str
@@ -70,6 +71,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     calibrated: bool
     moved: Ratio | None = None
     counted: Counted = Counted.REQUESTS
+    control: SideNote | None = None
+    controls: int = 0
+
+    @property
+    def baseline(self) -> SideNote:
+        """What the canary was compared with."""
+        return self.stable if self.control is None else self.control
 
 
 class Why(StrEnum):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from analysis.sequential.base import Floats, Ints, Test
 from analysis.users import Users
 from guardian.core.evidence import Panel
+from guardian.core.model import Track
 from guardian.core.scenes import Moment, Scene
 from guardian.core.verdicts import UNREST
 
@@ -113,7 +114,8 @@ def rehearse(
     total, count = len(changes) * runs, cast.canary + cast.stable
     cells = np.array([panel.add_cell(stakes.false_rollback) for _ in range(total)])
     canary = np.arange(count) < cast.canary
-    pods = np.array([[panel.add_pod(cell, canary=bool(mine)) for mine in canary] for cell in cells.tolist()])
+    tracks = [Track.CANARY] * cast.canary + [Track.STABLE] * cast.stable
+    pods = np.array([[panel.add_pod(cell, track=track) for track in tracks] for cell in cells.tolist()])
     lasting = np.exp(random.standard_normal((runs, count)) * cast.differ - cast.differ**2 / 2.0)
     crowd = Crowd(lasting=np.tile(lasting, (len(changes), 1)), canary=canary, changes=changes, runs=runs)
     _fold_past(panel, scene, cast, stakes, pods, cells, crowd, random)

@@ -22,6 +22,7 @@ from analysis.sequential.ratio import RatioTest
 from analysis.users import Users
 from guardian.core.columns import Columns
 from guardian.core.contest import Contest
+from guardian.core.model import Track
 from guardian.core.policy import Compare, GaugeSli, Guardrail, HistogramSli, RatioSli
 
 TRACE: Final = 16
@@ -66,12 +67,18 @@ class Roster:
         self.rollouts = Columns({"harm": (), "safe": (), "unrest": (), "trace": (TRACE + 1, 2), "traced": ()})
         self._owner: list[dict[int, int]] = []
 
-    def contest(self, guardrail: Guardrail, bounds: tuple[float, ...] = (), *, users: Users | None = None) -> int:
-        """Number of the contest that judges guardrails like this one; users: whose requests they are, who stick."""
+    def contest(
+        self, guardrail: Guardrail, bounds: tuple[float, ...] = (), *, users: Users | None = None,
+        baseline: Track = Track.STABLE,
+    ) -> int:  # fmt: skip
+        """Number of the contest that judges guardrails like this one.
+
+        users: whose requests they are, who stick to a track. baseline: what the canary stands against.
+        """
         warm = guardrail.warm_up
         compare: Compare | None = guardrail.compare
         worse = guardrail.sli.worse if isinstance(guardrail.sli, GaugeSli) else ""
-        key = (type(guardrail.sli), worse, compare, warm, bounds, users)
+        key = (type(guardrail.sli), worse, compare, warm, bounds, users, baseline)
         if key not in self._keys:
             self._keys[key] = len(self.contests)
             self._owner.append({})
@@ -80,8 +87,9 @@ class Roster:
                     comparison(guardrail, bounds, factor=1.0),
                     warming=comparison(guardrail, bounds, factor=warm.factor) if warm else None,
                     warm_up=warm.lasts if warm else 0.0,
-                    fresh=compare is not None and compare.fresh_pods,
+                    fresh=compare is not None and (compare.fresh_pods or baseline is Track.CONTROL),
                     users=users,
+                    baseline=baseline,
                 )
             )
         return self._keys[key]

@@ -16,15 +16,15 @@ class Batch:
     """Some rows of a samples file, in its order, all of shape (n,).
 
     rollout, metric, pod: codes into the reader's growing lists of names. stratum: number of its name, 0 for none.
-    canary: 1 for the canary's rows, else 0. time, seconds: end and length of the interval. requests, bad, count, value:
-    NaN where the column was empty. bound: upper bound of the bucket, NaN where the column was empty.
+    track: code of the row's track (Track.code). time, seconds: end and length of the interval. requests, bad, count,
+    value: NaN where the column was empty. bound: upper bound of the bucket, NaN where the column was empty.
     """
 
     rollout: Ints
     metric: Ints
     pod: Ints
     stratum: Ints
-    canary: Ints
+    track: Ints
     time: Floats
     seconds: Floats
     requests: Floats

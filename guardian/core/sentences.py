@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.users import Users
 from guardian.core import records as r
+from guardian.core.contest import OLDER
 from guardian.core.looks import Breach, Burn, Counted, GuardrailLook, Look, Side, evidence
 from guardian.core.model import Instant, Seconds
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, RatioSli
@@ -146,6 +147,8 @@ def evidence_note(look: Look, name: str) -> r.Evidence:
         calibrated=at.calibrated,
         moved=at.moved,
         counted=at.counted,
+        control=None if at.control is None else note(at.control),
+        controls=0 if at.control is None else at.control.pods,
     )
 
 
@@ -155,9 +158,35 @@ def comparison(guardrail: Guardrail, at: GuardrailLook, lasted: float) -> str:
         seen = _events(at)
     else:
         moved = f" (most at the {share(at.moved)} quantile)" if at.moved else ""
-        seen = f"{level(guardrail, at.canary.level)} against {level(guardrail, at.stable.level)}{moved}"
+        seen = f"{level(guardrail, at.canary.level)} against {level(guardrail, at.baseline.level)}{_whose(at)}{moved}"
     rests = "" if at.counted is Counted.WEIGHT else f", {at.canary.requests:,.0f} canary {at.counted}"
     return f"{seen}{rests}, {duration(lasted)}"
+
+
+def _whose(at: GuardrailLook) -> str:
+    """Say whom it was compared with, where that is not stable."""
+    return "" if at.control is None else f" of {pods_of(at.control.pods)} of its age"
+
+
+def pods_of(number: int) -> str:
+    """Count control pods.
+
+    >>> pods_of(1), pods_of(3)
+    ('1 control pod', '3 control pods')
+    """
+    return f"{number} control pod{'' if number == 1 else 's'}"
+
+
+def no_control(older: int) -> str:
+    """Say what a control track lacks that has no pods of the canary's age, and that old pods do not stand in for them.
+
+    older: pods that carry its label and are too old.
+    """
+    text = f"{pods_of(older)} began more than {duration(OLDER)} before the canary's first. " if older else ""
+    return (
+        f"{text}The canary is compared with control pods of its age only, never with old ones: start as many pods of "
+        "the old revision as the canary has, and with it"
+    )
 
 
 def _events(at: GuardrailLook) -> str:
@@ -165,7 +194,10 @@ def _events(at: GuardrailLook) -> str:
     if at.canary.level is None:
         return "no data"
     got = f"{at.canary.level * at.canary.requests:,.0f} events"
-    return got if at.stable.level is None else f"{got} where stable makes {at.stable.level * at.canary.requests:,.0f}"
+    if at.baseline.level is None:
+        return got
+    name = "stable" if at.control is None else pods_of(at.control.pods)
+    return f"{got} where {name} make{'s' if at.control is None else ''} {at.baseline.level * at.canary.requests:,.0f}"
 
 
 def _worse(guardrail: Guardrail, at: GuardrailLook) -> str:
@@ -174,7 +206,7 @@ def _worse(guardrail: Guardrail, at: GuardrailLook) -> str:
         lies = "lies or grows above" if guardrail.sli.worse == "above" else "lies or falls below"
         return f"{lies} what"
     if isinstance(guardrail.sli, CountSli):
-        more = (at.canary.level or 0.0) > (at.stable.level or 0.0)
+        more = (at.canary.level or 0.0) > (at.baseline.level or 0.0)
         return "has more events than" if more else "has fewer events than"
     return "is slower than" if isinstance(guardrail.sli, HistogramSli) else "fails more than"
 
@@ -203,8 +235,10 @@ def rollback_sentence(
         f"1 of {value} if {independent} are independent"
     )
     if at.calibrated:
-        return text + f", corrected for how much stable pods were seen to differ{crowd(users)}"
-    return text + f"; uncalibrated: too little history to see how much equal pods differ{crowd(users)}"
+        whose = "stable pods" if at.control is None else "pods of its age, the canary's and control's,"
+        return f"{text}, corrected for how much {whose} were seen to differ{crowd(users)}"
+    lacking = "too little history" if at.control is None else "too little history, or only one pod of its age a track,"
+    return f"{text}; uncalibrated: {lacking} to see how much equal pods differ{crowd(users)}"
 
 
 def without_end(guardrail: str, pod: str) -> str:

@@ -49,6 +49,7 @@ class Sheet:
     """One guardrail of one rollout. arm, contest, cell: where it is compared, -1 where it is not (yet).
 
     risk: chance of a false rollback accepted for it. users: whose failures come together in it, None: nobody's.
+    baseline: the track that the canary is compared with.
     objective: where its windows are; alike: where those are in which stable's requests count as if they lay in the
     strata as the canary's do. burn, burn_alike, past: the same for its burn rate, and where its own past is remembered.
     exposing: whose requests its events are judged by. exposes: the guardrails whose events are judged by its requests.
@@ -61,6 +62,7 @@ class Sheet:
     guardrail: Guardrail
     risk: float
     users: Users | None = None
+    baseline: Track = Track.STABLE
     layout: Layout | None = None
     slot: int = -1
     arm: int = -1

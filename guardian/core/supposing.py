@@ -69,12 +69,12 @@ def tallies(rollout: Rollout, look: Look | None) -> tuple[Tally, ...]:
         note = cause.evidence
         if cause.why is not Why.GUARDRAIL or note is None or note.guardrail not in known or note.harm <= 0:
             return ()
-        if note.canary.requests <= 0 or note.stable.requests <= 0:
+        if note.canary.requests <= 0 or note.baseline.requests <= 0:
             return ()
         return (
             Tally(
                 guardrail=note.guardrail, requests=note.canary.requests, bad=note.canary.bad,
-                stable_requests=note.stable.requests, stable_bad=note.stable.bad,
+                stable_requests=note.baseline.requests, stable_bad=note.baseline.bad,
                 log_harm=math.log(note.harm * len(rollout.policy.participating)),
             ),
         )  # fmt: skip
@@ -84,13 +84,13 @@ def tallies(rollout: Rollout, look: Look | None) -> tuple[Tally, ...]:
 
 
 def _has_data(one: GuardrailLook) -> bool:
-    return one.canary.requests > 0 and one.stable.requests > 0 and not math.isnan(one.log_harm)
+    return one.canary.requests > 0 and one.baseline.requests > 0 and not math.isnan(one.log_harm)
 
 
 def _tally(one: GuardrailLook) -> Tally:
     return Tally(
-        guardrail=one.name, requests=one.canary.requests, bad=one.canary.bad, stable_requests=one.stable.requests,
-        stable_bad=one.stable.bad, log_harm=one.log_harm,
+        guardrail=one.name, requests=one.canary.requests, bad=one.canary.bad, stable_requests=one.baseline.requests,
+        stable_bad=one.baseline.bad, log_harm=one.log_harm,
     )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def _promotion(rollout: Rollout, one: GuardrailLook, rate: float) -> float | Non
     if step is None or not isinstance(guardrail.sli, RatioSli) or not _has_data(one) or not 0 < step.weight < 1:
         return None
     alone = msgspec.structs.replace(rollout.policy, guardrails=(guardrail,))
-    errors = max(one.stable.bad, _LEAST_BAD) / one.stable.requests
+    errors = max(one.baseline.bad, _LEAST_BAD) / one.baseline.requests
     traffic = Traffic(requests={one.name: rate / step.weight}, errors={one.name: errors})
     sights = foresee(alone, traffic)[rollout.step].sights
     wanted = -math.log(rollout.policy.risk.false_promotion)

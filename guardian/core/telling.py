@@ -16,7 +16,7 @@ from guardian.core import shares
 from guardian.core.burning import worse
 from guardian.core.contest import Contest
 from guardian.core.looks import Breach, Counted, GuardrailLook, Look, Side
-from guardian.core.model import Instant, Ratio, Track
+from guardian.core.model import TRACKS, Instant, Ratio, Track
 from guardian.core.pods import flatterer, one_pod
 from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Policy
 from guardian.core.roster import combine
@@ -41,7 +41,7 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
     if compared:
         log_harm, log_safe = (float(each[0]) for each in combine(harm, safe, np.ones_like(harm)))
         rising = _rising(fleet, opened, log_harm, float(front if front is not None else now))
-    last = [_newest(fleet.sheets["last"][numbers, side]) for side in (0, 1)]
+    last = [_newest(fleet.sheets["last"][numbers, tracks].ravel()) for tracks in (slice(1), slice(1, None))]
     return Look(
         rollout=opened.id,
         at=front if front is not None else now,
@@ -79,21 +79,20 @@ def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
 
 
 def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
-    log_harm, log_safe = np.nan, np.nan
+    log_harm, log_safe, needed, moved = np.nan, np.nan, 0.0, None
     burn = fleet.burning.standing(sheet.burn, sheet.burn_alike)
     breach, stable_breach = worse(*_levels(fleet, sheet), burn)
     participates = comparable = calibrated = False
-    needed, moved = 0.0, None
     if sheet.arm >= 0:
         contest = fleet.roster.contests[sheet.contest]
         participates = bool(contest.cells["history"][sheet.cell] > 0)
-        calibrated = bool(contest.panel.calibrated(np.array([sheet.cell]))[0])
+        calibrated = contest.calibrated(sheet.cell)
         needed, moved = _needed(fleet, opened, sheet), _moved(sheet)
         if not np.isnan(began):
             arms = fleet.roster.arms
             log_harm, log_safe = float(arms["harm"][sheet.arm]), float(arms["safe"][sheet.arm])
             comparable = _comparable(contest, sheet.cell)
-    canary, stable = _sides(fleet, sheet)
+    canary, stable, control = _sides(fleet, sheet)
     return GuardrailLook(
         name=sheet.guardrail.name,
         participates=participates,
@@ -103,6 +102,8 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         counted=counted(opened.policy, sheet.guardrail),
         canary=canary,
         stable=stable,
+        control=control if sheet.baseline is Track.CONTROL else None,
+        older=_older(fleet, sheet),
         step_requests=float(fleet.sheets["step"][sheet.number]),
         needed=needed,
         breach=breach,
@@ -132,7 +133,7 @@ def _refused(fleet: Fleet, sheet: Sheet) -> float:
     """Largest share of impossible rows on a track, 0 before the first row."""
     lost = fleet.sheets["refused"][sheet.number]
     rows = lost + fleet.sheets["taken"][sheet.number]
-    return float(np.divide(lost, rows, out=np.zeros(2), where=rows > 0).max())
+    return float(np.divide(lost, rows, out=np.zeros(len(TRACKS)), where=rows > 0).max())
 
 
 def _unmatched(fleet: Fleet, sheet: Sheet) -> float:
@@ -159,31 +160,39 @@ def _comparable(contest: Contest, cell: int) -> bool:
     return not silent(newest, contest.cells["front"][cell], contest.tick(np.array([cell]))[0]).any()
 
 
-def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, Side]:
-    """Totals of canary and stable."""
+def _older(fleet: Fleet, sheet: Sheet) -> int:
+    """How many control pods are too old for it: they are stable's."""
+    return fleet.roster.contests[sheet.contest].older(sheet.cell) if sheet.arm >= 0 else 0
+
+
+def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, ...]:
+    """Totals of each track, in the order of their codes."""
     asked, bad, last, seen = (fleet.sheets[name][sheet.number].tolist() for name in ("requests", "bad", "last", "seen"))
-    totals = np.zeros((2, 2)) if sheet.layout is None else sheet.layout.totals["counts"][sheet.slot]
+    totals = np.zeros((len(TRACKS), 2)) if sheet.layout is None else sheet.layout.totals["counts"][sheet.slot]
     levels = sheet.levels(totals)
-    canaries = sum(track is Track.CANARY for track, _ in sheet.hosts)
-    canary, stable = (
+    pods = [sum(each is track for each, _ in sheet.hosts) for track in TRACKS]
+    older = _older(fleet, sheet)
+    pods[Track.STABLE.code] += older
+    pods[Track.CONTROL.code] -= older
+    return tuple(
         Side(
             requests=asked[side],
             bad=bad[side],
             level=levels[side],
-            pods=pods,
+            pods=pods[side],
             last=None if isnan(last[side]) else Instant(last[side]),
             seen=None if isnan(seen[side]) else Instant(seen[side]),
         )
-        for side, pods in enumerate((canaries, len(sheet.hosts) - canaries))
+        for side in range(len(TRACKS))
     )
-    return canary, stable
 
 
 def _moved(sheet: Sheet) -> Ratio | None:
     if sheet.layout is None or not sheet.layout.bounds:
         return None
     counts = sheet.layout.totals["counts"][sheet.slot]
-    found = float(moved_quantile(counts[:1], counts[1:], sheet.layout.bounds)[0])
+    other = sheet.baseline.code
+    found = float(moved_quantile(counts[:1], counts[other : other + 1], sheet.layout.bounds)[0])
     return None if np.isnan(found) else Ratio(found)
 
 
@@ -205,7 +214,8 @@ def default_requests(fleet: Fleet, sheet: Sheet, policy: Policy, weight: float) 
     """
     contest = fleet.roster.contests[sheet.contest]
     memory = contest.panel.strata.memory(np.array([sheet.cell]))
-    share = np.array([min(max(weight, 0.01), 0.99)])
+    part = weight if sheet.baseline is Track.STABLE else 0.5  # as many control pods as the canary's serve as much
+    share = np.array([min(max(part, 0.01), 0.99)])
     compare = sheet.guardrail.compare
     if isinstance(contest.test, LatencyTest) and compare is not None:
         growth = latency_growth(contest.test, memory, scale=2.0 * compare.promote.relative, weight=share)

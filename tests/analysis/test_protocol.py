@@ -11,6 +11,7 @@ from scipy.stats import binom
 from analysis.sequential import TESTS
 from analysis.sequential.base import Floats, logsumexp
 from guardian.core.contest import Contest
+from guardian.core.model import Track
 from tests.analysis.kinds import BELOW, BOUNDS, KINDS, Kind, best, learnt, read
 
 EVERY = pytest.mark.parametrize("name", list(KINDS))
@@ -18,6 +19,10 @@ SIZE = 40_000
 """Ticks drawn where an expectation is simulated."""
 SURE = 4.0
 """Standard errors by which a simulated mean may exceed 1: chance 3 in 100,000 for each."""
+
+
+def _track(canary: object) -> Track:
+    return Track.CANARY if canary else Track.STABLE
 
 
 def test_every_kind_is_tested() -> None:
@@ -117,7 +122,7 @@ def rollout(kind: Kind, order: list[int], *, seed: int, live: int = 30, worse: f
     contest = Contest(kind.test)
     cell = contest.add_cell(risk=0.01)
     contest.begin(cell, 0.0)
-    members = {pod: contest.add_member(cell, canary=pod < 2) for pod in order}
+    members = {pod: contest.add_member(cell, track=_track(pod < 2)) for pod in order}
     random = np.random.default_rng(seed)
     for tick in range(-60, live):
         rows = np.concatenate((kind.draw(random, 2, worse), kind.draw(random, 4, 1.0)))
@@ -218,7 +223,7 @@ def test_an_hour_of_zeros_is_no_evidence(name: str) -> None:
     contest = Contest(kind.test)
     cell = contest.add_cell(risk=0.01)
     contest.begin(cell, 0.0)
-    members = np.array([contest.add_member(cell, canary=pod < 1) for pod in range(3)])
+    members = np.array([contest.add_member(cell, track=_track(pod < 1)) for pod in range(3)])
     for tick in range(-30, 360):
         here = members if tick >= 0 else members[1:]
         contest.rows(
@@ -240,7 +245,7 @@ def test_few_pods_or_none_are_no_exception(name: str, pods: tuple[int, int]) -> 
     cell = contest.add_cell(risk=0.01)
     contest.begin(cell, 0.0)
     canary = [True] * pods[0] + [False] * pods[1]
-    members = [contest.add_member(cell, canary=each) for each in canary]
+    members = [contest.add_member(cell, track=_track(each)) for each in canary]
     random = np.random.default_rng(4)
     for tick in range(-20, 20):
         here = [number for number, each in enumerate(canary) if tick >= 0 or not each]

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.sequential.mixture import plain
 from analysis.sequential.ratio import RatioTest, gains, null_share
 from guardian.core.evidence import START_WEIGHTS, Panel
+from guardian.core.model import Track
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
 EXAMPLE = TEXT[TEXT.index("## A worked example") : TEXT.index("## From samples to ticks")]
@@ -29,7 +30,7 @@ def recomputed() -> list[list[float]]:
     panel = Panel(TEST)
     cell = panel.add_cell(0.01)
     cells = np.array([cell])
-    pods = np.array([panel.add_pod(cell, canary=canary) for canary in (True, False, False, False)])
+    pods = np.array([panel.add_pod(cell, track=track) for track in (Track.CANARY, *[Track.STABLE] * 3)])
     past = np.array([[[300.0, bad] for bad in np.roll((1.0, 2.0, 2.0), tick)] for tick in range(180)])
     panel.fold_past(pods[1:], past, seconds=np.full((180, 1), 10.0), cells=cells)
     rows, total = [], 0.0

@@ -109,7 +109,8 @@ class Story:
         return Batch(
             rollout=np.zeros(len(rows), dtype=np.int64), metric=metric.astype(np.int64), pod=pod_.astype(np.int64),
             stratum=np.zeros(len(rows), dtype=np.int64),
-            canary=canary_.astype(np.int64), time=time, seconds=seconds, requests=requests, bad=bad_, bound=nothing,
+            track=np.where(canary_ > 0, Track.CANARY.code, Track.STABLE.code),
+            time=time, seconds=seconds, requests=requests, bad=bad_, bound=nothing,
             count=nothing, value=value_,
         ), list(names)  # fmt: skip
 

@@ -18,7 +18,7 @@ from benchmarks.detection.streams import Situation, generate
 from guardian.adapters.samples.tables import Samples
 from guardian.cli.recorded import Past, past_of
 from guardian.core.backtest import Arms, Court, Finding, outcome, power, suggest, survey
-from guardian.core.model import Seconds
+from guardian.core.model import TRACKS, Seconds, Track
 from guardian.core.offline import Offline
 from guardian.core.policy import Compare, Margin, Policy, with_margins
 from guardian.core.pretend import Fault, Pretence, Shape, Window, fault_of, rows_of, splits, starts, worsened
@@ -54,10 +54,10 @@ def flat(*, rates: Sequence[float], seconds: float = 14400.0, requests: int = 30
     asked = chance.poisson(requests, count).astype(np.float64)
     whole, nothing = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
     return Batch(
-        rollout=whole, metric=whole, stratum=whole, pod=np.tile(np.arange(len(rates)), len(times)), canary=whole,
-        time=np.repeat(times, len(rates)), seconds=np.full(count, 15.0), requests=asked,
-        bad=chance.binomial(asked.astype(np.int64), np.tile(rates, len(times))).astype(np.float64), bound=nothing,
-        count=nothing, value=nothing,
+        rollout=whole, metric=whole, stratum=whole, pod=np.tile(np.arange(len(rates)), len(times)),
+        track=whole + Track.STABLE.code, time=np.repeat(times, len(rates)), seconds=np.full(count, 15.0),
+        requests=asked, bad=chance.binomial(asked.astype(np.int64), np.tile(rates, len(times))).astype(np.float64),
+        bound=nothing, count=nothing, value=nothing,
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_arms_are_whole_pods_with_every_request_they_had() -> None:
     windows = cuts(rows)
     start = windows.starts[0][1]
     found = rows_of(windows[0], Pretence(window=0, canary=(1, 3)), SHAPE)
-    canary = found.rows(np.flatnonzero(found.canary > 0))
+    canary = found.rows(np.flatnonzero(found.track == Track.CANARY.code))
     assert set(canary.pod.tolist()) == {1, 3}
     assert canary.time.min() > 0
     for pod in range(4):
@@ -163,9 +163,9 @@ def test_time_as_arms_sets_a_stretch_against_the_one_before_it() -> None:
     windows = cuts(rows)
     start = windows.starts[3][1]
     found = rows_of(windows[3], Pretence(window=3), SHAPE)
-    for canary, since in ((1, start), (0, start - SHAPE.length)):
+    for track, since in ((Track.CANARY, start), (Track.STABLE, start - SHAPE.length)):
         live = (rows.time > since) & (rows.time <= since + SHAPE.length)
-        assert found.bad[(found.canary == canary) & (found.time > 0)].sum() == rows.bad[live].sum()
+        assert found.bad[(found.track == track.code) & (found.time > 0)].sum() == rows.bad[live].sum()
 
 
 def test_the_judge_is_that_of_files(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_judge_is_that_of_files(tmp_path: Path) -> None:
     table = pa.table(
         {
             "rollout_id": ["0"] * len(rows), "t": rows.time, "dt": rows.seconds,
-            "track": np.array(["stable", "canary"])[rows.canary], "pod": np.array(PODS)[rows.pod],
+            "track": np.array(TRACKS)[rows.track], "pod": np.array(PODS)[rows.pod],
             "metric": np.array(["errors", "latency"])[rows.metric], "requests": _some(rows.requests),
             "bad": _some(rows.bad), "le": [None if np.isnan(le) else f"{le}" for le in rows.bound],
             "count": _some(rows.count),
@@ -203,7 +203,7 @@ def test_added_errors_come_to_the_factor() -> None:
     healthy = rows_of(windows[0], Pretence(window=0, canary=(0,)), SHAPE)
     worse = worsened(healthy, metric=0, factor=2.0, chance=np.random.default_rng(1))
     assert worse is not None
-    canary = healthy.canary > 0
+    canary = healthy.track == Track.CANARY.code
     assert worse.bad[canary].sum() / worse.requests[canary].sum() == pytest.approx(0.02, rel=0.1)
     assert np.all(worse.bad <= worse.requests)
     assert np.array_equal(worse.bad[~canary], healthy.bad[~canary])
@@ -215,7 +215,7 @@ def test_slower_requests_stay_cumulative_and_move_to_later_buckets() -> None:
     shown = np.array([[10.0, 30.0, 37.0, 40.0], [20.0, 61.0, 75.0, 80.0]])
     zeros, nothing = np.zeros(8, dtype=np.int64), np.full(8, np.nan)
     rows = Batch(
-        rollout=zeros, metric=zeros, pod=zeros, stratum=zeros, canary=np.ones(8, dtype=np.int64),
+        rollout=zeros, metric=zeros, pod=zeros, stratum=zeros, track=np.full(8, Track.CANARY.code),
         time=np.repeat([15.0, 30.0], 4), seconds=np.full(8, 15.0), requests=nothing, bad=nothing,
         bound=np.tile(bounds, 2), count=shown.reshape(-1), value=nothing,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from benchmarks.detection.streams import Situation, always, generate
 from guardian.adapters.samples.tables import Samples
 from guardian.core.counterfactual import canary_totals, changed, changes, margin_change, until
 from guardian.core.course import TOGETHER, Against
-from guardian.core.model import Ratio, Seconds, Verdict
+from guardian.core.model import Ratio, Seconds, Track, Verdict
 from guardian.core.policy import Guardrail, Policy, Risk, with_margins
 from guardian.core.replay import Recording, judged, replay
 from guardian.core.supposing import Tally, first, suppose
@@ -127,7 +127,9 @@ def test_changed_requests_are_as_many_as_were_asked_for_and_never_more_than_ther
         assert canary_totals(rows, 0) == (requests, bad + number)
         counted = np.isfinite(rows.bad)
         assert ((rows.bad >= 0) & (rows.bad <= rows.requests))[counted].all()
-        assert np.array_equal(rows.bad[rows.canary == 0], known.rows.bad[rows.canary == 0], equal_nan=True)
+        assert np.array_equal(
+            rows.bad[rows.track == Track.STABLE.code], known.rows.bad[rows.track == Track.STABLE.code], equal_nan=True
+        )
     for number in (-bad - 1, requests - bad + 1):
         with pytest.raises(ValueError, match="are to change"):
             changed(known.rows, 0, number)
@@ -143,7 +145,7 @@ def test_a_forecast_from_totals_is_near_what_the_judge_says(
     tried = changes(known, BY, was)[-1].requests
     rows = until(known.rows, was)
     requests, bad = canary_totals(rows, 0)
-    stable = (rows.canary == 0) & (rows.time > 0)
+    stable = (rows.track == Track.STABLE.code) & (rows.time > 0)
     tally = Tally(
         guardrail="errors",
         requests=requests,

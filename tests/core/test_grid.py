@@ -41,7 +41,7 @@ def told(rows: Batch) -> Floats:
 def test_levels_and_events_have_the_rows_of_a_file(guardrail: str) -> None:
     """Readings as they are, events since the row before; the first row is a baseline."""
     whole, pods = STORY.batch()
-    wanted = whole.rows(np.flatnonzero((whole.metric == METRICS.index(guardrail)) & (whole.canary == 0)))
+    wanted = whole.rows(np.flatnonzero((whole.metric == METRICS.index(guardrail)) & (whole.track == Track.STABLE.code)))
     wanted = replace(wanted, pod=np.array([int(pods[pod].removeprefix("p")) for pod in wanted.pod]))
     got, expected = told(read(STORY.samples(), guardrail)), told(wanted)
     if guardrail == "orders":

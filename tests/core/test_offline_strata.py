@@ -222,7 +222,7 @@ def test_slower_buckets_are_made_line_by_line(tmp_path: Path) -> None:
     slower = worsened(rows, metric=0, factor=2.0, chance=np.random.default_rng(1))
     assert slower is not None
     for stratum in (1, 2):
-        at = np.flatnonzero((rows.canary > 0) & (rows.stratum == stratum) & (rows.pod == rows.pod[-1]))
+        at = np.flatnonzero((rows.track == Track.CANARY.code) & (rows.stratum == stratum) & (rows.pod == rows.pod[-1]))
         before, after = (each.count[at].reshape(-1, len(BOUNDS)) for each in (rows, slower))
         assert (after[:, 1] == before[:, 0]).all()
         assert (after[:, -1] == before[:, -1]).all()

@@ -21,12 +21,16 @@ OLD_SPREAD: Final = 0.005
 class Fleet:
     """Which pods run on fresh machines. slower: times as slow as stable the new version truly is.
 
-    told: whether our policy says so where the canary's are fresh and stable's are not (`fresh_pods`).
+    told: whether our policy says so where the canary's are fresh and stable's are not (`fresh_pods`). control: fresh
+    pods of the old version that the canary is compared with instead. generation: times as slow as stable's machines
+    are those that fresh pods get now.
     """
 
     canary: int
     stable: int
     fresh_stable: bool
+    control: int = 0
+    generation: float = 1.0
     slower: float = 1.0
     told: bool = True
 
@@ -39,23 +43,25 @@ def machine_streams(fleet: Fleet, kinds: list[Floats], *, runs: int, seed: int) 
     """
     rng = np.random.default_rng(seed)
     situation = Situation(
-        latency=True, canary_pods=fleet.canary, stable_pods=fleet.stable, slower=always(fleet.slower),
+        latency=True, canary_pods=fleet.canary, stable_pods=fleet.stable, control_pods=fleet.control,
+        slower=always(fleet.slower),
     )  # fmt: skip
-    pods = fleet.canary + fleet.stable
+    fresh, pods = fleet.canary + fleet.control, len(situation.tracks)
     scale = np.empty((runs, pods))
     for run, number in enumerate(rng.integers(0, len(kinds), runs)):
         speed = kinds[number]
         scale[run] = np.median(speed) / rng.choice(speed, pods, replace=False)
     if not fleet.fresh_stable:
-        scale[:, fleet.canary :] = np.exp(rng.standard_normal((runs, fleet.stable)) * OLD_SPREAD)
+        scale[:, fresh:] = np.exp(rng.standard_normal((runs, fleet.stable)) * OLD_SPREAD)
+    scale[:, :fresh] *= fleet.generation
     scale[:, : fleet.canary] *= fleet.slower
-    times, canary = situation.times, situation.canary
-    weight = np.where(times > 0, 0.1, 0.0)[:, None]
-    load = situation.rps * situation.tick * np.where(canary, weight / fleet.canary, (1.0 - weight) / fleet.stable)
+    times, young = situation.times, np.arange(pods) < fresh
+    each = np.where(times > 0, 0.1 / fleet.canary, 0.0)[:, None]  # a control pod has a canary pod's share
+    load = situation.rps * situation.tick * np.where(young, each, (1.0 - fresh * each) / fleet.stable)
     requests = rng.poisson(np.broadcast_to(load, (runs, *load.shape))).astype(np.float64)
     shares = np.broadcast_to(bucket_shares(scale)[:, None], (*requests.shape, bucket_shares(scale).shape[-1]))
     buckets = rng.multinomial(requests.astype(np.int64), shares).astype(np.float64)
-    present = np.broadcast_to(~(canary[None, :] & (times <= 0)[:, None]), requests.shape).copy()
+    present = np.broadcast_to(~(young & (times <= 0)[:, None]), requests.shape).copy()
     return Streams(
         situation=situation, requests=requests, bad=np.zeros_like(requests), buckets=buckets, present=present
     )

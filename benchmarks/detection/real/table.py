@@ -1,11 +1,13 @@
 """Every trial on real data, what each rule made of it, and the table of it.
 
-The list was fixed before the first of them was run; none was added, dropped or changed after its outcome was seen.
+The list was fixed before the first of them was run; none was dropped or changed after its outcome was seen. Fleets with
+control pods, and on slower machines, were added with the control track.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +35,25 @@ from benchmarks.progress import Reporter
 
 Json = dict[str, Any]
 ALLOWED: Final = 0.01
+GENERATION: Final = 1.15
+"""Times as slow as stable's machines are those that a data centre gives out now."""
+
+
+def _controlled() -> dict[str, Fleet]:
+    """Canaries beside as many fresh control pods; and on slower machines than stable's, with and without control."""
+    found = {}
+    for pods in (1, 2, 3):
+        control = Fleet(canary=pods, stable=6, fresh_stable=False, control=pods)
+        words = f"{pods} fresh against {pods} control"
+        found[words] = control
+        for slower in (1.2, 1.3):
+            found[f"{words}, {slower - 1.0:.0%} slower"] = replace(control, slower=slower)
+        newer = replace(control, generation=GENERATION)
+        found[f"{words}, both on slower machines"] = newer
+        found[f"{pods} fresh against 6 old, on slower machines"] = replace(newer, control=0)
+    return found
+
+
 FLEETS: Final[Mapping[str, Fleet]] = {
     "1 fresh against 6 old": Fleet(canary=1, stable=6, fresh_stable=False),
     "2 fresh against 6 old": Fleet(canary=2, stable=6, fresh_stable=False),
@@ -47,6 +68,7 @@ FLEETS: Final[Mapping[str, Fleet]] = {
     "3 fresh against 6 old, 20 % slower": Fleet(canary=3, stable=6, fresh_stable=False, slower=1.2),
     "3 fresh against 6 old, 50 % slower": Fleet(canary=3, stable=6, fresh_stable=False, slower=1.5),
     "3 fresh against 3 fresh, 20 % slower": Fleet(canary=3, stable=3, fresh_stable=True, slower=1.2),
+    **_controlled(),
 }
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from msgspec.structs import replace
 
-from benchmarks.detection.families import ERRORS_ONLY, LATENCY_FRESH, LATENCY_ONLY, POLICY
+from benchmarks.detection.families import ERRORS_ONLY, LATENCY_CONTROLLED, LATENCY_FRESH, LATENCY_ONLY, POLICY
 from benchmarks.detection.real.arms import Arms, between, shifted, streams
 from benchmarks.detection.real.machines import Arrivals, Fleet, arrival_streams, machine_streams
 from benchmarks.detection.real.reading import Point, rows, series
@@ -166,6 +166,7 @@ def machines(folder: Path, *, fleet: Fleet) -> Watch:
         kinds.setdefault((row["op"], row["sku"]), []).append(float(row["ops_per_s"]))
     speeds = [np.array(speed) for _, speed in sorted(kinds.items())]
     policy = LATENCY_FRESH if fleet.told and not fleet.fresh_stable else LATENCY_ONLY
+    policy = LATENCY_CONTROLLED if fleet.control else policy
     return Watch(streams=machine_streams(fleet, speeds, runs=DRAWN_RUNS, seed=SEED), policy=policy)
 
 

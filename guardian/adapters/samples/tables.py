@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from guardian.adapters._tables import NUMBERS, Stretch, coded, floats, open_table
+from guardian.core.model import Track
 from guardian.core.samples import Batch
 from guardian.errors import SamplesError
 
@@ -24,16 +25,24 @@ Ints = npt.NDArray[np.int64]
 
 BATCH_ROWS: Final = 50_000
 """Rows handed on at once: what is made of them takes several times their 96 bytes each."""
-TRACKS: Final = ("stable", "canary")
+UNKNOWN: Final = -1
+UNNAMED: Final = -2
+"""Codes of a track: a text that is none, and control where the policy names no control track."""
 
 
 class Samples:
     """Rows of some files, in order. `rollouts`, `metrics`, `pods` grow as names are met.
 
-    only: the rollouts whose rows are read, in the order in which they are numbered; None: all.
+    only: the rollouts whose rows are read, in the order in which they are numbered; None: all. control: whether rows
+    may be of the control track, which is so where the policy names one.
     """
 
-    def __init__(self, files: Sequence[Path | Stretch], *, only: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, files: Sequence[Path | Stretch], *, only: Sequence[str] | None = None, control: bool = False
+    ) -> None:
+        self._track_codes = {str(track): track.code for track in Track}
+        if not control:
+            self._track_codes[Track.CONTROL] = UNNAMED
         self._stretches = [file if isinstance(file, Stretch) else Stretch(path=file) for file in files]
         self._all = only is None
         self.rollouts: list[str] = list(only or ())
@@ -70,12 +79,11 @@ class Samples:
         track, tracks = coded(table, "track")
         codes = {name: self._numbered(name, *coded(table, name)) for name in ("rollout_id", "metric", "pod", "stratum")}
         le, les = coded(table, "le")
-        canary = np.array([TRACKS.index(text) if text in TRACKS else -1 for text in tracks] or [0])[track]
+        code = np.array([self._track_codes.get(text, UNKNOWN) for text in tracks] or [0])[track]
         bound = np.array([self._bound(text) for text in les] or [np.nan])[le]
         batch = Batch(
             rollout=codes["rollout_id"], metric=codes["metric"], pod=codes["pod"], stratum=codes["stratum"],
-            canary=canary,
-            time=numbers["t"], seconds=numbers["dt"], requests=numbers["requests"], bad=numbers["bad"],
+            track=code, time=numbers["t"], seconds=numbers["dt"], requests=numbers["requests"], bad=numbers["bad"],
             bound=bound, count=numbers["count"], value=numbers["value"],
         )  # fmt: skip
         self._check(batch, path, row, wrong_bound=np.isinf(bound) & (bound < 0))
@@ -111,7 +119,11 @@ class Samples:
         bucket = ~np.isnan(batch.bound)
         ratio = ~np.isnan(batch.requests)
         faults: list[tuple[npt.NDArray[np.bool_], str, str, str]] = [
-            (batch.canary < 0, "track", "is neither 'stable' nor 'canary'", "name the track"),
+            (batch.track == UNKNOWN, "track", f"is none of {', '.join(map(repr, map(str, Track)))}", "name the track"),
+            (
+                batch.track == UNNAMED, "track", "is 'control', and the policy names no control track",
+                "write `labels: {control: control}` in the policy's spec, or leave these rows out",
+            ),
             (~np.isfinite(batch.time), "t", "is not a finite number", "give the end of the interval in seconds"),
             (~(np.isfinite(batch.seconds) & (batch.seconds >= 0)), "dt", "is not a length >= 0", "give seconds"),
             (wrong_bound, "le", "is not a bound >= 0 or '+Inf'", "give seconds"),
