@@ -65,13 +65,15 @@ class _Side:
 
 
 def _sides(scenario: Scenario, t: Floats) -> tuple[_Side, _Side]:
-    """Return stable and canary at each time; of each zone its first pod speaks."""
+    """Return what the canary is compared with, and the canary, at each time; of each zone its first pod speaks."""
     world = World(scenario, Chance(0))
     topology, zones = world.topology, scenario.spec.service.places
     held = world.conditions(np.repeat(t[:, None], len(topology.names), axis=1), at=world.opening)
     weight = _planned(scenario, t)
     sides: list[_Side] = []
-    for group, part in ((topology.stable, 1.0 - weight), (topology.canary, weight)):
+    pods = scenario.spec.service.pods
+    other = np.minimum(weight * pods.control / pods.canary, 1.0 - weight) if pods.control else 1.0 - weight
+    for group, part in ((topology.baseline, other), (topology.canary, weight)):
         start, homes = group.slots.start, topology.homes[group.slots]
         first = [start + (homes.index(zone) if zone in homes else 0) for zone in zones]  # no pod, no flow
         loads = np.array([zone.load * homes.count(zone) for zone in zones])

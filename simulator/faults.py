@@ -22,11 +22,12 @@ from simulator.units import FOREVER, Duration, Factor, Moment, Part, Portion
 
 
 class On(StrEnum):
-    """Which pods a fault is about."""
+    """Which pods a fault is about, by their revision; young: those that began with the rollout, whatever they run."""
 
     CANARY = "canary"
     STABLE = "stable"
     BOTH = "both"
+    YOUNG = "young"
 
 
 class _Timed(Part):
@@ -53,7 +54,7 @@ class _Placed(Part):
     def hits(self, slots: Slots) -> Flags:
         """Return which slots the fault is about."""
         fresh = slots.fresh
-        hit = np.ones_like(fresh) if self.on is On.BOTH else fresh if self.on is On.CANARY else ~fresh
+        hit = {On.CANARY: fresh, On.STABLE: ~fresh, On.BOTH: np.ones_like(fresh), On.YOUNG: slots.young}[self.on]
         return hit if self.zone is None else hit & (slots.zones == self.zone)
 
 

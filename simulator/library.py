@@ -133,6 +133,16 @@ def _strange(world: Spec, policy: Policy) -> Iterator[_Mistake]:
     if match.environment not in {"", service.environment}:
         what = f"the policy matches environment '{match.environment}', the scenario's is '{service.environment}'"
         yield ("spec", "match", "environment"), what, f"write '{service.environment}'"
+    if service.pods.control and not policy.labels.control:
+        what = "the scenario has control pods, the policy names no control track"
+        yield ("spec",), what, "add `labels: {control: control}`, or remove `pods.control`"
+    if policy.labels.control and not service.pods.control:
+        what = "the policy names a control track, the scenario has no control pods: it would hold to its end"
+        yield (
+            ("spec", "labels", "control"),
+            what,
+            "write `pods: {control: ...}` in the scenario's service, or remove it",
+        )
     for number, guardrail in enumerate(policy.guardrails):
         if metric_of(guardrail) is None:
             what = f"guardrail '{guardrail.name}' measures what a simulated service does not have"

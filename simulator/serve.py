@@ -101,10 +101,10 @@ def as_served(latency: LatencyModel, *, slow: float, tail: float) -> Latency:
 
 @contextmanager
 def serving(scenario: Scenario, *, seed: int = 1, run: ServiceRun) -> Iterator[LiveService]:
-    """Start every pod of both tracks on loopback, behaving as long before the shift; stop them with the block."""
+    """Start every pod of all tracks on loopback, behaving as long before the shift; stop them with the block."""
     service, deploy = scenario.spec.service, scenario.spec.deploy
     topology = lay_out(service, old=deploy.previous, new=deploy.revision, since=EPOCH)
-    groups = (topology.stable, topology.canary)
+    groups = (topology.stable, topology.canary, topology.control)
     slots = [(group, topology.homes[slot]) for group in groups for slot in range(group.slots.start, group.slots.stop)]
     with ExitStack() as stack:
         pods = tuple(

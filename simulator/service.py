@@ -88,23 +88,28 @@ class Latency(Part):
 
 
 class Pods(Part):
-    """How many pods each track has, and by how much their loads differ lastingly (sd of the logarithm)."""
+    """How many pods each track has, and by how much their loads differ lastingly (sd of the logarithm).
+
+    control: of the old revision, begun and ended with the canary; each gets as much as a canary pod.
+    """
 
     stable: Annotated[int, Field(ge=0, le=1000)] = 5
     canary: Annotated[int, Field(ge=1, le=1000)] = 1
+    control: Annotated[int, Field(ge=0, le=1000)] = 0
     spread: Spread = 0.0
 
 
 class Zone(Part):
     """A part of the pods whose metrics carry its name as the label ZONE, and what is different there for all of them.
 
-    stable, canary: how many pods of each track. load: how much each of them gets, beside a pod of another zone.
+    stable, canary, control: how many pods of each track. load: how much each of them gets, beside one of another zone.
     errors, slow: factors on failures and latencies.
     """
 
     name: Name
     stable: Annotated[int, Field(ge=0, le=1000)] = 0
     canary: Annotated[int, Field(ge=0, le=1000)] = 0
+    control: Annotated[int, Field(ge=0, le=1000)] = 0
     load: Factor = 1.0
     errors: Factor = 1.0
     slow: Factor = 1.0
@@ -126,7 +131,7 @@ class Service(Part):
         for number, name in enumerate(names):
             if name in names[:number]:
                 raise complaint(f"two zones are named '{name}'", "name each once", at=("zones", number, "name"))
-        for track in ("stable", "canary"):
+        for track in ("stable", "canary", "control"):
             here, said = (sum(getattr(one, track) for one in group) for group in (self.places, (self.pods,)))
             if here != said:
                 what = f"the zones have {here} pods of {track}, `pods` says {said}"
@@ -136,7 +141,8 @@ class Service(Part):
     @property
     def places(self) -> tuple[Zone, ...]:
         """Return the zones; where there are none, one without a name that holds all pods."""
-        return self.zones or (Zone.model_construct(name="", stable=self.pods.stable, canary=self.pods.canary),)
+        everywhere = {track: getattr(self.pods, track) for track in ("stable", "canary", "control")}
+        return self.zones or (Zone.model_construct(name="", **everywhere),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

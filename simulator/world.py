@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from guardian.core.looks import Ints
-from guardian.core.model import Instant, Ratio, Share, Weight
+from guardian.core.model import Instant, Ratio, Share, Track, Weight
 from simulator.chance import Chance, Purpose
 from simulator.conditions import Conditions
 from simulator.faults import CounterReset, MetricsGap
@@ -125,12 +125,14 @@ class World:
             self._add_jumps([at + edge for edge in times if edge >= 0])
 
     def start_canary(self, at: Instant) -> None:
-        """Have the canary's pods run from `at` on."""
+        """Have the canary's pods run from `at` on, and control's with them."""
         self._begin(self.topology.canary, at)
+        self._begin(self.topology.control, at)
 
     def stop_canary(self, at: Instant) -> None:
-        """End the canary's pods."""
+        """End the canary's pods, and control's."""
         self._end(self.topology.canary, at)
+        self._end(self.topology.control, at)
 
     def hand_over(self, at: Instant) -> None:
         """Replace stable's pods by fresh ones that run the new revision."""
@@ -212,15 +214,22 @@ class World:
         return bent
 
     def loads(self, conditions: Conditions, at: float) -> Floats:
-        """Return requests/s of each slot, given who is alive at that time; shape of `conditions.t`."""
+        """Return requests/s of each slot, given who is alive at that time; shape of `conditions.t`.
+
+        What is not the canary's goes to stable, but that each control pod gets as much of it as a canary pod has.
+        """
         shares = np.zeros_like(conditions.t)
+        pods = self.spec.service.pods
+        times = pods.control / pods.canary if self.topology.control.alive(at) else 0.0
         for group in self.topology.groups:
             if not group.alive(at) or group.slots.stop > conditions.t.shape[-1]:
                 continue
             slots = group.slots
             part = self._load[slots] / self._load[slots].sum()
             canary = conditions.share[..., slots]
-            shares[..., slots] = part * (canary if group is self.topology.canary else 1.0 - canary)
+            control = np.minimum(times * canary, 1.0 - canary)
+            tracks = {Track.CANARY: canary, Track.CONTROL: control, Track.STABLE: 1.0 - canary - control}
+            shares[..., slots] = part * tracks[group.track]
         return shares * conditions.rate
 
     # -- drawing
@@ -257,7 +266,7 @@ class World:
             counters += counts
             served += counts
         alive = np.zeros(until.shape, dtype=np.bool_)
-        for group in self.topology.groups[: 3 if self.width > self.topology.successor.slots.start else 2]:
+        for group in (one for one in self.topology.groups if one.slots.stop <= self.width):
             alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
         self._record(until[None], counters[None].copy(), (alive & self._scraped(until))[None])
         self._previous[: self.width] = np.maximum(since, until)

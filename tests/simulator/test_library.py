@@ -15,7 +15,7 @@ from tests.simulator.worlds import POLICY
 
 SHIPPED = (
     "S01", "S02", "S06", "S08", "S11", "S12", "S13", "S15", "S17", "S18", "S21", "S26a", "S26b", "S26c", "S29",
-    "S36", "S41a", "S41b",
+    "S36", "S37a", "S37b", "S41a", "S41b",
 )  # fmt: skip
 WORLD = """apiVersion: slo-guardian/v1
 kind: Scenario
@@ -92,7 +92,7 @@ def test_an_unknown_fault_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
 def test_a_wrong_track_of_a_fault_lists_each_track_once(tmp_path: Path) -> None:
     """Every kind of fault allows its own tracks; what one may write is named once."""
     error = _refused(tmp_path, WORLD.replace("share: 5%", "share: 5%, on: canry") + POLICY)
-    assert error.remedy == "did you mean 'canary'? Allowed: both, canary, stable"
+    assert error.remedy == "did you mean 'canary'? Allowed: both, canary, stable, young"
 
 
 def test_a_rollback_without_a_deadline_is_refused_in_our_own_words(tmp_path: Path) -> None:
