@@ -96,3 +96,15 @@ def test_an_absent_track_label_may_mean_stable() -> None:
     key = key_of({"service": "checkout", "pod": "p"}, total, ())
     assert key is not None
     assert key.track is Track.STABLE
+
+
+def test_a_control_track_is_asked_for_where_the_policy_names_it() -> None:
+    """Without its name, its series are of no track."""
+    named, unnamed = (wanted(ERRORS, Labels(control=name))[1] for name in ("baseline", ""))
+    metric = {"service": "checkout", "track": "baseline", "pod": "p"}
+    assert 'track=~"baseline|canary|stable"' in str(named.complete)
+    assert 'track=~"canary|stable"' in str(unnamed.complete)
+    key = key_of(metric, named, ())
+    assert key is not None
+    assert key.track is Track.CONTROL
+    assert key_of(metric, unnamed, ()) is None

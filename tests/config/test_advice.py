@@ -94,3 +94,11 @@ def test_an_invalid_policy_gets_errors_not_advice() -> None:
     """First things first."""
     (document,) = parse_documents("kind: Policy\n", file="p.yaml")
     assert advice(read_policy(document)) == []
+
+
+def test_fresh_pods_beside_a_control_track_are_needless() -> None:
+    """Both say that the canary's machines are new; control's are, too."""
+    fresh = ("requests_total}}", "requests_total}}\n      compare: {fresh_pods: true}")
+    control = ("router: memory", "router: memory\n  labels: {control: control}")
+    assert "fresh_pods" not in said(fresh)
+    assert "p.yaml:12:29: fresh_pods changes nothing beside labels.control" in said(fresh, control)
