@@ -1,6 +1,6 @@
 """Users who stick to a track, and a policy that says so: how often evidence, shares and objectives are wrong.
 
-Without `affinity` the same healthy canaries of 30 requests a user are rolled back in 9 to 20 % of runs.
+Without `affinity` the same healthy canaries are rolled back in 4 to 20 % of 200 runs each.
 """
 
 from dataclasses import replace
