@@ -4,8 +4,7 @@ A user's requests are not drawn one by one: all go to one track, and if one fail
 What that costs is said by two numbers of the requests that one user makes within some time: how many there are, as a
 request sees it (users who make many count more), and by which factor the variance of a count of bad ones grows.
 
-Source: Kish 1965, "Survey Sampling", sections 5.4 and 8.2 (design effect, effective sample size); size-biased mean of
-unequal clusters: Kish 1987, "Weighting in Deft2", via E[n^2]/E[n].
+Source: Kish 1965, "Survey Sampling" (design effect, effective sample size, unequal clusters).
 """
 
 from __future__ import annotations
