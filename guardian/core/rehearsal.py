@@ -92,7 +92,7 @@ def ticks(tick: float, length: float) -> Floats:
     """Ends of ticks in seconds: equal ones, then longer and longer ones, up to `length`.
 
     >>> ticks(10.0, 30.0).tolist(), len(ticks(10.0, 86400.0))
-    ([10.0, 20.0, 30.0], 242)
+    ([10.0, 20.0, 30.0], 244)
     """
     ends = [tick * (number + 1) for number in range(EVEN)]
     while ends[-1] < length:
