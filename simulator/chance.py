@@ -25,6 +25,8 @@ class Purpose(Enum):
     PLATFORM = 6
     EVENTS = 7
     NOISE = 8
+    ARRIVALS = 20
+    CAUSES = 21
 
 
 SET_UP: Final = 0

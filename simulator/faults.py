@@ -1,19 +1,20 @@
 """What goes wrong, one class a kind, and the table of them. A new fault is a class and a line in FAULTS.
 
-Three families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`), and what the
-guardian is told (`simulator/messages.py`). Times are seconds after the traffic shift. A fault `on: canary`
-follows the new revision: after a promotion all users have it.
+Four families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`), what the guardian
+is told (`simulator/messages.py`), and causes, which only the request grain has. Times are seconds after the
+traffic shift. A fault `on: canary` follows the new revision: after a promotion all users have it.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from guardian.config.fields import Name
+from guardian.config.findings import complaint, hint
 from simulator.conditions import Conditions
 from simulator.messages import AlertStorm, EventRepeats
 from simulator.topology import Flags, Slots
@@ -189,9 +190,28 @@ class CounterReset(_Placed):
         return hit if self.pods is None else hit & (np.cumsum(hit) <= self.pods)
 
 
+class Outage(_Trouble):
+    """A dependency fails `share` of the calls to it and takes `slow` times as long; on: for calls of these pods."""
+
+    kind: Literal["outage"]
+    on: On = On.BOTH
+    of: Name
+    share: Portion = 0.0
+    slow: Factor = 1.0
+
+
+class MemoryLeak(_Trouble):
+    """Every request leaves `share` of the pod's memory limit behind for good."""
+
+    kind: Literal["memory_leak"]
+    share: Portion
+
+
 ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic
 MessageFault = AlertStorm | EventRepeats
-Fault = Annotated[ServiceFault | MetricsGap | CounterReset | MessageFault, Field(discriminator="kind")]
+Cause = Outage | MemoryLeak
+"""What only the request grain can do: harm follows from it."""
+Fault = Annotated[ServiceFault | MetricsGap | CounterReset | MessageFault | Cause, Field(discriminator="kind")]
 
 FAULTS: Final[dict[str, type[Part]]] = {
     "error_step": ErrorStep,
@@ -204,5 +224,18 @@ FAULTS: Final[dict[str, type[Part]]] = {
     "counter_reset": CounterReset,
     "alert_storm": AlertStorm,
     "event_repeats": EventRepeats,
+    "outage": Outage,
+    "memory_leak": MemoryLeak,
 }
 """Kind in a scenario file -> what it does. The union `Fault` above must list the same (a test compares)."""
+
+
+def known_fault(value: Any) -> Any:
+    """Name the nearest fault: a union's own complaint would list its members."""
+    if isinstance(value, dict):
+        kind = value.get("kind")
+        if kind is None:
+            raise complaint("a fault without 'kind'", f"add one of: {', '.join(sorted(FAULTS))}")
+        if kind not in FAULTS:
+            raise complaint(f"there is no fault '{kind}'", hint(str(kind), FAULTS), at=("kind",))
+    return value

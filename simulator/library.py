@@ -19,6 +19,7 @@ from guardian.core.model import Mode
 from guardian.core.policy import Adapter, Match, Policy
 from guardian.core.strategies import Canary
 from guardian.errors import ConfigError, ScenarioError
+from simulator.request.language import MOST_EVENTS, Grain
 from simulator.scenario import Scenario, ScenarioFile, Spec
 from simulator.service import ZONE
 from simulator.telemetry import BUCKET, TOTAL, metric_of
@@ -55,8 +56,11 @@ def find_all(names: Iterable[str]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(file for name in names for file in find(name)))
 
 
-def load(path: Path) -> Scenario:
-    """Read one scenario. Raises ScenarioError with file, line and remedy of the first mistake."""
+def load(path: Path, *, grain: Grain | None = None) -> Scenario:
+    """Read one scenario. Raises ScenarioError with file, line and remedy of the first mistake.
+
+    grain: how it shall be played; None: as the file says.
+    """
     try:
         documents = read_documents(path)
     except ConfigError as error:
@@ -71,7 +75,26 @@ def load(path: Path) -> Scenario:
     world = _read_world(documents[0])
     policy = _read_policy(documents[1])
     _check(world, policy, documents)
-    return Scenario(metadata=world.metadata, spec=world.spec, policy=policy)
+    scenario = Scenario(metadata=world.metadata, spec=world.spec, policy=policy)
+    return _in_grain(scenario, grain or world.spec.grain, documents[0])
+
+
+def _in_grain(scenario: Scenario, grain: Grain, document: Document) -> Scenario:
+    """Return the scenario as played in that grain. Raises ScenarioError where it cannot be."""
+    if grain is Grain.FLOW and scenario.spec.grain is Grain.REQUEST:
+        raise ScenarioError(
+            "is told by its causes, which flow grain does not have",
+            where=document.where(("spec", "grain")),
+            remedy="play it with --grain request",
+        )
+    played = scenario.played(grain)
+    if grain is Grain.REQUEST and played.events > MOST_EVENTS:
+        raise ScenarioError(
+            f"request by request this is at least {played.events:.1g} events a run, {MOST_EVENTS:.0g} are allowed",
+            where=document.where(("spec", "traffic")),
+            remedy="play it with `grain: flow`, or have fewer requests, a shorter `history` or `lasts`",
+        )
+    return played
 
 
 def judged_by(scenario: Scenario, file: Path) -> Scenario:
@@ -89,7 +112,7 @@ def judged_by(scenario: Scenario, file: Path) -> Scenario:
     )  # fmt: skip
     for _, what, remedy in _strange(scenario.spec, policy):
         raise ScenarioError(f"{what} (scenario {scenario.name})", where=str(file), remedy=remedy)
-    return Scenario(metadata=scenario.metadata, spec=scenario.spec, policy=policy)
+    return msgspec.structs.replace(scenario, policy=policy)
 
 
 def _read_world(document: Document) -> ScenarioFile:

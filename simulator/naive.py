@@ -16,6 +16,7 @@ import numpy as np
 from guardian.core.looks import Ints
 from guardian.core.model import Instant, Seconds, Verdict, Weight
 from simulator.chance import Chance, Purpose
+from simulator.grains import world_of
 from simulator.messages import AlertStorm
 from simulator.outcome import Run, Seen
 from simulator.scenario import Scenario
@@ -43,7 +44,7 @@ def run_naive(scenario: Scenario, seed: int) -> Run:
 
 
 def _run(scenario: Scenario, seed: int, *, looks: bool) -> Run:
-    world = World(scenario, Chance(seed))
+    world = world_of(scenario, Chance(seed))
     lag = scenario.spec.platform
     first = world.opening + lag.answers + lag.ready
     world.start_canary(Instant(first))

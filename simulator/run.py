@@ -21,13 +21,13 @@ from guardian.core.records import Record
 from simulator.bridge import VirtualClock
 from simulator.chance import Chance, Purpose
 from simulator.driver import SimDriver
+from simulator.grains import world_of
 from simulator.messages import AlertStorm, Arrival, EventRepeats
 from simulator.outcome import Run, Seen
 from simulator.platform import Platform
 from simulator.scenario import Scenario
 from simulator.telemetry import Telemetry
 from simulator.truth import Happening
-from simulator.world import World
 
 PATIENCE: Final = 900.0
 """Seconds after the deploy event within which the first traffic should reach the canary."""
@@ -41,7 +41,7 @@ class Simulation:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.scenario, self.seed = scenario, seed
         self.chance = Chance(seed)
-        self.world = World(scenario, self.chance)
+        self.world = world_of(scenario, self.chance)
         self.environment = Environment(initial_time=self.world.opening)
         clock = VirtualClock(self.environment)
         self.engine = Engine(policies=Policies([scenario.policy]), fleet=Fleet())

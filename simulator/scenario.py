@@ -5,36 +5,27 @@ Reading the file is simulator/library.py's part; running it, driver.py's.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
 from guardian.core.model import Driver, Place, Revision, Seconds, Verdict
 from guardian.core.policy import Policy
-from simulator.faults import FAULTS, CounterReset, Fault, MetricsGap, ServiceFault
-from simulator.messages import AlertStorm, EventRepeats
+from simulator.faults import Cause, Fault, ServiceFault, known_fault
+from simulator.request.language import Grain, Requests, missing_causes
 from simulator.service import Service
 from simulator.traffic import Traffic
 from simulator.truth import Truth
-from simulator.units import Duration, Factor, Part
+from simulator.units import EVENTS, Duration, Factor, Part
 
 LATE: Final = 4.0
 """A verdict after this many times its deadline is late (SCENARIOS: R after 4 x max)."""
-
-
-def _known_fault(value: Any) -> Any:
-    """Name the nearest fault: a union's own complaint would list its members."""
-    if isinstance(value, dict):
-        kind = value.get("kind")
-        if kind is None:
-            raise complaint("a fault without 'kind'", f"add one of: {', '.join(sorted(FAULTS))}")
-        if kind not in FAULTS:
-            raise complaint(f"there is no fault '{kind}'", hint(str(kind), FAULTS), at=("kind",))
-    return value
 
 
 class Scrape(Part):
@@ -87,9 +78,13 @@ class Metadata(Part):
 
 
 class Spec(Part):
-    """The world, in the order one would tell it. lasts: default is 4 x the deadline of the verdict."""
+    """The world, in the order one would tell it. lasts: default is 4 x the deadline of the verdict.
+
+    grain: how it is played if nobody asks otherwise. request: what the request grain knows besides.
+    """
 
     story: str
+    grain: Grain = Grain.FLOW
     service: Service
     traffic: Traffic
     history: Annotated[Duration, Field(ge=0)] = 2100.0
@@ -97,17 +92,41 @@ class Spec(Part):
     scrape: Scrape = Scrape()
     deploy: Deploy = Deploy()
     platform: Reactions = Reactions()
-    faults: tuple[Annotated[Fault, BeforeValidator(_known_fault)], ...] = ()
+    faults: tuple[Annotated[Fault, BeforeValidator(known_fault)], ...] = ()
+    request: Requests | None = None
     truth: Truth
 
     @model_validator(mode="after")
     def _faults_are_somewhere(self) -> Spec:
         known = [zone.name for zone in self.service.zones]
+        own = (self.request.faults if self.request is not None else None) or ()
+        for before, faults in ((), self.faults), (("request",), own):
+            for number, fault in enumerate(faults):
+                zone = getattr(fault, "zone", None)
+                if zone is not None and zone not in known:
+                    remedy = hint(zone, known) if known else "remove it, or give the service `zones`"
+                    what = f"the service has no zone '{zone}'"
+                    raise complaint(what, remedy, at=(*before, "faults", number, "zone"))
+        return self
+
+    @model_validator(mode="after")
+    def _causes_are_known(self) -> Spec:
         for number, fault in enumerate(self.faults):
-            zone = getattr(fault, "zone", None)
-            if zone is not None and zone not in known:
-                remedy = hint(zone, known) if known else "remove it, or give the service `zones`"
-                raise complaint(f"the service has no zone '{zone}'", remedy, at=("faults", number, "zone"))
+            if self.grain is Grain.FLOW and isinstance(fault, Cause):
+                what = f"'{fault.kind}' is a cause, and flow grain counts effects only"
+                remedy = "write `grain: request`, or put it under `request: faults:`"
+                raise complaint(what, remedy, at=("faults", number, "kind"))
+        for path, what, remedy in missing_causes(self.request, self.faults):
+            raise complaint(what, remedy, at=path)
+        return self
+
+    @model_validator(mode="after")
+    def _scales_within_its_pods(self) -> Spec:
+        scaler = self.request.autoscaler if self.request is not None else None
+        most = min(self.service.pods.stable or math.inf, self.service.pods.canary)
+        if scaler is not None and scaler.least > most:
+            what = f"the autoscaler keeps at least {scaler.least} pods of each track, `pods` has {most:g}"
+            raise complaint(what, f"write at most {most:g}", at=("request", "autoscaler", "least"))
         return self
 
 
@@ -154,5 +173,19 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def service_faults(self) -> tuple[ServiceFault, ...]:
         """Return the faults that act on the service itself, in the order of the file."""
-        others = CounterReset | MetricsGap | AlertStorm | EventRepeats
-        return tuple(fault for fault in self.spec.faults if not isinstance(fault, others))
+        return tuple(fault for fault in self.spec.faults if isinstance(fault, ServiceFault))
+
+    @property
+    def events(self) -> float:
+        """Return how many SimPy events a run in request grain has at least, history included."""
+        step = self.spec.scrape.every
+        t = np.arange(-self.spec.history, self.horizon, step)
+        return EVENTS * float(self.spec.traffic.at(t).sum()) * step
+
+    def played(self, grain: Grain) -> Scenario:
+        """Return the scenario as it is in that grain: the request grain may have faults of its own."""
+        own = self.spec.request.faults if self.spec.request is not None else None
+        changes: dict[str, Any] = {"grain": grain}
+        if grain is Grain.REQUEST and own is not None:
+            changes["faults"] = own
+        return msgspec.structs.replace(self, spec=self.spec.model_copy(update=changes))

@@ -17,6 +17,7 @@ from typing import Final
 from simulator.library import judged_by, load
 from simulator.naive import run_naive
 from simulator.outcome import Outcome, compare
+from simulator.request.language import Grain
 from simulator.run import run
 from simulator.scenario import Scenario
 
@@ -41,15 +42,18 @@ def sweep(
     jobs: int | None = None,
     naive: bool = False,
     policy: Path | None = None,
+    grain: Grain | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Played]:
     """Yield every seed of every scenario, file by file and seed by seed, whichever process ends first.
 
-    jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. progress: is told
-    how many runs have ended since it was told last.
+    jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. grain: how to play;
+    None: as each file says. progress: is told how many runs have ended since it was told last.
     """
     chunks = [
-        (file, tuple(seeds[at : at + CHUNK]), naive, policy) for file in files for at in range(0, len(seeds), CHUNK)
+        (file, tuple(seeds[at : at + CHUNK]), naive, policy, grain)
+        for file in files
+        for at in range(0, len(seeds), CHUNK)
     ]
     workers = min(jobs or len(os.sched_getaffinity(0)), len(chunks))
     if workers <= 1:
@@ -66,9 +70,15 @@ def _told(played: list[Played], progress: Callable[[int], None]) -> list[Played]
     return played
 
 
-def play(file: Path, seeds: Sequence[int], naive: bool, policy: Path | None = None) -> list[Played]:  # noqa: FBT001
-    """Play some seeds of one scenario in this process; called by a pool's map."""
-    scenario = loaded(file, policy)
+def play(
+    file: Path,
+    seeds: Sequence[int],
+    naive: bool,  # noqa: FBT001  called by a pool's map
+    policy: Path | None = None,
+    grain: Grain | None = None,
+) -> list[Played]:
+    """Play some seeds of one scenario in this process."""
+    scenario = loaded(file, policy, grain)
     return [
         Played(
             file=file,
@@ -81,7 +91,10 @@ def play(file: Path, seeds: Sequence[int], naive: bool, policy: Path | None = No
 
 
 @lru_cache(maxsize=64)
-def loaded(file: Path, policy: Path | None = None) -> Scenario:
-    """Return a scenario, under another policy where one is named. Raises ScenarioError or PolicyError."""
-    scenario = load(file)
+def loaded(file: Path, policy: Path | None = None, grain: Grain | None = None) -> Scenario:
+    """Return a scenario, under another policy or in another grain where one is named.
+
+    Raises ScenarioError or PolicyError.
+    """
+    scenario = load(file, grain=grain)
     return scenario if policy is None else judged_by(scenario, policy)

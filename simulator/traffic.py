@@ -6,17 +6,31 @@ Arrivals themselves are Poisson given this rate; they are drawn in world.py. Doe
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from simulator.units import Duration, Factor, Part, Portion, Spread
+from guardian.config.findings import complaint
+from simulator.units import EVENTS, Duration, Factor, Part, Portion, Spread
 
 Floats = npt.NDArray[np.float64]
-Rate = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+MOST: Final = 1e7
+"""Requests per second of one service: more than the busiest have."""
+
+
+def _believable(rate: float) -> float:
+    if rate > MOST:
+        what = (
+            f"{rate:g} requests/s are more than any service has: {EVENTS * rate:.0e} events a second in request grain"
+        )
+        raise complaint(what, f"write at most {MOST:.0e}; above some thousand, play it in flow grain")
+    return rate
+
+
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_believable)]
 """Requests per second."""
 
 

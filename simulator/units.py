@@ -10,7 +10,7 @@ from guardian.config.fields import Duration, Section, ShareField
 from guardian.config.findings import quantity
 from guardian.config.units import parse_duration
 
-__all__ = ["FOREVER", "Duration", "Factor", "Moment", "Part", "Portion", "Spread"]
+__all__ = ["EVENTS", "FOREVER", "Duration", "Factor", "Moment", "Part", "Portion", "Spread"]
 
 
 def _parse_moment(value: object) -> float:
@@ -33,6 +33,8 @@ Spread = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 """Standard deviation of a natural logarithm."""
 
 FOREVER: Final = float("inf")
+EVENTS: Final = 4
+"""SimPy events of a request that meets nothing: it arrives, begins, has been worked on, ends."""
 
 
 class Part(Section):

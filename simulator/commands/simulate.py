@@ -19,7 +19,8 @@ from guardian.errors import ScenarioError
 from simulator.bound import bound
 from simulator.library import find_all, library, load
 from simulator.outcome import CONFIDENCE, Outcome, Summary, summarise, upper_limit
-from simulator.scenario import LATE
+from simulator.request.language import Grain
+from simulator.scenario import LATE, Scenario
 from simulator.sweep import Played, sweep
 
 FIRST_SEED: Final = 1
@@ -32,6 +33,9 @@ ScenariosArgument = Annotated[
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="how many seeds of each, from 1 on")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="processes; default: one a core")]
 AllOption = Annotated[bool, typer.Option("--all", help="every shipped scenario")]
+GrainOption = Annotated[
+    Grain | None, typer.Option("--grain", help="counts per scrape, or request by request; default: as the file says")
+]
 ServeOption = Annotated[bool, typer.Option("--serve", help="serve one scenario as real HTTP pods with /metrics")]
 PlotOption = Annotated[
     str | None,
@@ -51,6 +55,7 @@ def simulate(
     every: AllOption = False,
     seeds: SeedsOption = 20,
     jobs: JobsOption = None,
+    grain: GrainOption = None,
     serve: ServeOption = False,
     plot: PlotOption = None,
     output: OutputOption = Output.TABLE,
@@ -62,16 +67,17 @@ def simulate(
         _serve(files)
         return
     for file in files:
-        load(file)  # a mistake in the last file is told before an hour of runs
+        load(file, grain=grain)  # a mistake in the last file is told before an hour of runs
     began = time.monotonic()
     outcomes: dict[Path, list[Played]] = {file: [] for file in files}
     with progress_of(len(files) * seeds, output) as done:
         wanted = range(FIRST_SEED, FIRST_SEED + seeds)
-        for played in sweep(files, seeds=wanted, jobs=jobs, naive=output is not Output.JSON, progress=done):
+        naive = output is not Output.JSON
+        for played in sweep(files, seeds=wanted, jobs=jobs, naive=naive, grain=grain, progress=done):
             outcomes[played.file].append(played)
             if output is Output.JSON:
                 show_line("SimulatedRun", line(played.guardian))
-    summaries = [_judged(file, played) for file, played in outcomes.items()]
+    summaries = [_judged(load(file, grain=grain), played) for file, played in outcomes.items()]
     if output is not Output.JSON:
         table = _table(summaries, time.monotonic() - began)
         show("Simulation", [_plain(guardian) for guardian, _ in summaries], output, tables=[table])
@@ -180,8 +186,7 @@ def progress_of(total: int, output: Output) -> Iterator[Any]:
         yield lambda amount: bar.advance(task, amount)
 
 
-def _judged(file: Path, played: list[Played]) -> tuple[Summary, Summary | None]:
-    scenario = load(file)
+def _judged(scenario: Scenario, played: list[Played]) -> tuple[Summary, Summary | None]:
     naive = [one.naive for one in played if one.naive is not None]
     least = bound(scenario)
     ours = summarise(scenario, [one.guardian for one in played], bound=least)

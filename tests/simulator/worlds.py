@@ -14,6 +14,7 @@ from guardian.core.policy import Policy
 from guardian.core.records import Record
 from guardian.core.world import fold
 from simulator.chance import Chance
+from simulator.grains import world_of
 from simulator.library import LIBRARY, load
 from simulator.run import Simulation
 from simulator.scenario import Metadata, Scenario, Spec
@@ -69,7 +70,7 @@ def scenario(*, name: str = "test", faults: list[dict[str, Any]] | None = None, 
 
 def shifted(scenario: Scenario, *, seed: int = 1, weight: float = 0.1, minutes: float = 10) -> World:
     """Return a world whose canary took `weight` from its opening on, `minutes` later."""
-    world = World(scenario, Chance(seed))
+    world = world_of(scenario, Chance(seed))
     world.start_canary(world.opening)
     world.serve(Weight(weight), world.opening)
     world.advance(Instant(world.opening + 60 * minutes))

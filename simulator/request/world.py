@@ -1,0 +1,257 @@
+"""The simulated world, request by request: SimPy plays users, pods and dependencies; a scraper reads the counters.
+
+It is the world of the flow grain: same pods, same faults, same noise, same scrapes. There, conditions say how many
+requests fail and how long they take; here they say it of a request's own work, and the rest follows. It has an
+environment of its own and plays as far as `advance` says, so whoever looks (the guardian in virtual time, the naive
+gate) need not know the grain.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from simpy import Environment, Event, Process, Timeout
+
+from guardian.core.model import Instant, Weight
+from simulator.chance import Purpose
+from simulator.faults import MemoryLeak, Outage
+from simulator.request.autoscaler import scale
+from simulator.request.draws import arrivals
+from simulator.request.language import Requests
+from simulator.request.mesh import Mesh
+from simulator.request.pod import Pod
+from simulator.request.server import Steps, ask
+from simulator.topology import Group
+from simulator.traffic import Floats
+from simulator.world import SLOW, World
+
+STRETCH: Final = 2.5
+"""Seconds for which rates and slowly changing conditions are taken as constant at most; jumps are exact."""
+Life = Generator[Event, Any, None]
+"""Steps of a SimPy process that goes on for ever."""
+
+
+class RequestWorld(World):
+    """One service in virtual time; `advance` plays until then."""
+
+    def _draw_history(self) -> None:
+        """Set up everybody and play all before the rollout."""
+        self.section = self.spec.request or Requests()
+        self.environment = Environment(initial_time=self.start)
+        self.mesh = Mesh(self.environment, self.section, self.chance.at(Purpose.CAUSES))
+        self.pods = [self._new_pod(slot) for slot in range(len(self.topology.names))]
+        self._outages = [fault for fault in self.spec.faults if isinstance(fault, Outage)]
+        self._leaks = [fault for fault in self.spec.faults if isinstance(fault, MemoryLeak)]
+        self._reach: list[float] = []
+        self._routed = 0, 0
+        self._fresh_from = self.topology.canary.slots.start
+        self._open(self.topology.stable)
+        self.environment.process(self._users())
+        self.environment.process(self._scrapes())
+        if self.section.autoscaler is not None:
+            for group in self.topology.groups:
+                pods = self.pods[group.slots]
+                self.environment.process(scale(self.environment, self.section.autoscaler, pods, self._refresh))
+        self.advance(self.opening)
+
+    def _new_pod(self, slot: int) -> Pod:
+        bounds = self.spec.service.latency.bounds
+        pod = Pod(self.environment, self.section, bounds, slot=slot, changed=self._refresh)
+        pod.lines = self.mesh.lines(self.section)
+        return pod
+
+    # -- what platform and messages change
+
+    def serve(self, weight: Weight, at: Instant) -> None:
+        """From `at` on the router sends this share to the canary."""
+        first = self.shift is None
+        super().serve(weight, at)
+        self._at(at, self._refresh)
+        if first and self.shift is not None:
+            for fault in (*self._service_faults, *self._outages, *self._leaks):
+                for edge in fault.edges():
+                    self._at(at + edge, self._refresh)
+            for reset in self._resets:
+                fallen = np.flatnonzero(reset.resets(self.topology.slots)).tolist()
+                self._at(at + reset.at, partial(self._reset_counters, fallen))
+
+    def _begin(self, group: Group, at: Instant) -> None:
+        super()._begin(group, at)
+        self._at(at, lambda _: self._open(group))
+
+    def _end(self, group: Group, at: Instant) -> None:
+        super()._end(group, at)
+        self._at(at, lambda _: self._close(group))
+
+    def _reset_counters(self, slots: Sequence[int], _: float) -> None:
+        for slot in slots:
+            self.pods[slot].reset()
+
+    def _open(self, group: Group) -> None:
+        scaler, pods = self.section.autoscaler, self.pods[group.slots]
+        fewer = scaler is not None and group is self.topology.canary  # stable's share of traffic is there at once
+        for pod in pods[: scaler.least] if scaler is not None and fewer else pods:
+            pod.start()
+        self._refresh()
+
+    def _close(self, group: Group) -> None:
+        for pod in self.pods[group.slots]:
+            pod.stop()
+        self._refresh()
+
+    def _at(self, at: float, act: Callable[[float], object]) -> None:
+        """Have something done at a time, or now if that is past; it is told the time."""
+        if math.isfinite(at):
+
+            def due(_: Event) -> None:
+                act(max(at, self.environment.now))
+
+            Timeout(self.environment, max(0.0, at - self.environment.now)).callbacks.append(due)
+
+    # -- time
+
+    def advance(self, now: Instant) -> None:
+        """Play everything before `now`."""
+        if now > self.environment.now:
+            self.environment.run(until=now)
+
+    def _refresh(self, at: float | None = None) -> None:
+        """Have pods, dependencies and router behave as conditions say at this moment."""
+        now = self.environment.now if at is None else at
+        t, width = now - (self.opening if self.shift is None else self.shift), self.width
+        held = self.conditions(np.full(width, t), at=now, noise=self._row(now))
+        slots = self.topology.slots
+        leak = np.zeros(width)
+        for fault in self._leaks:
+            if fault.at <= t < fault.at + fault.lasts:
+                leak[fault.hits(slots.first(width))] += fault.share
+        columns = (column.tolist() for column in (held.errors, held.slow, held.tail, leak))
+        for pod, *values in zip(self.pods, *columns, strict=False):
+            pod.chance, pod.speed, pod.tail, pod.leak = values
+        self.mesh.suffer(self._outages, slots, t)
+        rate = float(held.rate[0])
+        if rate > 0:
+            self._reach = np.cumsum(self._among_those_up(self.loads(held, now)) / rate).tolist()
+
+    def _among_those_up(self, loads: Floats) -> Floats:
+        """Return requests/s of each slot when those of pods that are down go to the others of their group."""
+        up = np.array([pod.up for pod in self.pods[: len(loads)]])
+        for group in self.topology.groups:
+            part = loads[group.slots]
+            left = float(part[up[group.slots]].sum())
+            loads[group.slots] = np.where(up[group.slots], part * (part.sum() / left if left else 0.0), 0.0)
+        return loads
+
+    def _row(self, now: float) -> int:
+        """Return the round whose noise holds; past the horizon the last stays."""
+        return min(int((now - self.start) / self.every) + 1, len(self._jitter) - 1)
+
+    # -- users
+
+    def _users(self) -> Life:
+        """Send users as they come, drawn a stretch ahead, whatever the guardian does."""
+        environment, latency, clients = self.environment, self.spec.service.latency, self.section.clients
+        stretches = math.ceil(self.every / STRETCH)
+        lasts, number = self.every / stretches, 0
+        meet = self._ask_once if clients.retries == 0 and clients.timeout == math.inf else self._ask_again
+        while True:
+            number += 1
+            chance = self.chance.at(Purpose.ARRIVALS, number)
+            for stretch in range(stretches):
+                begin = self.start + (number - 1) * self.every + stretch * lasts
+                self._refresh()
+                coming = arrivals(chance, latency, rate=self._rate(begin + lasts / 2), lasts=lasts)
+                for gap, place, luck, chosen, body, tail in coming:
+                    yield Timeout(environment, gap)
+                    Process(environment, meet(place, luck, chosen, body, tail))
+                yield Timeout(environment, max(0.0, begin + lasts - environment.now))
+
+    def _rate(self, at: float) -> float:
+        """Return requests/s of the whole service."""
+        t = np.array(at - (self.opening if self.shift is None else self.shift))
+        return float(self.spec.traffic.at(t) * self._rate_noise[self._row(at), 0])
+
+    def _ask_once(self, place: float, luck: float, chosen: float, body: float, tail: float) -> Steps:
+        """Be a user who waits for ever and asks once."""
+        began, pod = self.environment.now, self._met(place)
+        well = yield from self._sent(pod, luck, chosen, body, tail)
+        self._tell(began, pod, well)
+        return well
+
+    def _ask_again(self, place: float, luck: float, chosen: float, body: float, tail: float) -> Steps:
+        """Be a user with patience; each further attempt goes wherever the router sends it."""
+        draw = self.mesh.luck
+        began, first = self.environment.now, self._met(place)
+        attempts = iter([self._sent(first, luck, chosen, body, tail)])
+
+        def attempt() -> Steps:
+            return next(attempts, None) or self._sent(self._met(draw()), draw(), chosen, body, tail)
+
+        well = yield from ask(self.environment, attempt, self.section.clients, draw)
+        self._tell(began, first, well)
+        return well
+
+    def _met(self, place: float) -> Pod | None:
+        """Return the pod that the router sends to; None where none of the track is up."""
+        slot = bisect_right(self._reach, place)
+        return self.pods[slot] if slot < len(self._reach) else None
+
+    def _sent(self, pod: Pod | None, luck: float, chosen: float, body: float, tail: float) -> Steps:
+        if pod is None:
+            return nobody()
+        pod.routed += 1
+        work = (tail if chosen < pod.tail else body) * pod.speed
+        return pod.serve(work, fails=luck < pod.chance, slot=pod.slot)
+
+    def _tell(self, began: float, first: Pod | None, well: bool) -> None:  # noqa: FBT001 - the answer
+        """Count what a user met in the end, whatever the pods count."""
+        now = self.environment.now
+        if self.shift is None or now < self.shift:
+            return
+        harm, bad = self.harm, not well
+        harm.total += 1
+        harm.bad += bad
+        harm.slow += now - began > SLOW
+        if first is not None and first.slot >= self._fresh_from:
+            harm.fresh_total += 1
+            harm.fresh_bad += bad
+
+    # -- scrapes
+
+    def _scrapes(self) -> Life:
+        """Read every pod's counters once a round, each at its own time."""
+        environment, slots, number = self.environment, len(self.pods), 0
+        width = 2 + self._buckets
+        while True:
+            number += 1
+            until = self.start + number * self.every + self._places + self._jitter[min(number, len(self._jitter) - 1)]
+            began = environment.now
+            time, counts, up = (
+                np.zeros(slots),
+                np.zeros((slots, width), dtype=np.int64),
+                np.zeros(slots, dtype=np.bool_),
+            )
+            for slot in np.argsort(until).tolist():
+                yield Timeout(environment, max(0.0, float(until[slot]) - environment.now))
+                time[slot], counts[slot], up[slot] = environment.now, self.pods[slot].counts, self.pods[slot].up
+            used = slice(self.width)
+            self._record(time[None, used], counts[None, used], (up[used] & self._scraped(time[used]))[None])
+            self._tally_routed(began)
+
+    def _tally_routed(self, began: float) -> None:
+        """Note where the router sent requests in the round that began then."""
+        canary = sum(pod.routed for pod in self.pods[self.topology.canary.slots])
+        total = sum(pod.routed for pod in self.pods)
+        self._served.append((began, canary - self._routed[0], total - self._routed[1]))
+        self._routed = canary, total
+
+
+def nobody() -> Steps:
+    """Be refused at once: no pod is there."""
+    yield from ()
+    return False
