@@ -47,8 +47,8 @@ def sweep(
 ) -> Iterator[Played]:
     """Yield every seed of every scenario, file by file and seed by seed, whichever process ends first.
 
-    jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. grain: how to play;
-    None: as each file says. progress: is told how many runs have ended since it was told last.
+    jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. grain: how to
+    play; None: as each file says. progress: is told how many runs have ended since it was told last.
     """
     chunks = [
         (file, tuple(seeds[at : at + CHUNK]), naive, policy, grain)

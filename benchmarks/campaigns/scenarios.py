@@ -12,9 +12,11 @@ from benchmarks.cells import Campaign, Cell, Counts
 from simulator.bound import bound
 from simulator.library import library, load
 from simulator.outcome import IN_TIME, compare
+from simulator.request.language import Grain
 from simulator.run import run
 
-SLICE: Final = 2
+SLICE: Final = {Grain.FLOW: 2, Grain.REQUEST: 1}
+CHUNK: Final = {Grain.FLOW: 50, Grain.REQUEST: 5}
 MEDIAN: Final = 0.5
 
 
@@ -46,8 +48,8 @@ def cell(file: Path) -> Cell:
         name=f"{scenario.name} {scenario.metadata.title}",
         run=partial(played, file=file),
         at_most=claims,
-        chunk=50,
-        slice_runs=SLICE,
+        chunk=CHUNK[scenario.spec.grain],
+        slice_runs=SLICE[scenario.spec.grain],
     )
 
 

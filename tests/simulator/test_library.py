@@ -14,8 +14,8 @@ from simulator.library import LIBRARY, find, find_all, library, load
 from tests.simulator.worlds import POLICY
 
 SHIPPED = (
-    "S01", "S02", "S06", "S08", "S11", "S12", "S13", "S15", "S17", "S18", "S21", "S26a", "S26b", "S26c", "S29",
-    "S36", "S37a", "S37b", "S41a", "S41b",
+    "S01", "S02", "S05", "S06", "S07", "S08", "S11", "S12", "S13", "S15", "S17", "S18", "S21", "S26a", "S26b", "S26c",
+    "S29", "S33", "S36", "S37a", "S37b", "S41a", "S41b",
 )  # fmt: skip
 WORLD = """apiVersion: slo-guardian/v1
 kind: Scenario
