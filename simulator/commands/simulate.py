@@ -82,7 +82,7 @@ def simulate(
         table = _table(summaries, time.monotonic() - began)
         show("Simulation", [_plain(guardian) for guardian, _ in summaries], output, tables=[table])
     if plot is not None:
-        _plot(plot, [played.guardian for played in outcomes[files[0]]], files[0])
+        _plot(plot, [played.guardian for played in outcomes[files[0]]], load(files[0], grain=grain))
     for guardian, _ in summaries:
         for failure in guardian.failures:
             say(f"{guardian.scenario.name} fails: {failure}", style="red")
@@ -126,12 +126,12 @@ def _check_plot(plot: str | None, files: tuple[Path, ...], output: Output) -> No
         check(Path(plot))
 
 
-def _plot(plot: str, outcomes: list[Outcome], file: Path) -> None:
+def _plot(plot: str, outcomes: list[Outcome], scenario: Scenario) -> None:
     """Draw the first run that did not come out right, or the first of all."""
     from simulator.trace import trace  # noqa: PLC0415  for pictures only
 
     chosen = next((one for one in outcomes if not one.ok), outcomes[0])
-    played = trace(load(file), chosen.run.seed)
+    played = trace(scenario, chosen.run.seed)
     if plot == TERMINAL:
         from guardian.cli.chart import chart  # noqa: PLC0415
 
@@ -151,7 +151,7 @@ def _serve(files: tuple[Path, ...]) -> None:
 
     if len(files) != 1:
         raise ScenarioError(f"--serve serves one scenario, {len(files)} were named", remedy="name one")
-    scenario = load(files[0])
+    scenario = load(files[0], grain=Grain.FLOW)  # the pods do what they are told: effects
     with current_run() as owner, serving(scenario, run=owner) as live:
         for pod in live.pods:
             show_line("Pod", {"pod": pod.identity.pod, "track": pod.identity.track, "address": pod.address})

@@ -50,7 +50,7 @@ class RequestWorld(World):
         self._reach: list[float] = []
         self._routed = 0, 0
         self._fresh_from = self.topology.canary.slots.start
-        self._open(self.topology.stable)
+        self._open(self.topology.stable, self.start)
         self.environment.process(self._users())
         self.environment.process(self._scrapes())
         if self.section.autoscaler is not None:
@@ -82,27 +82,28 @@ class RequestWorld(World):
 
     def _begin(self, group: Group, at: Instant) -> None:
         super()._begin(group, at)
-        self._at(at, lambda _: self._open(group))
+        self._at(at, partial(self._open, group))
 
     def _end(self, group: Group, at: Instant) -> None:
         super()._end(group, at)
-        self._at(at, lambda _: self._close(group))
+        self._at(at, partial(self._close, group))
 
     def _reset_counters(self, slots: Sequence[int], _: float) -> None:
         for slot in slots:
             self.pods[slot].reset()
 
-    def _open(self, group: Group) -> None:
+    def _open(self, group: Group, at: float) -> None:
         scaler, pods = self.section.autoscaler, self.pods[group.slots]
-        fewer = scaler is not None and group is self.topology.canary  # stable's share of traffic is there at once
-        for pod in pods[: scaler.least] if scaler is not None and fewer else pods:
+        if scaler is not None and group is self.topology.canary:  # of stable all: its traffic is there at once
+            pods = pods[: scaler.least]
+        for pod in pods:
             pod.start()
-        self._refresh()
+        self._refresh(at)
 
-    def _close(self, group: Group) -> None:
+    def _close(self, group: Group, at: float) -> None:
         for pod in self.pods[group.slots]:
             pod.stop()
-        self._refresh()
+        self._refresh(at)
 
     def _at(self, at: float, act: Callable[[float], object]) -> None:
         """Have something done at a time, or now if that is past; it is told the time."""
@@ -134,12 +135,11 @@ class RequestWorld(World):
         for pod, *values in zip(self.pods, *columns, strict=False):
             pod.chance, pod.speed, pod.tail, pod.leak = values
         self.mesh.suffer(self._outages, slots, t)
-        rate = float(held.rate[0])
-        if rate > 0:
-            self._reach = np.cumsum(self._among_those_up(self.loads(held, now)) / rate).tolist()
+        held.rate = np.ones(width)  # who gets which part of the traffic, whatever it is
+        self._reach = np.cumsum(self._among_those_up(self.loads(held, now))).tolist()
 
     def _among_those_up(self, loads: Floats) -> Floats:
-        """Return requests/s of each slot when those of pods that are down go to the others of their group."""
+        """Return the loads of slots when those of pods that are down go to the others of their group."""
         up = np.array([pod.up for pod in self.pods[: len(loads)]])
         for group in self.topology.groups:
             part = loads[group.slots]
@@ -231,11 +231,8 @@ class RequestWorld(World):
             number += 1
             until = self.start + number * self.every + self._places + self._jitter[min(number, len(self._jitter) - 1)]
             began = environment.now
-            time, counts, up = (
-                np.zeros(slots),
-                np.zeros((slots, width), dtype=np.int64),
-                np.zeros(slots, dtype=np.bool_),
-            )
+            time, up = np.zeros(slots), np.zeros(slots, dtype=np.bool_)
+            counts = np.zeros((slots, width), dtype=np.int64)
             for slot in np.argsort(until).tolist():
                 yield Timeout(environment, max(0.0, float(until[slot]) - environment.now))
                 time[slot], counts[slot], up[slot] = environment.now, self.pods[slot].counts, self.pods[slot].up

@@ -84,6 +84,21 @@ def test_more_work_a_request_makes_a_queue_and_the_queue_makes_users_wait() -> N
     assert _slower_than(tight, 1.0, stable) < 0.01
 
 
+def test_nobody_is_refused_where_pods_are_up() -> None:
+    """Bursts out of nothing, a canary that comes and goes: whoever asks meets a pod, and it answers."""
+    world = _world({}, rate=50, traffic={"kind": "on_off", "rate": 50, "on": "7s", "off": "12s", "quiet": 0})
+    for start in range(0, 300, 60):
+        world.start_canary(Instant(world.opening + start))
+        world.serve(Weight(0.5), Instant(world.opening + start))
+        world.advance(Instant(world.opening + start + 30))
+        world.serve(Weight(0.0), Instant(world.opening + start + 30))
+        world.advance(Instant(world.opening + start + 40))
+        world.stop_canary(Instant(world.opening + start + 40))
+        world.advance(Instant(world.opening + start + 60))
+    assert world.harm.total > 2000
+    assert world.harm.bad == 0
+
+
 def test_a_full_queue_refuses_and_pods_count_it() -> None:
     """Overload becomes errors where a queue has an end, and users who are refused do not wait."""
     fault = {"kind": "latency_shift", "on": "canary", "factor": 3}

@@ -122,6 +122,32 @@ def test_a_table_stands_beside_the_naive_gate() -> None:
     assert "passes" in done.stdout
 
 
+def test_a_scenario_is_played_in_the_grain_that_is_asked_for(tmp_path: Path) -> None:
+    """The same file and seed in both grains: as many users, but not the same."""
+    (file,) = find("S01")
+    short, text = tmp_path / "short.yaml", file.read_text(encoding="utf-8")
+    short.write_text(text.replace("  faults:\n", "  history: 31m\n  lasts: 1m\n  faults:\n"), encoding="utf-8")
+    short.write_text(short.read_text(encoding="utf-8").replace("rate: 200", "rate: 20"), encoding="utf-8")
+    told = []
+    for grain in ("flow", "request"):
+        done = _simulate(str(short), "--seeds", "1", "--jobs", "1", "-o", "json", "--grain", grain)
+        assert done.returncode in {0, 3}, done.stderr
+        told.append(json.loads(done.stdout))
+    assert all(set(line) >= FIELDS for line in told)
+    assert told[0]["total_requests"] != told[1]["total_requests"]
+    assert told[0]["total_requests"] == pytest.approx(told[1]["total_requests"], rel=0.2)
+
+
+@pytest.mark.parametrize("arguments", [("--grain", "flow"), ("--serve",)])
+def test_causes_are_not_played_as_if_they_were_effects(arguments: tuple[str, ...]) -> None:
+    """Exit 2 and the line: the leak would be a healthy release there."""
+    done = _simulate("S05", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "S05_memory_leak.yaml:12:" in done.stderr
+    assert "play it with --grain request" in done.stderr
+
+
 def test_a_scenario_that_does_not_come_out_right_exits_3(tmp_path: Path) -> None:
     """The truth of S01 turned round: rolling it back is then wrong every time."""
     (file,) = find("S01")

@@ -68,7 +68,7 @@ def test_an_svg_holds_every_series(tmp_path: Path) -> None:
     assert drawn[0].read_bytes() == drawn[1].read_bytes()
     text = drawn[0].read_text(encoding="utf-8")
     for series in ("rate", "errors", "slow"):
-        for track in Track:
+        for track in (Track.STABLE, Track.CANARY):
             assert f'id="{series}-{track}"' in text
     for other in ("weight", "threshold-rollback", "threshold-promotion", "series-canary-together"):
         assert f'id="{other}"' in text
