@@ -79,9 +79,9 @@ def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple
     expected = metric_of(guardrail)
     if expected is None:
         raise Refused(
-            f"guardrail '{guardrail.name}': no simulated series match what it measures",
+            f"guardrail '{guardrail.name}': a simulated service has requests and latencies only",
             where="simulated metrics",
-            remedy=f"a simulated service has {TOTAL} and {BUCKET}",
+            remedy=f"measure {TOTAL} or {BUCKET}",
         )
     bounds = (*world.spec.service.latency.bounds, math.inf)
     parts: list[tuple[Part, float]] = [(Part.TOTAL, math.nan), (Part.BAD, math.nan)]

@@ -79,14 +79,13 @@ def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
 
 
 def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
-    log_harm, log_safe, needed, moved = np.nan, np.nan, 0.0, None
     burn = fleet.burning.standing(sheet.burn, sheet.burn_alike)
     breach, stable_breach = worse(*_levels(fleet, sheet), burn)
+    log_harm, log_safe, needed, moved = np.nan, np.nan, 0.0, None
     participates = comparable = calibrated = False
     if sheet.arm >= 0:
         contest = fleet.roster.contests[sheet.contest]
-        participates = bool(contest.cells["history"][sheet.cell] > 0)
-        calibrated = contest.calibrated(sheet.cell)
+        participates, calibrated = bool(contest.cells["history"][sheet.cell] > 0), contest.calibrated(sheet.cell)
         needed, moved = _needed(fleet, opened, sheet), _moved(sheet)
         if not np.isnan(began):
             arms = fleet.roster.arms

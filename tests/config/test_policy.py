@@ -10,7 +10,7 @@ import pytest
 from guardian.config.findings import Finding
 from guardian.config.policy import load_policy, parse_policy, read_policy
 from guardian.config.source import parse_documents
-from guardian.core.model import Mode, Track
+from guardian.core.model import Mode
 from guardian.core.policy import (
     Adapter,
     AlertRule,
@@ -384,20 +384,3 @@ def test_a_gauge_has_its_objective_in_its_own_unit() -> None:
     assert objective is not None
     assert objective.critical is not None
     assert (objective.breached, objective.target, objective.critical.bound) == ("below", 0.0, -10.0)
-
-
-def test_tracks_have_three_different_names() -> None:
-    """Where control carries stable's label, nothing tells its pods apart; without a name there is none."""
-    assert policy().baseline is Track.STABLE
-    assert policy(ERRORS + "  labels: {control: baseline}\n").baseline is Track.CONTROL
-    for other in ("stable", "canary"):
-        found = finding(ERRORS + f"  labels: {{control: {other}}}\n")
-        assert f"control and {other} are both '{other}'" in found.what
-        assert "name another value, or none" in found.remedy
-
-
-def test_events_beside_control_need_requests() -> None:
-    """A weight says how much the canary serves, and nothing of control."""
-    router, named = "  router: {memory: {}}\n", "  labels: {control: control}\n"
-    assert "a weight says nothing of control" in finding(COUNT + router + named).what
-    assert policy(COUNT + router).guardrails

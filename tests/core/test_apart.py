@@ -175,7 +175,7 @@ def test_every_sum_of_the_evidence_is_known_here() -> None:
     """Whoever adds a sum over ticks must say whether leaving out puts it back."""
     feed = Feed().until(BEGIN + 1)
     panel = feed.fleet.roster.contests[feed.fleet.opened[R].sheets["errors"].contest].panel
-    kept = {"started", "ticks", "history", "totals"}
+    kept = {"started", "ticks", "history", "totals", "lasted"}  # lasted: time that users were seen, left out or not
     assert set(panel.cells._arrays) == {*SINCE, *WHOLE, *(f"{name}0" for name in SINCE), *kept}
     links = {"cell", "canary", "stratum", "whole"}
     assert set(panel.pods._arrays) == {*OF_PODS, *(f"{name}0" for name in OF_PODS), *links}
