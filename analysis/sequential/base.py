@@ -22,8 +22,6 @@ FIRST_START: Final = 30.0
 START_RATIO: Final = 1.6
 START_COUNT: Final = 16
 FIRST_WEIGHT: Final = 0.6
-TICK_CAP: Final = 3.5
-"""Largest gain of one tick, in units of log evidence times the tick's dispersion: a single burst decides nothing."""
 HUGE: Final = 1e300
 """Stands for infinity where that would give NaN."""
 

@@ -38,7 +38,7 @@ LEAST_FREEDOM: Final = 12.0
 FINEST: Final = 0.005
 """Noise of a reading that is assumed at least, in units of the level: nothing is known better."""
 COARSE: Final = 0.25
-"""The same for levels: a tick must not outweigh what pods differ, or its cap (base.TICK_CAP) would bound the whole."""
+"""The same for levels: a tick that outweighs what pods differ would reach its cap (capping.py) every time."""
 
 MOST_TIMES: Final = 1.5
 """Largest ratio of levels by which what stable does is scaled to the canary."""

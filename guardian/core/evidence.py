@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.baseline import noise_at, sum_by
-from analysis.sequential.base import TICK_CAP, Floats, Ints, Reading, Test, start_times, start_weights
+from analysis.capping import largest_gain
+from analysis.sequential.base import Floats, Ints, Reading, Test, start_times, start_weights
 from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain, safe_evidence, unrest
 from analysis.users import Users
 from guardian.core.columns import Columns
 from guardian.core.model import Track
 from guardian.core.noise import Noise
-from guardian.core.strata import Groups, Strata
+from guardian.core.strata import Groups, Strata, summed_by
 
 UNCALIBRATED: Final = 0.5
 """Extra dispersion assumed where too little history of stable was seen."""
@@ -153,7 +154,7 @@ class Panel:
         seen = self._against_past(rows[kept], own, place[kept], tracks[past], past, before.reshape(-1, before.shape[2]))
         lone = self.test.requests(rows[kept]) >= self.test.requests(own)
         at = past // count * len(cells) + groups.cell[past % count]
-        owners, whole = _summed_by(at, seen[len(kept) :], plain=groups.plain)
+        owners, whole = summed_by(at, seen[len(kept) :], plain=groups.plain)
         self.noise.take_past(
             np.tile(pods, ticks)[kept], seen[: len(kept)], cells[owners % len(cells)], whole, lone=lone
         )
@@ -220,20 +221,33 @@ class Panel:
 
     def _add_gains(self, cells: Ints, reading: Reading, squared: Floats) -> None:
         """Add one tick's gains, none larger than the cap: one burst may not decide."""
-        extra = self.noise.tick_variance(cells, squared, reading.lean)
-        known = reading.harm_information > 0
-        tick = 1.0 + np.divide(extra, reading.harm_information, out=np.zeros_like(extra), where=known)
-        cap = TICK_CAP * tick
-        self.cells["gain"][cells] += np.minimum(reading.harm, cap[:, self._directions])
+        known, noise = reading.harm_information > 0, self.noise
+        extra, lasting = noise.tick_variance(cells, squared, reading.lean), noise.lasting(cells)
+        newest = self.cells["started"][cells].astype(np.int64) - 1
+        harm, safe = (
+            largest_gain(
+                reading.lean, reading.harm_information, squared, before=self._until(cells, part), extra=extra,
+                lasting=lasting,
+            )
+            for part in (newest, np.zeros_like(newest))
+        )  # fmt: skip
+        self.cells["gain"][cells] += np.minimum(reading.harm, harm[:, self._directions])
         self.cells["information"][cells] += reading.harm_information
         self.cells["lean"][cells] += reading.lean
         self.cells["square"][cells] += reading.lean**2
-        self.cells["safe_gain"][cells] += np.minimum(reading.safe, cap[:, self.test.mixture.safe_direction])
+        self.cells["safe_gain"][cells] += np.minimum(reading.safe, safe[:, self.test.mixture.safe_direction])
         self.cells["safe_information"][cells] += reading.safe_information
         pods = np.divide(squared, reading.lean**2, out=np.zeros_like(squared), where=reading.lean > 0)
         seen = known.any(axis=1)
         terms = np.stack((reading.score, reading.lean, reading.harm_information), axis=-1)
         self.noise.contrast(cells[seen], terms[seen], pods[seen])
+
+    def _until(self, cells: Ints, part: Ints) -> tuple[Floats, Floats]:
+        """Lean and information (C, D) of each cell since the start of one part of its mixture."""
+        lean, information = (
+            self.cells[name][cells] - self.cells[f"{name}0"][cells, part] for name in ("lean", "information")
+        )
+        return lean, information
 
     def _watch_pods(
         self, pods: Ints, counts: Floats, local: Ints, track: Floats, stable: Floats, *,
@@ -249,7 +263,7 @@ class Panel:
         terms = self._against_past(counts[kept], track[kept], local[kept], stable[past], past, memory)
         self.noise.take_pods(pods[kept], terms[: len(kept)], lone=alone[kept])
         if len(past):
-            owners, whole = _summed_by(groups.cell[past], terms[len(kept) :], plain=groups.plain)
+            owners, whole = summed_by(groups.cell[past], terms[len(kept) :], plain=groups.plain)
             self.noise.take_tracks(groups.cells[owners], whole)
 
     def _against_past(
@@ -371,14 +385,6 @@ class Panel:
             whole, squares = self._since(("lean", "square"), cells, parts)
             common = 2.0 * whole**2 * _noise(tracks, whole, squares)
         return reach, passing + thin[:, :, None] * information, common
-
-
-def _summed_by(owner: Ints, values: Floats, *, plain: bool) -> tuple[Ints, Floats]:
-    """Owners (n,), each once and sorted, and the sums of the values (S, ...) of each; plain: each has one only."""
-    if plain:
-        return owner, values
-    owners, place = np.unique(owner, return_inverse=True)
-    return owners, sum_by(values, place, len(owners))
 
 
 def _padded(parts: Floats) -> Floats:

@@ -157,3 +157,11 @@ def likeness(arms: Sequence[Strata]) -> Floats:
     largest = np.zeros(int(owner.max(initial=0)) + 1)
     np.maximum.at(largest, owner, ratio)
     return np.asarray(np.divide(ratio, largest[owner], out=np.zeros_like(ratio), where=ratio > 0))
+
+
+def summed_by(owner: Ints, values: Floats, *, plain: bool) -> tuple[Ints, Floats]:
+    """Owners (n,), each once and sorted, and the sums of the values (S, ...) of each; plain: each has one only."""
+    if plain:
+        return owner, values
+    owners, place = np.unique(owner, return_inverse=True)
+    return owners, sum_by(values, place, len(owners))
