@@ -28,7 +28,8 @@ class Change:
     """What changed from before to after, with two-sided limits at 95 %.
 
     pairs: how many were compared. estimate, lower, upper: difference of shares, or ratio of totals. p: chance of a
-    worsening like this, or a greater one, if there is none beyond what is tolerated.
+    worsening like this, or a greater one, if there is none beyond what is tolerated. gain: chance of an improvement
+    like this, or a greater one, if there is none.
     """
 
     pairs: int
@@ -36,6 +37,7 @@ class Change:
     lower: float
     upper: float
     p: float
+    gain: float
 
 
 def share_change(before: Flags, after: Flags) -> Change:
@@ -52,7 +54,7 @@ def share_change(before: Flags, after: Flags) -> Change:
     worse, better = int(np.sum(after & ~before)), int(np.sum(before & ~after))
     differ = worse + better
     if not differ:
-        return Change(pairs=pairs, estimate=0.0, lower=0.0, upper=0.0, p=1.0)
+        return Change(pairs=pairs, estimate=0.0, lower=0.0, upper=0.0, p=1.0, gain=1.0)
     tail = (1.0 - CONFIDENCE) / 2.0
     low = 0.0 if worse == 0 else float(betaincinv(worse, better + 1, tail))
     high = 1.0 if better == 0 else float(betaincinv(worse + 1, better, 1.0 - tail))
@@ -60,13 +62,15 @@ def share_change(before: Flags, after: Flags) -> Change:
     return Change(
         pairs=pairs, estimate=(worse - better) / pairs, lower=part * (2.0 * low - 1.0), upper=part * (2.0 * high - 1.0),
         p=float(bdtrc(worse - 1, differ, 0.5)) if worse else 1.0,
+        gain=float(bdtrc(better - 1, differ, 0.5)) if better else 1.0,
     )  # fmt: skip
 
 
 def total_change(before: Floats, after: Floats, *, tolerance: float) -> Change:
     """Change of a total, as a ratio: sum(after) / sum(before); before, after: (n,) >= 0, a pair each.
 
-    tolerance: a ratio up to 1 + tolerance is no worsening. One pair, or totals of 0, prove nothing: p is 1.
+    tolerance: a ratio up to 1 + tolerance is no worsening. One pair, or totals of 0, prove nothing: p is 1. The gain is
+    asked of differences: where all that is left is 0, a ratio's spread is 0 as well, and would prove it by one pair.
 
     >>> before = np.array([100.0, 120.0, 80.0, 100.0])
     >>> change = total_change(before, 2.0 * before, tolerance=0.1)
@@ -77,14 +81,24 @@ def total_change(before: Floats, after: Floats, *, tolerance: float) -> Change:
     """
     pairs, base = len(before), float(before.sum())
     if pairs < 2 or base <= 0.0:
-        return Change(pairs=pairs, estimate=math.nan, lower=0.0, upper=math.inf, p=1.0)
+        return Change(pairs=pairs, estimate=math.nan, lower=0.0, upper=math.inf, p=1.0, gain=1.0)
     ratio = float(after.sum()) / base
     spread = float(np.sqrt(np.sum((after - ratio * before) ** 2) * pairs / (pairs - 1))) / base
     beyond = ratio - (1.0 + tolerance)
     reach = float(stdtrit(pairs - 1, (1.0 + CONFIDENCE) / 2.0)) * spread
     alike = spread <= 1e-12 * ratio  # all pairs tell the same
     p = float(beyond <= 1e-12) if alike else float(stdtr(pairs - 1, -beyond / spread))
-    return Change(pairs=pairs, estimate=ratio, lower=max(ratio - reach, 0.0), upper=ratio + reach, p=p)
+    return Change(
+        pairs=pairs, estimate=ratio, lower=max(ratio - reach, 0.0), upper=ratio + reach, p=p, gain=_gain(before - after)
+    )
+
+
+def _gain(saved: Floats) -> float:
+    """Chance of savings like these, or greater ones, where there are none: Student's t on (n,) differences, n >= 2."""
+    mean, spread = float(saved.mean()), float(saved.std(ddof=1)) / math.sqrt(len(saved))
+    if spread <= 1e-12 * abs(mean):
+        return float(mean <= 0.0)
+    return float(stdtr(len(saved) - 1, -mean / spread))
 
 
 def proved(chances: Sequence[float], *, level: float) -> list[bool]:

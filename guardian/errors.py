@@ -32,9 +32,19 @@ class GuardianError(Exception):
         self.what, self.where, self.remedy = what, where, remedy
         super().__init__(what, where, remedy)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let it cross from one process to another; by itself an exception is made anew from positional arguments."""
+        return _made_again, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}; {self.remedy}" if self.remedy else text
+
+
+def _made_again(kind: type[GuardianError], args: tuple[object, ...], state: dict[str, object]) -> GuardianError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(GuardianError):

@@ -101,7 +101,7 @@ def measured(scenario: Scenario, ours: Sequence[Outcome], naive: Sequence[Outcom
         expected=scenario.spec.truth.verdict.value,
         policy=scenario.policy.name,
         world=world_of(scenario),
-        runs=tuple(_scored(one) for one in ours),
+        runs=tuple(scored(one) for one in ours),
     )
 
 
@@ -110,7 +110,8 @@ def world_of(scenario: Scenario) -> str:
     return hashlib.sha256(scenario.spec.model_dump_json(exclude={"story"}).encode()).hexdigest()[:16]
 
 
-def _scored(one: Outcome) -> Scored:
+def scored(one: Outcome) -> Scored:
+    """Return what is kept of one run."""
     return Scored(
         seed=one.run.seed,
         verdict=one.run.verdict.value,

@@ -5,7 +5,7 @@ A file holds two YAML documents: `kind: Scenario`, then `kind: Policy` exactly a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,8 @@ import msgspec
 from pydantic import ValidationError
 
 from guardian.config.findings import Finding, findings_of, hint
-from guardian.config.policy import load_policy, read_policy
-from guardian.config.source import Document, read_documents
+from guardian.config.policy import read_policy
+from guardian.config.source import Document, parse_documents, read_documents
 from guardian.core.model import Mode
 from guardian.core.policy import Adapter, Match, Policy
 from guardian.core.strategies import Canary
@@ -61,15 +61,24 @@ def load(path: Path, *, grain: Grain | None = None) -> Scenario:
 
     grain: how it shall be played; None: as the file says.
     """
+    return _scenario(lambda: read_documents(path), str(path), grain)
+
+
+def parse(text: str, *, file: str) -> Scenario:
+    """Read one scenario from its text; `file` is what errors call it. Raises ScenarioError as `load` does."""
+    return _scenario(lambda: parse_documents(text, file=file), file, None)
+
+
+def _scenario(read: Callable[[], list[Document]], file: str, grain: Grain | None) -> Scenario:
     try:
-        documents = read_documents(path)
+        documents = read()
     except ConfigError as error:
         raise ScenarioError(error.what, where=error.where, remedy=error.remedy) from None
     if len(documents) != 2:
         many = "1 YAML document" if len(documents) == 1 else f"{len(documents)} YAML documents"
         raise ScenarioError(
             f"holds {many}; a scenario is two",
-            where=str(path),
+            where=file,
             remedy="write the scenario, a line '---', then the policy it is judged by",
         )
     world = _read_world(documents[0])
@@ -97,13 +106,13 @@ def _in_grain(scenario: Scenario, grain: Grain, document: Document) -> Scenario:
     return played
 
 
-def judged_by(scenario: Scenario, file: Path) -> Scenario:
-    """Return the scenario under the policy of another file: its guardrails, risk and steps.
+def judged_by(scenario: Scenario, policy: Policy, *, file: str) -> Scenario:
+    """Return the scenario under another policy: its guardrails, risk and steps.
 
     Where it applies and what carries it out are the scenario's, and no approval is asked: nobody would answer.
-    Raises PolicyError for a wrong file, ScenarioError for one that measures what is not simulated.
+    file: what errors call the policy. Raises ScenarioError for one that measures what is not simulated.
     """
-    policy, place = load_policy(file), scenario.place
+    place = scenario.place
     memory = Adapter(kind="memory")
     steps = tuple(msgspec.structs.replace(step, approval=None) for step in policy.strategy.steps())
     policy = msgspec.structs.replace(
@@ -111,7 +120,7 @@ def judged_by(scenario: Scenario, file: Path) -> Scenario:
         router=memory, workload=memory, probes=(), depends_on=(), strategy=Canary(plan=steps),
     )  # fmt: skip
     for _, what, remedy in _strange(scenario.spec, policy):
-        raise ScenarioError(f"{what} (scenario {scenario.name})", where=str(file), remedy=remedy)
+        raise ScenarioError(f"{what} (scenario {scenario.name})", where=file, remedy=remedy)
     return msgspec.structs.replace(scenario, policy=policy)
 
 

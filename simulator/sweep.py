@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+from guardian.config.policy import load_policy
 from simulator.library import judged_by, load
 from simulator.naive import run_naive
 from simulator.outcome import Outcome, compare
@@ -97,4 +98,4 @@ def loaded(file: Path, policy: Path | None = None, grain: Grain | None = None) -
     Raises ScenarioError or PolicyError.
     """
     scenario = load(file, grain=grain)
-    return scenario if policy is None else judged_by(scenario, policy)
+    return scenario if policy is None else judged_by(scenario, load_policy(policy), file=str(policy))

@@ -24,11 +24,12 @@ _CROWDED: Final = 0.04
 """Part of the time axis below which two texts would run into each other."""
 
 
-def check_picture(path: Path, kinds: Sequence[str] = KINDS) -> None:
+def check_picture(path: Path, kinds: Sequence[str] = KINDS, *, option: str = "--plot") -> None:
     """Raise ConfigError where no picture could be written to this path: before anything is asked or judged."""
-    where = f"--plot {path}"
+    where = f"{option} {path}"
     if path.suffix.lower() not in kinds:
-        remedy = f"name a file that ends in {', '.join(kinds[:-1])} or {kinds[-1]}, or - for the terminal"
+        several = f"{', '.join(kinds[:-1])} or {kinds[-1]}, or - for the terminal"
+        remedy = f"name a file that ends in {several if len(kinds) > 1 else kinds[0]}"
         raise ConfigError(f"'{path.suffix}' is no kind of picture", where=where, remedy=remedy)
     if not path.resolve().parent.is_dir():
         raise ConfigError("is in a folder that does not exist", where=where, remedy="make the folder")
@@ -37,7 +38,7 @@ def check_picture(path: Path, kinds: Sequence[str] = KINDS) -> None:
 
         _ = mpl.__version__
     except ImportError:
-        remedy = "pip install 'slo-guardian[plots]'; --plot - draws in the terminal without it"
+        remedy = "pip install 'slo-guardian[plots]', or leave it out; --plot - draws in the terminal"
         raise ConfigError(
             "drawing a picture needs matplotlib, which is not installed", where=where, remedy=remedy
         ) from None
@@ -68,8 +69,8 @@ def picture(draw: Callable[[Figure], None], kind: str, *, size: tuple[float, flo
     return drawn_as.getvalue()
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a picture whole or not at all. Raises ConfigError where it cannot be written."""
+def write_file(path: Path, content: bytes, *, option: str = "--plot") -> None:
+    """Write a file whole or not at all; option: what asked for it. Raises ConfigError where it cannot be written."""
     try:
         with NamedTemporaryFile(dir=path.resolve().parent, prefix=f".{path.name}.", delete=False) as file:
             beside = Path(file.name)
@@ -83,7 +84,7 @@ def write_file(path: Path, content: bytes) -> None:
                 raise
     except OSError as cause:
         remedy = "check the path, its rights, and that there is room"
-        raise ConfigError(f"cannot be written: {cause.strerror}", where=f"--plot {path}", remedy=remedy) from cause
+        raise ConfigError(f"cannot be written: {cause.strerror}", where=f"{option} {path}", remedy=remedy) from cause
 
 
 def draw_course(axes: Axes, course: Course, *, until: float | None = None) -> None:

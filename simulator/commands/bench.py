@@ -170,18 +170,20 @@ def _row(each: Compared, one: Measured | None) -> list[str]:
     verdict = f"WORSE: {', '.join(each.worse)}" if each.worse else ""
     changes = each.changes
     return [
-        name, right, _difference(changes[WRONG]), _difference(changes[IN_TIME]), _ratio(changes[DELAY]),
-        _ratio(changes[HURT]), verdict,
+        name, right, difference(changes[WRONG]), difference(changes[IN_TIME]), ratio(changes[DELAY]),
+        ratio(changes[HURT]), verdict,
     ]  # fmt: skip
 
 
-def _difference(change: Change) -> str:
+def difference(change: Change) -> str:
+    """Return a difference of shares with its limits."""
     if change.lower == change.upper == 0.0:
         return "same"
     return f"{change.estimate:+.1%} ({change.lower:+.1%} to {change.upper:+.1%})"
 
 
-def _ratio(change: Change) -> str:
+def ratio(change: Change) -> str:
+    """Return a ratio of totals with its limits."""
     if not math.isfinite(change.estimate):
         return "-"
     if change.lower == change.upper == 1.0:
@@ -191,7 +193,7 @@ def _ratio(change: Change) -> str:
 
 def _worse(found: Comparison) -> list[str]:
     """Return what is proved worse, a sentence each."""
-    words: dict[str, Any] = {WRONG: _difference, IN_TIME: _difference, DELAY: _ratio, HURT: _ratio}
+    words: dict[str, Any] = {WRONG: difference, IN_TIME: difference, DELAY: ratio, HURT: ratio}
     label = {WRONG: "wrong verdicts", IN_TIME: "not right in time", DELAY: "delay", HURT: "requests hurt"}
     return [
         f"{each.scenario or 'all scenarios together'}: {label[what]} {words[what](each.changes[what])}"

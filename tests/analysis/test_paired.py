@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_rel
 
 from analysis.paired import proved, share_change, total_change
 from analysis.scoring import share_of
@@ -22,15 +22,27 @@ def test_the_chance_of_more_that_are_worse_is_the_binomial_one(pairs: list[tuple
     worse, better = int((after & ~before).sum()), int((before & ~after).sum())
     expected = binomtest(worse, worse + better, 0.5, alternative="greater").pvalue if worse + better else 1.0
     assert change.p == pytest.approx(expected)
+    assert change.gain == pytest.approx(share_change(after, before).p)
     assert change.estimate == pytest.approx(after.mean() - before.mean())
     assert change.lower <= change.estimate + 1e-12
     assert change.estimate <= change.upper + 1e-12
 
 
+def test_the_chance_of_savings_is_that_of_the_paired_t_test() -> None:
+    """Beside scipy's; where all that is left is 0, one pair that saved something proves nothing."""
+    random = np.random.default_rng(7)
+    before, after = random.gamma(4.0, 25.0, 12), random.gamma(4.0, 20.0, 12)
+    expected = ttest_rel(before, after, alternative="greater").pvalue
+    assert total_change(before, after, tolerance=0.1).gain == pytest.approx(expected)
+    assert total_change(np.eye(8)[0], np.zeros(8), tolerance=0.0).gain == pytest.approx(0.175, abs=0.001)
+    assert total_change(np.ones(8), np.full(8, 0.5), tolerance=0.0).gain == 0.0
+
+
 def test_what_did_not_change_is_never_worse() -> None:
-    """The same code gives the same runs: no chance is left that could call it worse."""
+    """The same code gives the same runs: no chance is left that could call it worse, or better."""
     values = np.random.default_rng(1).gamma(2.0, 50.0, 30)
     assert total_change(values, values, tolerance=0.0).p == 1.0
+    assert total_change(values, values, tolerance=0.0).gain == 1.0
     assert share_change(values > 100, values > 100).p == 1.0
 
 
