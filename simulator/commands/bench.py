@@ -186,8 +186,8 @@ def ratio(change: Change) -> str:
     """Return a ratio of totals with its limits."""
     if not math.isfinite(change.estimate):
         return "-"
-    if change.lower == change.upper == 1.0:
-        return "same"
+    if change.lower == change.upper:
+        return "same" if change.estimate == 1.0 else f"x {change.estimate:.2f} in every pair"
     return f"x {change.estimate:.2f} ({change.lower:.2f} to {change.upper:.2f})"
 
 

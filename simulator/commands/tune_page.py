@@ -36,8 +36,8 @@ tr.recommended td { font-weight: 600; }
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 .note { color: #555; font-size: 13px; }
 """
-GRAIN: Final = 0.02
-"""Mean of an objective below which its spread is not blown up."""
+_SMOOTH: Final = ("delay", "hurt", "promotion")
+"""Objectives that are no counts, which would fall on a few points."""
 _BOLD: Final = ' class="recommended"'
 _LINE: Final = 0.17
 """Height of one bar in inches."""
@@ -107,6 +107,7 @@ def _front(figure: Figure, found: Tuning) -> None:
     right.plot(numbers[lawful], scores[lawful], "o", color="0.55", markersize=4, label="tried")
     best = np.minimum.accumulate(np.where(lawful, scores, np.inf))
     right.step(numbers, best, where="post", color="black", linewidth=1.2, label="best so far")
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.set_xlabel("policies in the order they were tried")
     right.set_ylabel("score, 1 = the policy that came in")
     right.legend(loc="best", frameon=False, fontsize=8)
@@ -115,13 +116,14 @@ def _front(figure: Figure, found: Tuning) -> None:
 def _points(axes: Axes, found: Tuning) -> None:
     """Draw each policy as a point, the front as rings, the policy that came in and the recommended one by name."""
     table = np.array([[np.nan if value is None else value for value in each] for each in found.tried.values()])
-    spread = np.nan_to_num(np.ptp(table, axis=0) / (np.mean(table, axis=0) + GRAIN))
-    across, up = sorted(np.argsort(spread, kind="stable")[-2:])
+    spread = np.nan_to_num(np.ptp(table, axis=0))
+    smooth = [number for number, one in enumerate(OBJECTIVES) if one.name in _SMOOTH]
+    across, up = sorted(sorted(smooth, key=lambda number: spread[number])[-2:])
     choices = list(found.tried)
     fronted = [choices.index(choice) for choice in found.front]
     axes.plot(table[:, across], table[:, up], "o", color="0.6", markersize=4, label="tried")
     axes.plot(
-        table[fronted, across], table[fronted, up], "o", color="black", markerfacecolor="none", markersize=8,
+        table[fronted, across], table[fronted, up], "o", color="black", markerfacecolor="none", markersize=11,
         label="nobody beats it",
     )  # fmt: skip
     for choice, mark, name in ((found.space.base, "s", "came in"), (found.candidate, "D", "best")):

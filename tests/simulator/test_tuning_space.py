@@ -10,11 +10,13 @@ import pytest
 from guardian.config.policy import parse_policy
 from guardian.errors import ConfigError, GuardianError
 from simulator.commands.tune import tune
+from simulator.library import load
 from simulator.tuning.edit import edited, keys_of, patch, put
 from simulator.tuning.kept import Header, Kept, kept_in
 from simulator.tuning.objectives import beats, front, score, wrong_more
 from simulator.tuning.search import BATCH, Search
-from simulator.tuning.space import space_around
+from simulator.tuning.space import read_space, space_around
+from simulator.tuning.study import Terms, check
 from tests.simulator.tunings import POLICY, SCENARIOS, SPACE, space
 
 HEADER = Header(policy="p", space="s", scenarios="x", made_with="v")
@@ -198,3 +200,21 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     for path in (tmp_path, Path("/dev/full")):
         with pytest.raises(ConfigError, match="is no file"), kept_in(path, HEADER):
             pass
+
+
+def test_the_example_of_a_game_service_can_be_tuned() -> None:
+    """Its scenarios carry the policy that is tuned, and every place of its space is in it."""
+    folder = Path("examples/game")
+    policy = (folder / "policy.yaml").read_text(encoding="utf-8")
+    files = sorted((folder / "scenarios").glob("*.yaml"))
+    searched = read_space(folder / "space.yaml", policy, file="policy.yaml")
+    assert len(searched.knobs) == 10
+    asked = Terms(
+        scenarios={file.stem: file.read_text(encoding="utf-8") for file in files},
+        seeds=2,
+        fresh=2,
+        trials=1,
+        budget=None,
+    )
+    check(searched, asked)
+    assert all(load(file).policy == parse_policy(policy, file="policy.yaml") for file in files)
