@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +16,7 @@ from guardian.config.policy import load_policy
 from simulator.library import judged_by, load
 from simulator.naive import run_naive
 from simulator.outcome import Outcome, compare
+from simulator.pool import process_pool
 from simulator.request.language import Grain
 from simulator.run import run
 from simulator.scenario import Scenario
@@ -61,7 +60,7 @@ def sweep(
         for chunk in chunks:
             yield from _told(play(*chunk), progress)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         for played in pool.map(play, *zip(*chunks, strict=True)):
             yield from _told(played, progress)
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.metadata import version as version_of
-from multiprocessing import get_context
 from typing import Any, Final, Protocol
 
 import numpy as np
 import scipy
 
 from guardian.errors import ConfigError, SimulationError
+from simulator.pool import process_pool
 from simulator.tuning.trial import Task, Tried, play
 
 LOSSES: Final = 3
@@ -54,10 +54,7 @@ class _Processes:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        self.pool = self._new()
-
-    def _new(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.jobs, mp_context=get_context("spawn"))
+        self.pool = process_pool(jobs)
 
     def play(self, tasks: Sequence[Task]) -> Iterator[Result]:
         left = dict(enumerate(tasks))
@@ -77,7 +74,7 @@ class _Processes:
                         f"processes were killed {losses} times", remedy="give fewer --jobs: memory may be short"
                     ) from None
                 self.pool.shutdown(wait=False, cancel_futures=True)
-                self.pool = self._new()
+                self.pool = process_pool(self.jobs)
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)

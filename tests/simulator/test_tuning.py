@@ -22,6 +22,7 @@ from simulator.tuning.study import header
 from simulator.tuning.trial import Task, play
 from tests.simulator.tunings import BAD, POLICY, SCENARIOS, SPACE, space, study, terms
 
+pytestmark = pytest.mark.timeout(300)  # processes and a cluster start, and are killed
 ROLLBACK = "spec.guardrails[errors].compare.rollback.relative"
 TASKS = [Task(policy=POLICY, scenario=text, seeds=(seed,)) for seed in (1, 2, 3) for text in SCENARIOS.values()]
 
@@ -101,12 +102,16 @@ def test_a_killed_search_goes_on_where_it_was(alone: dict[str, Any], tmp_path: P
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     state = tmp_path / "state.jsonl"
-    command = "tune policy.yaml --space space.yaml --scenarios s --trials 4 --seeds 3 --fresh 6 --jobs 1 --state"
+    command = "tune policy.yaml --space space.yaml --scenarios s --trials 3 --seeds 2 --fresh 6 --jobs 2 --state"
     killed = subprocess.Popen([sys.executable, "-m", "guardian", *command.split(), str(state)], cwd=tmp_path)
     while killed.poll() is None and lines_of(state) < 4:
         time.sleep(0.005)
+    workers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text(encoding="ascii").split()
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
+    assert len(workers) >= 2
+    while any(lives(worker) for worker in workers):  # else the test's time limit says so
+        time.sleep(0.01)
     before = lines_of(state) - 1
     with state.open("ab") as file:
         file.write(b'{"key": "torn')
@@ -169,6 +174,14 @@ def test_no_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulator.tuning.crew.PATIENCE", 0.2)
     with pytest.raises(GuardianError, match="dask scheduler"), cluster("tcp://127.0.0.1:1"):
         pass
+
+
+def lives(pid: str) -> bool:
+    """Whether a process is there, and not merely waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def lines_of(file: Path) -> int:

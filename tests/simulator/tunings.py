@@ -74,7 +74,7 @@ def space(folder: Path, policy: str = BAD, written: str = SPACE) -> Space:
     return read_space(file, policy, file="policy.yaml")
 
 
-def terms(*, trials: int | None = 4, seeds: int = 3, fresh: int = 6, budget: float | None = None) -> Terms:
+def terms(*, trials: int | None = 3, seeds: int = 2, fresh: int = 6, budget: float | None = None) -> Terms:
     """Return both scenarios."""
     return Terms(
         scenarios=SCENARIOS, seeds=seeds, fresh=fresh, trials=trials, budget=None if budget is None else Seconds(budget)
