@@ -12,7 +12,7 @@ import typer
 
 from guardian.cli.output import Output, say, show
 from guardian.cli.pictures import check_picture, write_file
-from guardian.config.policy import parse_policy
+from guardian.config.policy import load_policy
 from guardian.config.units import parse_duration
 from guardian.core.model import Seconds
 from guardian.errors import ConfigError, PolicyError, ScenarioError
@@ -103,11 +103,10 @@ def _steps(advance: Callable[[float], None]) -> Callable[[float], None]:
 
 def _space(policy: Path, space: Path | None) -> Space:
     """Return what is searched. Raises PolicyError or ConfigError."""
-    try:
-        text = policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyError(f"cannot be read: {error}", where=str(policy), remedy="check the path") from None
-    parse_policy(text, file=str(policy))
+    if policy.is_dir():
+        raise PolicyError("is a folder", where=str(policy), remedy="name the file of one policy")
+    load_policy(policy)
+    text = policy.read_text(encoding="utf-8")
     if space is None:
         return space_around(text, file=str(policy))
     return read_space(space, text, file=str(policy))

@@ -10,7 +10,7 @@ from guardian.cli.output import Table
 from simulator.commands.bench import difference, ratio
 from simulator.tuning.confirm import LEVEL, Confirmation, Difference
 from simulator.tuning.edit import Value, patch, written
-from simulator.tuning.objectives import OBJECTIVES, Figures, score, wrong_more
+from simulator.tuning.objectives import OBJECTIVES, Figures, Objective, score, wrong_more
 from simulator.tuning.space import Choice
 from simulator.tuning.study import Moved, Tuning
 
@@ -137,7 +137,7 @@ def _plain_confirmation(found: Tuning, confirmation: Confirmation) -> dict[str, 
         "holds": confirmation.holds,
         "differences": [
             {
-                "objective": one.objective.name,
+                "objective": _key(one.objective),
                 "before": one.before,
                 "after": one.after,
                 "kind": "difference" if one.objective.verdict else "ratio",
@@ -229,7 +229,11 @@ def _finite(value: float) -> float | None:
 
 
 def _named(each: Figures) -> dict[str, float | None]:
-    return {objective.name: value for objective, value in zip(OBJECTIVES, each, strict=True)}
+    return {_key(objective): value for objective, value in zip(OBJECTIVES, each, strict=True)}
+
+
+def _key(objective: Objective) -> str:
+    return objective.name.replace(" ", "_")
 
 
 def _differences(found: Tuning) -> Sequence[Difference]:

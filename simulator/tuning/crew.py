@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +26,7 @@ LOSSES: Final = 3
 """Times that workers may be lost before the work itself is suspected."""
 PATIENCE: Final = 30.0
 """Seconds within which a cluster answers, and has a worker."""
+_ADDRESS: Final = re.compile(r"(?:(?:tcp|tls)://)?\S+:\d{1,5}")
 Result = tuple[int, tuple[Tried, ...]]
 """Number of a task in what was asked, and its runs."""
 
@@ -130,6 +132,8 @@ def local(jobs: int | None) -> Iterator[Crew]:
 @contextmanager
 def cluster(address: str) -> Iterator[Crew]:
     """Yield the workers of a Dask scheduler at `tcp://host:port`. Raises ConfigError where none answers."""
+    if _ADDRESS.fullmatch(address) is None:
+        raise ConfigError(f"'{address}' is no address", where="--scheduler", remedy="write tcp://HOST:8786")
     try:
         from distributed import Client  # noqa: PLC0415  an extra
     except ImportError:
