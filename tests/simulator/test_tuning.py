@@ -176,6 +176,13 @@ def test_no_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_a_cluster_without_dask_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra: most have no cluster."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(GuardianError, match=r"slo-guardian\[cluster\]"), cluster("tcp://127.0.0.1:1"):
+        pass
+
+
 def lives(pid: str) -> bool:
     """Whether a process is there, and not merely waiting to be buried."""
     try:
