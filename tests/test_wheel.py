@@ -117,5 +117,8 @@ def test_a_clash_is_seen(tmp_path: Path, file: str) -> None:
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n", encoding="utf-8")
     (described / "RECORD").write_text(f"{file},,\nother/__init__.py,,\n", encoding="utf-8")
+    for listed in (file, "other/__init__.py"):  # a back-port of importlib.metadata, once loaded, asks for what is there
+        (tmp_path / listed).parent.mkdir(exist_ok=True)
+        (tmp_path / listed).touch()
     name = file.partition("/")[0].removesuffix(".py")
     assert clashes(distributions(path=[str(tmp_path)])) == {name: "other"}

@@ -45,7 +45,7 @@ def _shorter(name: str, lasts: float) -> Scenario:
     [
         ("S05", 2, 1500.0, "rollback", 1162.2),
         ("S06", 2, 700.0, "promote", 602.2),
-        ("S07", 2, 120.0, "rollback", 32.2),
+        ("S07", 2, 120.0, "rollback", 22.2),
         ("S08", 2, 1200.0, "hold", 1200.0),
         ("S33", 4, 900.0, "promote", 762.2),
     ],

@@ -39,9 +39,11 @@ def scheduler() -> Iterator[str]:
     """A Dask cluster of two worker processes on this machine."""
     from distributed import LocalCluster  # noqa: PLC0415  only these tests need it
 
+    anywhere = "127.0.0.1:0"  # its web servers would else listen everywhere, on a port that may be taken
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
-    ) as dask:
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=anywhere,
+        worker_dashboard_address=anywhere,
+    ) as dask:  # fmt: skip
         yield dask.scheduler_address
 
 
