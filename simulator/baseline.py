@@ -106,8 +106,9 @@ def measured(scenario: Scenario, ours: Sequence[Outcome], naive: Sequence[Outcom
 
 
 def world_of(scenario: Scenario) -> str:
-    """Return a digest of everything but names and the policy."""
-    return hashlib.sha256(scenario.spec.model_dump_json(exclude={"story"}).encode()).hexdigest()[:16]
+    """Return a digest of everything but names and the policy; what is at its default counts as not there."""
+    told = scenario.spec.model_dump_json(exclude={"story"}, exclude_defaults=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def scored(one: Outcome) -> Scored:

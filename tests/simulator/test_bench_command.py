@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from msgspec import structs
 
 from analysis.sequential.base import Floats, Reading
 from analysis.sequential.ratio import RatioTest
 from guardian.cli.output import Output
 from guardian.errors import GuardianError
+from simulator.baseline import world_of
 from simulator.commands.bench import bench
 from simulator.library import find
 from simulator.sweep import loaded
@@ -102,6 +104,16 @@ def test_another_policy_is_put_into_the_scenarios_place() -> None:
     assert scenario.policy.router.kind == "memory"
     assert [guardrail.name for guardrail in scenario.policy.guardrails] == ["errors", "latency"]
     assert scenario.spec == shipped("S01").spec
+
+
+def test_a_world_is_what_its_file_says() -> None:
+    """A key that a later version adds, with the default of before, leaves baselines as good as they were."""
+    scenario = shipped("S02")
+    same = scenario.spec.model_copy(update={"history": scenario.spec.history})
+    other = scenario.spec.model_copy(update={"history": scenario.spec.history + 60.0})
+    worlds = [world_of(structs.replace(scenario, spec=spec)) for spec in (scenario.spec, same, other)]
+    assert worlds[0] == worlds[1] != worlds[2]
+    assert "history" not in scenario.spec.model_dump(exclude_defaults=True)
 
 
 @pytest.mark.parametrize(
