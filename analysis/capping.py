@@ -11,35 +11,44 @@ was chosen on families of clustered errors (docs/statistics.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 TICK_CAP: Final = 3.5
 
 
-def largest_gain(
-    lean: Floats, information: Floats, squared: Floats, *, before: tuple[Floats, Floats], extra: Floats, lasting: Floats
-) -> Floats:
-    """Largest gain (C, D) that a tick may add.
+def largest_gains(
+    lean: Floats, information: Floats, pods: Floats, *, since: Sequence[tuple[Floats, Floats]], extra: Floats,
+    lasting: Floats,
+) -> tuple[Floats, ...]:  # fmt: skip
+    """Largest gains (C, D) that a tick may add, one for each start in `since`.
 
-    lean, information, squared: (C, D) of this tick: its lean, its score's variance under independence, and the squared
-    leans of its pods, summed. before: lean and information of the ticks since the start. extra: variance of this tick's
-    score beyond independence; lasting: variance of lasting differences between pods. Each pod is taken to lean on the
-    sum as it does on this tick. No information: TICK_CAP.
+    lean, information, pods: (C, D) of this tick: its lean, its score's variance under independence, and the sum of
+    squared shares that pods have in the lean; they are taken to be those of all ticks. since: lean and information of
+    the ticks between a start and this one. extra: variance of this tick's score beyond independence; lasting: variance
+    of lasting differences between pods. No information: TICK_CAP.
 
     >>> one, none = np.ones((1, 1)), np.zeros((1, 1))
-    >>> largest_gain(one, one, one, before=(none, none), extra=9 * one, lasting=9 * one).tolist()
-    [[35.0]]
-    >>> largest_gain(one, one, one, before=(9 * one, 9 * one), extra=9 * one, lasting=9 * one).tolist()
-    [[318.5]]
+    >>> caps = largest_gains(one, one, one, since=[(none, none), (9 * one, 9 * one)], extra=9 * one, lasting=9 * one)
+    >>> [float(cap[0, 0]) for cap in caps]
+    [35.0, 318.5]
     """
     known = (information > 0) & (lean > 0)
-    alone, share, grown = (np.zeros_like(extra) for _ in range(3))
+    alone, once = np.zeros_like(extra), np.zeros_like(extra)
     np.divide(extra, information, out=alone, where=known)
-    np.divide(squared, lean**2, out=share, where=known)
-    np.divide((before[0] + lean) ** 2, before[1] + information, out=grown, where=known)
-    grown -= np.divide(lean**2, information, out=np.zeros_like(extra), where=known)
-    return np.asarray(TICK_CAP * (1.0 + alone + share * np.maximum(grown, 0.0) * lasting))
+    np.divide(lean**2, information, out=once, where=known)
+    return tuple(
+        TICK_CAP * (1.0 + alone + pods * _beyond(once, lean + before[0], information + before[1], known) * lasting)
+        for before in since
+    )
+
+
+def _beyond(once: Floats, lean: Floats, information: Floats, known: Flags) -> Floats:
+    """By how much squared lean over information of all ticks is above that of one."""
+    whole = np.divide(lean**2, information, out=np.zeros_like(once), where=known)
+    return np.maximum(whole - once, 0.0)

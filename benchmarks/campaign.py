@@ -7,12 +7,11 @@ Exit code: 0 every cell accepted (slice: none rejected), 2 wrong usage, 3 a cell
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,6 +22,7 @@ from benchmarks.campaign_state import Chunk, Header, State
 from benchmarks.cells import Campaign, Cell, Counts, Standing, judge
 from benchmarks.progress import Reporter, reporting
 from benchmarks.schedule import run_cells, run_slice
+from simulator.pool import process_pool
 
 RESULTS: Final = environment.ROOT / "benchmarks" / "results"
 STATES: Final = environment.ROOT / "build" / "campaigns"
@@ -90,7 +90,7 @@ def processes(jobs: int) -> Iterator[Executor]:
     if jobs == 0:
         yield InThisProcess()
         return
-    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=multiprocessing.get_context("spawn"))
+    pool = process_pool(jobs)
     try:
         yield pool
     finally:

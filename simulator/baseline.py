@@ -19,7 +19,7 @@ import scipy
 
 from guardian.errors import ScenarioError
 from simulator.outcome import Outcome
-from simulator.scenario import Scenario
+from simulator.scenario import LATE, Scenario
 
 PREFIX: Final = "guardrails/"
 UNIT: Final = "share of runs right in time"
@@ -37,9 +37,14 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     bad_requests: int
 
     @property
-    def ok(self) -> bool:
-        """Whether nothing forbidden happened, and all that had to came at all; late counts as come."""
+    def came(self) -> bool:
+        """Whether nothing forbidden happened, and all that had to came at all, however late."""
         return not self.wrong and self.lateness is not None
+
+    @property
+    def right(self) -> bool:
+        """Whether it came in time: within 4 x the deadline."""
+        return not self.wrong and self.lateness is not None and self.lateness <= LATE
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

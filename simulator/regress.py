@@ -14,7 +14,6 @@ import numpy as np
 
 from analysis.paired import Change, proved, share_change, total_change
 from simulator.baseline import Measured, Scored
-from simulator.scenario import LATE
 
 LEVEL: Final = 0.025
 """Chance that something is named for nothing: once for all scenarios together, once for single ones."""
@@ -100,10 +99,10 @@ def _pairs(before: Measured, after: Measured) -> Pairs:
 
 
 def _changes(pairs: Pairs, tolerance: float) -> dict[str, Change]:
-    came = [(old, new) for old, new in pairs if old.ok and new.ok]
+    came = [(old, new) for old, new in pairs if old.came and new.came]
     return {
         WRONG: share_change(*_flags(pairs, lambda run: run.wrong)),
-        IN_TIME: share_change(*_flags(pairs, lambda run: run.wrong or run.lateness is None or run.lateness > LATE)),
+        IN_TIME: share_change(*_flags(pairs, lambda run: not run.right)),
         DELAY: total_change(*_values(came, lambda run: run.lateness or 0.0), tolerance=tolerance),
         HURT: total_change(*_values(pairs, lambda run: run.bad_requests), tolerance=tolerance),
     }

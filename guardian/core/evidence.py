@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.baseline import noise_at, sum_by
-from analysis.capping import largest_gain
+from analysis.capping import largest_gains
 from analysis.sequential.base import Floats, Ints, Reading, Test, start_times, start_weights
 from analysis.sequential.mixture import Lasting, Sums, harm_evidence, plain, safe_evidence, unrest
 from analysis.users import Users
@@ -222,14 +222,13 @@ class Panel:
     def _add_gains(self, cells: Ints, reading: Reading, squared: Floats) -> None:
         """Add one tick's gains, none larger than the cap: one burst may not decide."""
         known, noise = reading.harm_information > 0, self.noise
-        extra, lasting = noise.tick_variance(cells, squared, reading.lean), noise.lasting(cells)
+        pods = np.divide(squared, reading.lean**2, out=np.zeros_like(squared), where=reading.lean > 0)
+        lasting = noise.lasting(cells)
         newest = self.cells["started"][cells].astype(np.int64) - 1
-        harm, safe = (
-            largest_gain(
-                reading.lean, reading.harm_information, squared, before=self._until(cells, part), extra=extra,
-                lasting=lasting,
-            )
-            for part in (newest, np.zeros_like(newest))
+        harm, safe = largest_gains(
+            reading.lean, reading.harm_information, pods, lasting=lasting,
+            extra=noise.tick_variance(cells, squared, reading.lean, lasting=lasting),
+            since=[self._until(cells, part) for part in (newest, np.zeros_like(newest))],
         )  # fmt: skip
         self.cells["gain"][cells] += np.minimum(reading.harm, harm[:, self._directions])
         self.cells["information"][cells] += reading.harm_information
@@ -237,7 +236,6 @@ class Panel:
         self.cells["square"][cells] += reading.lean**2
         self.cells["safe_gain"][cells] += np.minimum(reading.safe, safe[:, self.test.mixture.safe_direction])
         self.cells["safe_information"][cells] += reading.safe_information
-        pods = np.divide(squared, reading.lean**2, out=np.zeros_like(squared), where=reading.lean > 0)
         seen = known.any(axis=1)
         terms = np.stack((reading.score, reading.lean, reading.harm_information), axis=-1)
         self.noise.contrast(cells[seen], terms[seen], pods[seen])

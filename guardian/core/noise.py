@@ -96,9 +96,11 @@ class Noise:
         """Variance (C, D) of lasting differences between pods, as expected now."""
         return np.asarray((self.cells["posterior"][cells] * self._mixture.spreads**2).sum(axis=-1))
 
-    def tick_variance(self, cells: Ints, squared: Floats, lean: Floats) -> Floats:
-        """Variance (C, D) of one tick's score beyond independent requests. squared: pods' squared lean, summed."""
-        lasting = self.lasting(cells)
+    def tick_variance(self, cells: Ints, squared: Floats, lean: Floats, *, lasting: Floats) -> Floats:
+        """Variance (C, D) of one tick's score beyond independent requests.
+
+        squared: pods' squared lean, summed. lasting: as `lasting` gives it.
+        """
         common = 2.0 * self.cells["wander"][cells] * self.cells["tracks"][cells][:, :, 0]
         return np.asarray(squared * (lasting + self.cells["curve"][cells][:, :, 0]) + lean**2 * common)
 

@@ -20,7 +20,6 @@ from simulator.commands.simulate import FIRST_SEED, JobsOption, progress_of
 from simulator.library import find_all, library
 from simulator.outcome import Outcome
 from simulator.regress import DELAY, FEWEST, HURT, IN_TIME, LEVEL, WRONG, Compared, Comparison, compared
-from simulator.scenario import LATE
 from simulator.sweep import loaded, sweep
 
 NAMES: Final = ("guardrails",)
@@ -145,7 +144,7 @@ def _median(one: Measured) -> str:
 
 
 def _right(one: Measured) -> int:
-    return sum(run.ok and run.lateness is not None and run.lateness <= LATE for run in one.runs)
+    return sum(run.right for run in one.runs)
 
 
 def _changes(figures: Sequence[Measured], found: Comparison, tolerance: float) -> Table:
