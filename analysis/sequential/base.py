@@ -70,7 +70,8 @@ class Mixture:
     will ever correct it. merged_prior: the same where tracks come as one series each, without pod names: sums over pods
     differ less than pods. freedom: (D,) share of the pods' word on the spread that is believed: less where spreads are
     skewed (tails). bounded: (D,) largest part of the risk that is taken for lasting differences beyond a bound
-    (analysis/lasting.py); 0 where spreads are so skewed that no bound read off pods would hold.
+    (analysis/lasting.py); 0 where spreads are so skewed that no bound read off pods would hold. skewed: (D,) skewness
+    of lasting differences in units of their standard deviation that the bound allows for: 3 is that of factors.
     """
 
     harm_weights: Floats
@@ -84,6 +85,7 @@ class Mixture:
     merged_prior: Floats
     freedom: Floats
     bounded: Floats
+    skewed: Floats
 
 
 class Test(Protocol):

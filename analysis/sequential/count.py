@@ -39,6 +39,7 @@ MIXTURE: Final = Mixture(
     prior=np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]] * 2),
     freedom=np.array([0.9, 0.9]),
     bounded=np.array([0.8, 0.8]),
+    skewed=np.zeros(2),
     partner=np.arange(len(_WEIGHTS)),
     merged_prior=np.array([_LONE] * 2),
     lone_prior=np.array([_LONE] * 2),

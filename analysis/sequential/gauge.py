@@ -37,9 +37,6 @@ LEAST_FREEDOM: Final = 12.0
 """Degrees of freedom below which the variance is unknown: then nothing is compared."""
 FINEST: Final = 0.005
 """Noise of a reading that is assumed at least, in units of the level: nothing is known better."""
-COARSE: Final = 0.25
-"""The same for levels: a tick that outweighs what pods differ would reach its cap (capping.py) every time."""
-
 MOST_TIMES: Final = 1.5
 """Largest ratio of levels by which what stable does is scaled to the canary."""
 
@@ -78,6 +75,7 @@ MIXTURE: Final = Mixture(
     ),
     freedom=np.array([0.9, 0.9]),
     bounded=np.array([0.8, 0.8]),
+    skewed=np.array([3.0, 0.0]),
     partner=np.arange(len(_WEIGHTS)),
     merged_prior=np.array([_LONE] * 2),
     lone_prior=np.array([_LONE] * 2),
@@ -171,7 +169,7 @@ class GaugeTest:
         counts = np.where(seen, ours, 1.0), np.where(seen, theirs, 1.0)
         now = stable[:, Column.SUM] / counts[1]
         gap = np.where(seen, self._sign() * (canary[:, Column.SUM] / counts[0] - now), 0.0)
-        variance = np.where(seen, np.maximum(scale.bound, (COARSE * scale.unit) ** 2), np.inf)
+        variance = np.where(seen, scale.bound, np.inf)
         return gap, variance * (1.0 / counts[0] + 1.0 / counts[1]), now
 
     def _drift(self, canary: Floats, stable: Floats, scale: Scale) -> tuple[Floats, Floats, Floats]:

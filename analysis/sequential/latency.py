@@ -120,6 +120,7 @@ MIXTURE: Final = Mixture(
     merged_prior=np.array([[0.93, 0.035, 0.018, 0.009, 0.005, 0.002, 0.0007, 0.0003]] * 3),
     freedom=np.array([1.0, 0.5, 0.5]),
     bounded=np.array([0.8, 0.0, 0.0]),
+    skewed=np.zeros(3),
 )
 
 

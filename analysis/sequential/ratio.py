@@ -102,6 +102,7 @@ MIXTURE: Final = Mixture(
     prior=np.array([[0.40, 0.12, 0.11, 0.10, 0.09, 0.09, 0.06, 0.03]]),
     freedom=np.array([0.9]),
     bounded=np.array([0.8]),
+    skewed=np.zeros(1),
     partner=np.arange(len(_WEIGHTS)),
     merged_prior=np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),
     lone_prior=np.array([[0.70, 0.14, 0.08, 0.05, 0.02, 0.008, 0.0015, 0.0005]]),

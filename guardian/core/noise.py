@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.baseline import WINDOWS, noise_at, passing_noise, spread_fit, spread_posterior, sum_by, wander_chance
-from analysis.lasting import Bounds
+from analysis.lasting import Bounds, tilt
 from analysis.sequential.base import Floats, Ints, Test
 from guardian.core.columns import Columns
-from guardian.core.model import Track
+from guardian.core.model import TRACKS, Track
 from guardian.core.windows import LENGTHS, take_tick, take_ticks, window_columns
 
 WANDERS: Final = 0.7
@@ -59,7 +59,7 @@ class Noise:
             columns.reach(cell)
         self.cells["posterior"][cell] = self._mixture.lone_prior
         self.cells["risk"][cell] = risk
-        self._bind(np.array([cell]), np.zeros((1, *self._mixture.spreads.shape)))
+        self._bind(np.array([cell]), np.zeros((1, *self._mixture.spreads.shape)), tilt(np.ones(1), np.ones(1)))
         self.cells["wander"][cell] = WANDERS
 
     def drop_cell(self, cell: int) -> None:
@@ -118,8 +118,10 @@ class Noise:
             np.maximum.at(longest, of, ticks)
             ticks = longest
             group, track = group[first], track[first]
-        stable = ((noise[:, 0] > 0) & (track == Track.STABLE.code)).astype(np.float64)
-        several = np.bincount(group, weights=stable, minlength=count)
+        place = track.astype(np.int64) * count + group
+        canary, several, control = np.bincount(
+            place, weights=(noise[:, 0] > 0).astype(np.float64), minlength=len(TRACKS) * count
+        ).reshape(len(TRACKS), count)
         curve = passing_noise(self.pods["sums"][pods], self.pods["closed"][pods], lines, cell, count, alone=several < 2)
         passing = noise_at(curve[group], ticks[:, None])
         fit = np.zeros(self.cells["posterior"][cells].shape)
@@ -134,16 +136,19 @@ class Noise:
         prior = np.where(compared, several_prior, np.where(merged, mixture.merged_prior, mixture.lone_prior))
         fit *= mixture.freedom[:, None]
         self.cells["posterior"][cells] = spread_posterior(fit, prior)
-        self._bind(cells, fit)
+        self._bind(cells, fit, tilt(np.maximum(canary, 1.0), np.maximum(np.where(control > 0, control, several), 1.0)))
         self.cells["pods"][cells] = several
         self._refresh_tracks(cells, curve)
 
-    def _bind(self, cells: Ints, fit: Floats) -> None:
-        """Work out which lasting differences of cells (C,) are beyond the part of the risk taken for them."""
+    def _bind(self, cells: Ints, fit: Floats, tilted: Floats) -> None:
+        """Work out which lasting differences of cells (C,) are beyond the part of the risk taken for them.
+
+        tilted: (C,) as `analysis.lasting.tilt` gives it.
+        """
         part = self._bounds.part(self.cells["posterior"][cells])
         self.cells["part"][cells] = part
         chance = part * self.cells["risk"][cells][:, None] * self._shares
-        self.cells["bound"][cells] = self._bounds.bound(fit, chance)
+        self.cells["bound"][cells] = self._bounds.bound(fit, chance, tilted)
 
     def _refresh_tracks(self, cells: Ints, curve: Floats) -> None:
         """What all stable pods share beyond their own noise, and whether that is the track's own."""
