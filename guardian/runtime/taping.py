@@ -43,7 +43,9 @@ class TapeWriter:
         self._tape, self._clock = recording.tape, clock
         self._telemetry, self._health = telemetry, health
         self._parts: asyncio.Queue[Part] = asyncio.Queue(_WAITING)
-        self.taping = Taping(keep=self.keep, wanted=recording.wanted, part=_PART_BYTES, every=recording.every)
+        self.taping = Taping(
+            keep=self.keep, failed=self._failed, wanted=recording.wanted, part=_PART_BYTES, every=recording.every
+        )
 
     def keep(self, part: Part) -> None:
         """Take a part; never waits."""
@@ -78,6 +80,10 @@ class TapeWriter:
     async def settle(self) -> None:
         """Return when everything handed out is stored, or lost."""
         await self._parts.join()
+
+    def _failed(self, error: Exception) -> None:
+        _log.error("recording_failed", exc_info=error)
+        self._lose(TapeError(f"a mistake in recording, what was under way is lost: {error!r}", where="tapes"))
 
     def _lose(self, error: TapeError) -> None:
         self._telemetry.tape_parts.labels("lost").inc()

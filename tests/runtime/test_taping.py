@@ -15,6 +15,7 @@ from guardian.core.differences import compare
 from guardian.core.model import Instant, Phase, Seconds
 from guardian.core.playback import Playback, Played
 from guardian.core.tape import Header, Part, Start
+from guardian.core.taping import TapedEngine
 from guardian.errors import TapeError
 from guardian.ports import Journal
 from guardian.runtime.daemon import Daemon
@@ -133,6 +134,21 @@ async def test_a_full_disk_stops_nobody(journal: Journal, tmp_path: Path) -> Non
         assert "No space left on device" in problem.text
         assert daemon.health.ready
         assert b'guardian_tape_parts_total{outcome="lost"}' in daemon.telemetry.render()
+
+
+async def test_a_mistake_in_recording_decides_on_nothing(journal: Journal, tmp_path: Path) -> None:
+    """The rollout goes its way; what was under way is given up, and recorded anew from there on."""
+    stage = Stage(journal=journal, recording=recording(tmp_path / "tapes"))
+    async with stage.running() as daemon:
+        stage.deploy()
+        await until(lambda: phase(daemon) is Phase.PROGRESSING)
+        assert isinstance(daemon.engine, TapedEngine)
+        daemon.engine._recorder._listening = None  # type: ignore[assignment]
+        await until(lambda: b'guardian_tape_parts_total{outcome="lost"} 1.0' in daemon.telemetry.render())
+        await until(lambda: phase(daemon) is Phase.VERIFIED and only(daemon).settled)
+        await until_written(daemon, tmp_path / "tapes")
+    found = replayed(tmp_path / "tapes")
+    assert found.before == set(found.recorded)
 
 
 async def test_a_disk_that_is_too_slow_loses_parts_not_rollouts(journal: Journal, tmp_path: Path) -> None:
