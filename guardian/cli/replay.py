@@ -101,9 +101,9 @@ def _tables(found: Iterable[tuple[Played, Sequence[Comparison]]], *, other: bool
     rows, lines, notes, parted = [], [], list[str](), False
     for played, comparisons in found:
         for one in comparisons:
-            same = "same" if not one.differences else f"{len(one.differences)} differ"
-            since = f"parted after {duration(one.diverged)}" if one.diverged is not None else ""
-            rows.append((one.rollout, one.revision, told(one.recorded), told(one.replayed), same, since))
+            since = f"after {duration(one.diverged)}" if one.diverged is not None else "never"
+            number = len(one.differences) or "none"
+            rows.append((one.rollout, one.revision, told(one.recorded), told(one.replayed), number, since))
             parted = parted or one.diverged is not None
             lines += [
                 (one.rollout, each.what, _time(each.recorded), _time(each.replayed), each.text)
@@ -112,10 +112,11 @@ def _tables(found: Iterable[tuple[Played, Sequence[Comparison]]], *, other: bool
         notes += _notes(played, other=other)
     if parted:
         notes.append(UNKNOWN_TRAFFIC)
-    tables = [Table(columns=("rollout", "revision", "recorded", "replayed", "", ""), rows=rows, notes=notes)]
+    columns = ("rollout", "revision", "recorded", "replayed", "differences", "parted")
+    tables = [Table(columns=columns, rows=rows, notes=notes)]
     if lines:
-        columns = ("rollout", "decision", "recorded", "replayed", "how they differ")
-        tables.append(Table(columns=columns, rows=lines, title="Differences"))
+        heads = ("rollout", "decision", "recorded", "replayed", "how they differ")
+        tables.append(Table(columns=heads, rows=lines, title="Differences"))
     return tables
 
 

@@ -235,7 +235,7 @@ def _stood(stood: Stood | None, record: r.OfRollout) -> str:
     back = isinstance(record, r.RollbackOrdered) or getattr(record, "verdict", None) is Verdict.ROLLBACK
     value, needed = (stood.harm, stood.rollback) if back else (stood.safe, stood.promotion)
     side = "against" if back else "for"
-    return f". The replay's evidence {side} the canary was then {weighed(value)}; its policy asks for {needed:,.4g}"
+    return f". The replay's evidence {side} the canary was then {weighed(value)}; its policy asks for {needed:,.0f}"
 
 
 def _plain(record: r.OfRollout) -> dict[str, Any]:

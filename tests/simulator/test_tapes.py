@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -12,8 +13,9 @@ from msgspec.structs import replace
 
 from guardian.config.policy import parse_policy
 from guardian.core import records as r
+from guardian.core.differences import compare
 from guardian.core.facts import Order
-from guardian.core.model import Instant, RolloutId, Seconds, Verdict
+from guardian.core.model import Instant, Mode, RolloutId, Seconds, Verdict
 from guardian.core.policy import Policy
 from guardian.errors import TapeError
 from guardian.wire.tape import encode_entry
@@ -76,6 +78,46 @@ def test_the_same_policy_decides_the_same_at_the_same_times(
     assert (found.diverged, found.faults, found.notes) == ({}, [], [])
 
 
+PLANS = ["{weight: 20%, bake: 1m}, {weight: 100%, bake: 2m}", "{weight: 1%, bake: 10m}, {weight: 100%, bake: 10m}"]
+OTHERS = st.builds(
+    lambda plan, risk, mode, interval: replace(
+        _policy("{weight: 10%, bake: 5m}, {weight: 50%, bake: 5m}, {weight: 100%, bake: 10m}", plan), mode=mode,
+        risk=replace(policy().risk, false_rollback=risk, earliest_promotion=Seconds(60.0)), interval=Seconds(interval),
+    ),
+    st.sampled_from(PLANS), st.sampled_from([1e-9, 0.01, 0.5]), st.sampled_from(Mode),
+    st.sampled_from([5.0, 10.0, 60.0]),
+)  # fmt: skip
+
+
+@settings(max_examples=8, deadline=None, phases=[Phase.generate])
+@given(
+    faults=st.lists(st.sampled_from(FAULTS), max_size=2, unique_by=lambda one: one["kind"]),
+    happenings=st.lists(HAPPENING, max_size=3),
+    other=OTHERS,
+)
+def test_any_policy_can_be_tried_and_none_changes_what_was_recorded(
+    faults: list[dict[str, Any]], happenings: list[tuple[str, float]], other: Policy
+) -> None:
+    """Nothing in it is illegal, whatever was ordered and was not; before the two part, weights are those recorded."""
+    recorded = Recorded(healthy(faults=faults), 2)
+    for name, after in happenings:
+        let_happen(recorded, name, after)
+    parts = recorded.parts_played()
+    found = played(parts, other)
+    assert found.faults == []
+    assert found.recorded == played(parts).recorded
+    for comparison in compare(found):
+        assert all(one.text for one in comparison.differences)
+        parted = found.diverged.get(comparison.rollout, math.inf)
+        sides = (found.recorded.get(comparison.rollout, []), found.replayed.get(comparison.rollout, []))
+        mine, ours = ([one.effect for one in side if _orders(one) and one.at < parted] for side in sides)
+        assert mine == ours
+
+
+def _orders(record: r.OfRollout) -> TypeGuard[r.EffectOrdered]:
+    return isinstance(record, r.EffectOrdered)
+
+
 def test_recording_changes_nothing() -> None:
     """A run that is recorded is the run that is not."""
     script = scenario(faults=FAILS, truth={"verdict": "rollback", "within": "5m"})
@@ -104,7 +146,7 @@ def test_a_stricter_policy_is_told_with_what_it_asks_for() -> None:
     (told,) = [each for each in one.differences if each.what == "rollback by guardrail"]
     assert told.replayed is None
     assert "only in the recording: checkout 1.1.0 fails more than the margin" in told.text
-    assert told.text.endswith("its policy asks for 1e+09")
+    assert told.text.endswith("its policy asks for 1,000,000,000")
     assert one.diverged == told.recorded  # from the recorded rollback on, no user was sent to the canary
 
 
