@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +61,7 @@ def replay(
 
 
 def _played(tapes: Sequence[Path], policy: Policy | None) -> list[Played]:
-    from guardian.adapters.tapes.folder import parts_of, read  # noqa: PLC0415  pyarrow
+    from guardian.adapters.tapes.folder import parts_of, read, written_by  # noqa: PLC0415  pyarrow
     from guardian.core.playback import Playback  # noqa: PLC0415
 
     services = parts_of(tapes)
@@ -74,6 +75,8 @@ def _played(tapes: Sequence[Path], policy: Policy | None) -> list[Played]:
                 playback.take(read(path), where=str(path))
                 told(1)
             played.append(playback.finish())
+            others = {written_by(path) for _, path in parts} - {version("slo-guardian")}
+            played[-1].notes += [f"was recorded by slo-guardian {one}" for one in sorted(others)]
     return played
 
 

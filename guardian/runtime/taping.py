@@ -44,7 +44,7 @@ class TapeWriter:
         self._telemetry, self._health = telemetry, health
         self._parts: asyncio.Queue[Part] = asyncio.Queue(_WAITING)
         self.taping = Taping(
-            keep=self.keep, failed=self._failed, wanted=recording.wanted, part=_PART_BYTES, every=recording.every
+            keep=self.keep, failed=self._lose, wanted=recording.wanted, part=_PART_BYTES, every=recording.every
         )
 
     def keep(self, part: Part) -> None:
@@ -59,17 +59,14 @@ class TapeWriter:
         """Store parts as they come."""
         try:
             await asyncio.to_thread(self._tape.begin, self._clock.now())
-        except TapeError as error:
+        except Exception as error:  # noqa: BLE001  a mistake in recording must not end the daemon
             self._report(error)
         while True:
             part = await self._parts.get()
             try:
                 size = await asyncio.to_thread(self._tape.keep, part)
-            except TapeError as error:
+            except Exception as error:  # noqa: BLE001  nor may one in writing it
                 self._lose(error)
-            except Exception as error:  # noqa: BLE001  a mistake in recording must not end the daemon
-                _log.exception("tape_failed", part=_named(part))
-                self._lose(TapeError(f"{_named(part)} is lost: {error!r}", where="tapes"))
             else:
                 self._telemetry.tape_parts.labels("kept").inc()
                 self._telemetry.tape_bytes.inc(size)
@@ -81,16 +78,17 @@ class TapeWriter:
         """Return when everything handed out is stored, or lost."""
         await self._parts.join()
 
-    def _failed(self, error: Exception) -> None:
-        _log.error("recording_failed", exc_info=error)
-        self._lose(TapeError(f"a mistake in recording, what was under way is lost: {error!r}", where="tapes"))
-
-    def _lose(self, error: TapeError) -> None:
+    def _lose(self, error: Exception) -> None:
         self._telemetry.tape_parts.labels("lost").inc()
         self._report(error)
 
-    def _report(self, error: TapeError) -> None:
-        self._health.report("tape", str(error))
+    def _report(self, error: Exception) -> None:
+        """Say what is wrong, until a part is stored again; what nobody foresaw with its trace in the log."""
+        if isinstance(error, TapeError):
+            self._health.report("tape", str(error))
+            return
+        _log.error("recording_failed", exc_info=error)
+        self._health.report("tape", f"a mistake in recording, what was under way is lost: {error!r}")
 
 
 def _named(part: Part) -> str:

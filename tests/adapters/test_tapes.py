@@ -18,23 +18,13 @@ from guardian.core.looks import Observed, SeriesKey
 from guardian.core.looks import Part as Portion
 from guardian.core.model import Instant, RolloutId, Seconds, Track
 from guardian.core.series import STALE_MARKER
-from guardian.core.tape import Entry, Given, Header, Named, Part, Start
+from guardian.core.tape import Given, Named
 from guardian.errors import TapeError
 from guardian.wire.tape import decode_entry, encode_entry
+from tests.adapters.tapes import part
 from tests.builders import PLACE, T0, requested
 
 STALE = struct.unpack("<d", struct.pack("<q", STALE_MARKER))[0]
-
-
-def part(*entries: Entry, number: int = 0, began: float = T0, service: str = PLACE.service, size: int = 0) -> Part:
-    """Return a part of 30 s; size: samples that do not compress, 24 bytes each."""
-    chance = np.random.default_rng(number)
-    noise = Observed(series=np.arange(size), time=chance.uniform(size=size), value=chance.uniform(size=size))
-    header = Header(
-        service=service, environment=PLACE.environment, cast=(service,), run="1", number=number, began=Instant(began),
-        ended=Instant(began + 30.0), last=False, start=Start(),
-    )  # fmt: skip
-    return Part(header=header, entries=(*entries, Given(at=Instant(began), fact=noise)) if size else entries)
 
 
 def only_file(folder: Path) -> Path:
@@ -105,6 +95,16 @@ def test_a_name_is_one_folder_whatever_is_in_it(service: str, tmp_path: Path) ->
     file = only_file(tmp_path)
     assert file.parent.parent.parent == folder
     assert list(parts_of([folder])) == [(PLACE.environment, service, file.parent.resolve())]
+
+
+def test_what_is_not_a_part_is_left_alone(tmp_path: Path) -> None:
+    """Somebody may have put a file of his own there; it is neither dropped nor in the way."""
+    tapes = TapeFolder(tmp_path, age=Seconds(100.0))
+    tapes.keep(part())
+    own = only_file(tmp_path).with_name("my-own.parquet")
+    own.write_text("mine")
+    tapes.begin(Instant(T0 + 1e6))
+    assert list(tmp_path.rglob("*.parquet")) == [own]
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

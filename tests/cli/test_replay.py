@@ -8,7 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from guardian.adapters.tapes.folder import TapeFolder
 from simulator.testing.run import current_run
+from tests.adapters.tapes import part
 from tests.cli.daemon import LONG, POLICY, Answer, guardian, started, until
 
 OTHER = """apiVersion: slo-guardian/v1
@@ -90,6 +92,26 @@ def test_what_is_no_tape_is_wrong_usage(folder: Path, tmp_path: Path) -> None:
     assert (answer.code, answer.out) == (2, "")
     assert "cut.parquet: is cut off, or is no Parquet file" in answer.err
     assert "remedy: " in answer.err
+
+
+def test_the_version_that_recorded_is_named_where_it_is_another(folder: Path, tmp_path: Path) -> None:
+    """Differences are then the version's; none here, and still it is said."""
+    file = next(folder.rglob("*.parquet"))
+    table = pq.read_table(file)
+    title = json.loads(table.schema.metadata[b"slo-guardian.tape"])
+    old = json.dumps(title | {"guardian": "0.0.9"}).encode()
+    pq.write_table(table.replace_schema_metadata({b"slo-guardian.tape": old}), tmp_path / "old.parquet")
+    answer = guardian("replay", "old.parquet", "--strict", folder=tmp_path)
+    assert answer.code == 0
+    assert "was recorded by slo-guardian 0.0.9" in answer.out
+
+
+def test_a_tape_without_a_rollout_is_undecided(tmp_path: Path) -> None:
+    """Nothing differs on it, which is not the same as nothing having differed."""
+    TapeFolder(tmp_path / "tapes").keep(part())
+    answer = guardian("replay", "tapes", "--strict", folder=tmp_path)
+    assert (answer.code, answer.out) == (4, "")
+    assert "no rollout on the tape can be replayed" in answer.err
 
 
 def test_a_daemon_records_as_its_settings_say(tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ from guardian.adapters.journal.sqlite import SqliteJournal
 from guardian.adapters.tapes.folder import TapeFolder, parts_of, read
 from guardian.core import records as r
 from guardian.core.differences import compare
-from guardian.core.model import Instant, Phase, Seconds
+from guardian.core.model import Phase, Seconds
 from guardian.core.playback import Playback, Played
-from guardian.core.tape import Header, Part, Start
+from guardian.core.tape import Part
 from guardian.core.taping import TapedEngine
 from guardian.errors import TapeError
 from guardian.ports import Journal
 from guardian.runtime.daemon import Daemon
 from guardian.runtime.taping import Recording
 from guardian.wire.entry import decode_entry
-from tests.builders import PLACE
+from tests.adapters.tapes import part
 from tests.runtime.stage import Stage, only, other, phase, quick, until
 
 
@@ -159,19 +159,9 @@ async def test_a_disk_that_is_too_slow_loses_parts_not_rollouts(journal: Journal
     await daemon.recovered.wait()
     writer = daemon._tapes
     assert writer is not None
-    part = _part()
-    for _ in range(200):
-        writer.keep(part)
+    for number in range(200):
+        writer.keep(part(number=number))
     (problem,) = [problem for problem in daemon.health.problems if problem.part == "tape"]
     assert "the disk is too slow" in problem.text
     running.cancel()
     await asyncio.wait({running})
-
-
-def _part() -> Part:
-    now = Instant(1.0)
-    header = Header(
-        service=PLACE.service, environment=PLACE.environment, cast=(PLACE.service,), run="1", number=0, began=now,
-        ended=now, last=True, start=Start(),
-    )  # fmt: skip
-    return Part(header=header, entries=())

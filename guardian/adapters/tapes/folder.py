@@ -1,23 +1,26 @@
 """Tapes in a folder: FOLDER/ENVIRONMENT/SERVICE/BEGAN-NUMBER.parquet, bounded by size and age, oldest dropped first.
 
-One writer. A part is there whole or not at all: what a crash left unfinished is removed at the next start.
+One writer a folder. A part is there whole or not at all: what a crash left unfinished is removed at the next start.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from guardian.adapters._tape import header_of, read_part, write_part
+from guardian.adapters._tape import header_of, read_part, read_title, write_part
 from guardian.core.model import Instant, Seconds
 from guardian.core.tape import Header, Part
 from guardian.errors import TapeError
 
 SUFFIX: Final = ".parquet"
 Key = tuple[str, str, Path]
+_OURS: Final = re.compile(r"\d+\.\d{6}-\d{6}\.parquet")
+"""Names of parts; whatever else lies in the folder is left alone."""
 NEVER: Final = Seconds(math.inf)
 
 
@@ -54,7 +57,7 @@ class TapeFolder:
 
     def _drop(self, place: Path, now: Instant) -> None:
         """Drop the oldest parts of a service until it is within its bounds; the newest one stays."""
-        files = sorted(place.glob(f"*{SUFFIX}"))
+        files = sorted(file for file in place.glob(f"*{SUFFIX}") if _OURS.fullmatch(file.name))
         sizes = [file.stat() for file in files]
         total = sum(one.st_size for one in sizes)
         for number, (file, one) in enumerate(zip(files, sizes, strict=True)):
@@ -84,6 +87,11 @@ def parts_of(paths: Iterable[Path]) -> dict[Key, list[tuple[Header, Path]]]:
     for parts in found.values():
         parts.sort(key=lambda one: (one[0].began, one[0].number))
     return found
+
+
+def written_by(path: Path) -> str:
+    """Return the version of slo-guardian that wrote a part. Raises TapeError."""
+    return read_title(path).guardian
 
 
 def read(path: Path) -> Part:
