@@ -7,6 +7,7 @@ GuardianError
 ├── EventError           a deploy event or webhook cannot be understood
 │   └── EventTooLarge    it is over the size limit
 ├── SamplesError         a file of samples cannot be read
+├── TapeError            a tape cannot be read
 ├── ThinHistory          the past holds too little to say anything
 ├── ScenarioError        a scenario is wrong
 ├── CommandError         an order by a person cannot be carried out now
@@ -73,6 +74,10 @@ class EventTooLarge(EventError):
 
 class SamplesError(GuardianError):
     """A file of samples cannot be read."""
+
+
+class TapeError(GuardianError):
+    """A tape cannot be read, or is of no use for what was asked."""
 
 
 class ThinHistory(GuardianError):

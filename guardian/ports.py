@@ -17,6 +17,7 @@ from guardian.core.measures import MeasureRequest
 from guardian.core.model import EventRef, Instant, Place, Revision, RolloutId, Share, Weight
 from guardian.core.policy import Policy
 from guardian.core.pretend import Shape, Window
+from guardian.core.tape import Part
 from guardian.errors import CommandError, JournalError
 
 
@@ -107,6 +108,18 @@ class PastSource(Protocol):
         Metrics are numbers in `policy.participating`; pods: codes by name, new names are added. A past without rows
         is an empty window; half an answer is none: it raises Unavailable. Raises PolicyError for a bad selector.
         """
+        ...
+
+
+class Tape(Protocol):
+    """Keeps parts of tapes within its bounds, the oldest dropped first. Safe to call in a thread, by one at a time."""
+
+    def begin(self, now: Instant) -> None:
+        """Make ready, and drop what is out of bounds. Raises TapeError."""
+        ...
+
+    def keep(self, part: Part) -> int:
+        """Store a part, whole or not at all; return its bytes. Raises TapeError when it is not stored."""
         ...
 
 

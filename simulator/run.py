@@ -5,7 +5,7 @@ What it came to is a `Run`; whether that was right is outcome.py's part.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final
 
 from simpy import Environment, Event
@@ -18,6 +18,8 @@ from guardian.core.fleet import Fleet
 from guardian.core.model import EventRef, Instant, Seconds, Verdict, Weight
 from guardian.core.policies import Policies
 from guardian.core.records import Record
+from guardian.core.tape import Part
+from guardian.core.taping import TapedEngine, Taping
 from simulator.bridge import VirtualClock
 from simulator.chance import Chance, Purpose
 from simulator.driver import SimDriver
@@ -38,13 +40,19 @@ Process = Generator[Event, Any, None]
 class Simulation:
     """A scenario set up just before its deploy event, its history already behind it."""
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
+    def __init__(self, scenario: Scenario, seed: int, *, keep: Callable[[Part], None] | None = None) -> None:
+        """Set it up. keep: takes the tape of the run, at its end."""
         self.scenario, self.seed = scenario, seed
         self.chance = Chance(seed)
         self.world = world_of(scenario, self.chance)
         self.environment = Environment(initial_time=self.world.opening)
         clock = VirtualClock(self.environment)
-        self.engine = Engine(policies=Policies([scenario.policy]), fleet=Fleet())
+        policies, fleet = Policies([scenario.policy]), Fleet()
+        self.engine = (
+            Engine(policies=policies, fleet=fleet)
+            if keep is None
+            else TapedEngine(policies=policies, fleet=fleet, taping=Taping(keep=keep))
+        )
         self.driver = SimDriver(
             self.environment,
             self.engine,
@@ -62,6 +70,8 @@ class Simulation:
         self.environment.process(self._deliver(self._events()))
         self.environment.process(self._watch_traffic())
         self.environment.run(until=self._over)
+        if isinstance(self.engine, TapedEngine):
+            self.engine.stop(Instant(self.environment.now))
         shift = self.world.opening if self.world.shift is None else self.world.shift
         end = Instant(shift + self.scenario.horizon)
         if self._verdict is not None and self._verdict[1] is Verdict.PROMOTE:
@@ -148,6 +158,6 @@ class Simulation:
         self._seen.append((at, happening, event, guardrail, record.reason))
 
 
-def run(scenario: Scenario, seed: int) -> Run:
-    """Play one seed of a scenario; the same seed gives the same run, bit for bit."""
-    return Simulation(scenario, seed).play()
+def run(scenario: Scenario, seed: int, *, keep: Callable[[Part], None] | None = None) -> Run:
+    """Play one seed of a scenario; the same seed gives the same run, bit for bit. keep: takes its tape."""
+    return Simulation(scenario, seed, keep=keep).play()

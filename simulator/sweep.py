@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from guardian.config.policy import load_policy
+from guardian.core.tape import Part
 from simulator.library import judged_by, load
 from simulator.naive import run_naive
 from simulator.outcome import Outcome, compare
@@ -43,15 +44,17 @@ def sweep(
     naive: bool = False,
     policy: Path | None = None,
     grain: Grain | None = None,
+    tapes: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Played]:
     """Yield every seed of every scenario, file by file and seed by seed, whichever process ends first.
 
     jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. grain: how to
-    play; None: as each file says. progress: is told how many runs have ended since it was told last.
+    play; None: as each file says. tapes: folder that gets a tape of each run. progress: is told how many more runs have
+    ended.
     """
     chunks = [
-        (file, tuple(seeds[at : at + CHUNK]), naive, policy, grain)
+        (file, tuple(seeds[at : at + CHUNK]), naive, policy, grain, tapes)
         for file in files
         for at in range(0, len(seeds), CHUNK)
     ]
@@ -76,6 +79,7 @@ def play(
     naive: bool,  # noqa: FBT001  called by a pool's map
     policy: Path | None = None,
     grain: Grain | None = None,
+    tapes: Path | None = None,
 ) -> list[Played]:
     """Play some seeds of one scenario in this process."""
     scenario = loaded(file, policy, grain)
@@ -83,11 +87,24 @@ def play(
         Played(
             file=file,
             seed=seed,
-            guardian=compare(scenario, run(scenario, seed)),
+            guardian=compare(scenario, run(scenario, seed, keep=_keeper(tapes, scenario, seed))),
             naive=compare(scenario, run_naive(scenario, seed)) if naive else None,
         )
         for seed in seeds
     ]
+
+
+def _keeper(tapes: Path | None, scenario: Scenario, seed: int) -> Callable[[Part], None] | None:
+    if tapes is None:
+        return None
+    from guardian.adapters.tapes.folder import TapeFolder  # noqa: PLC0415  pyarrow, for tapes only
+
+    folder = tapes / f"{scenario.name}-{seed}"
+
+    def keep(part: Part) -> None:
+        TapeFolder(folder).keep(part)
+
+    return keep
 
 
 @lru_cache(maxsize=64)

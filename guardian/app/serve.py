@@ -38,6 +38,7 @@ from guardian.runtime.monitor import Monitor, Watched
 from guardian.runtime.outbox import Outlet
 from guardian.runtime.steady import SteadyClock
 from guardian.runtime.story import Told
+from guardian.runtime.taping import Recording
 from guardian.runtime.telemetry import Telemetry
 from guardian.web.api import build_api
 from guardian.web.server import WebServer, bind
@@ -46,6 +47,8 @@ from guardian.web.stream import Hub
 _log = structlog.get_logger(__name__)
 JOURNAL = "journal.sqlite"
 """Name of the journal in the data folder."""
+TAPES = "tapes"
+"""Name of the folder of tapes there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,7 @@ class _Life:
             events=self.kafka.events if self.kafka is not None else None,
             decode=self.kafka.decode if self.kafka is not None else None,
             outlets=[*self._outlets(), *notices.outlets],
+            recording=recording_of(settings),
         )
         limits = Limits(
             room=settings.limits.waiting,
@@ -208,6 +212,23 @@ class _Life:
         _log.info("ready", url=url)
         if ready is not None:
             ready(url)
+
+
+def recording_of(settings: Settings) -> Recording | None:
+    """Return what is recorded, and where; None where nothing is."""
+    record = settings.record
+    if record is None:
+        return None
+    # pyarrow takes 0.1 s and 40 MB, which nobody pays who records nothing
+    from guardian.adapters.tapes.folder import TapeFolder  # noqa: PLC0415
+
+    folder = record.folder if record.folder is not None else settings.data / TAPES
+    services = frozenset(record.services)
+    return Recording(
+        tape=TapeFolder(folder, size=record.size, age=Seconds(record.age)),
+        wanted=lambda service: not services or service in services,
+        every=Seconds(record.part),
+    )
 
 
 @asynccontextmanager

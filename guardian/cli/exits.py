@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Final, Literal
 
 from guardian.core.model import Phase, Verdict
-from guardian.errors import ConfigError, GuardianError, PolicyError, SamplesError, ScenarioError, ThinHistory
+from guardian.errors import ConfigError, GuardianError, PolicyError, SamplesError, ScenarioError, TapeError, ThinHistory
 
 Goal = Literal["promoted", "verified"]
 
@@ -31,7 +31,7 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.TIMEOUT: "still going at --timeout",
 }
 
-_INPUT_ERRORS: Final = (ConfigError, PolicyError, SamplesError, ScenarioError)
+_INPUT_ERRORS: Final = (ConfigError, PolicyError, SamplesError, ScenarioError, TapeError)
 _PHASES: Final[dict[Phase, ExitCode]] = {
     Phase.VERIFIED: ExitCode.YES,
     Phase.ROLLED_BACK: ExitCode.NO,

@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
     "doctor": "guardian.cli.doctor:doctor",
     "judge": "guardian.cli.judge:judge",
     "backtest": "guardian.cli.backtest:backtest",
+    "replay": "guardian.cli.replay:replay",
     "journal": "guardian.cli.journal:journal",
     "version": "guardian.cli.version:version",
 }

@@ -19,6 +19,7 @@ intake only. All values are frozen; durations are seconds, sizes bytes, paths ab
                                raises UnknownEnvironment with the nearest name
     settings.intervals         .policies .checkpoint .stop
     settings.limits            .body .write_body (bytes) .waiting .series .streams (counts)
+    settings.record            None: no tapes. .folder .services .size (bytes) .age .part (seconds)
     settings.monitor           .enabled .over .every: stable judged against stable beside the work
     environment                .cluster .kubeconfig .context .in_cluster .namespace
     environment.metrics        None: not configured. .url (None: streamed only) .labels (added to
@@ -254,6 +255,26 @@ class Monitor(Section):
         return self
 
 
+class Record(Section):
+    """Tapes: what decided on rollouts, kept for `guardian replay`."""
+
+    folder: FilePath | None = Field(None, description="where tapes are kept; default: `tapes` in `data`")
+    services: tuple[str, ...] = Field((), description="only of these services; default: of all")
+    size: Size = Field(256 * 1024 * 1024, description="most bytes of one service; the oldest parts are dropped")
+    age: Duration = Field(30 * 86400.0, description="parts that began longer ago are dropped")
+    part: Duration = Field(300.0, description="most time of a part, and so what a crash loses; 10 seconds or more")
+
+    @model_validator(mode="after")
+    def _is_sensible(self) -> Self:
+        if self.size < 1024 * 1024:
+            raise complaint("'size' is less than 1MiB", "one part may be as large: write 1MiB or more", at=("size",))
+        if self.part < 10.0:
+            raise complaint("'part' is less than 10s", "each part is a file: write 10s or more", at=("part",))
+        if self.age < self.part:
+            raise complaint("'age' is less than 'part'", "a part would be dropped before it is whole", at=("age",))
+        return self
+
+
 class Limits(Section):
     """What the daemon takes before it says no."""
 
@@ -292,6 +313,7 @@ class Settings(Section):
     intervals: Intervals = Intervals()
     limits: Limits = Limits()
     monitor: Monitor = Monitor()
+    record: Record | None = None
     log: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

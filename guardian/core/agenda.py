@@ -44,6 +44,10 @@ class Agenda(Generic[Item]):
             heapq.heappop(self._heap)
         return None
 
+    def ready(self, now: Instant) -> list[Item]:
+        """Return what `due` would, in any order; nothing is taken out."""
+        return [item for item, at in self._times.items() if at <= now]
+
     def due(self, now: Instant) -> list[Item]:
         """Take out and return the items whose time is now or past, earliest first."""
         found: list[Item] = []

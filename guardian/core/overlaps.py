@@ -51,7 +51,8 @@ class Overlaps:
         self._world, self._looks, self._apart = world, looks, apart
         self._dependents: dict[RolloutId, None] = {}
 
-    def _beneath(self, policies: Policies, place: Place) -> frozenset[str]:
+    def beneath(self, policies: Policies, place: Place) -> frozenset[str]:
+        """Return all services that the place's service depends on."""
         return beneath(partial(calls, self._world, policies, place.environment), place.service)
 
     def _others(self, place: Place, services: Iterable[str]) -> Iterator[Rollout]:
@@ -72,14 +73,14 @@ class Overlaps:
             rollout = self._world.rollouts.get(name)
             if rollout is None or rollout.phase.terminal:
                 del self._dependents[name]
-            elif other in self._others(rollout.place, self._beneath(policies, rollout.place)):
+            elif other in self._others(rollout.place, self.beneath(policies, rollout.place)):
                 self._apart.mark(name, other.id)
 
     def tend(self, names: Iterable[RolloutId], policies: Policies) -> None:
         """Begin and end the stretches that may not count, before anything newer becomes evidence."""
         for name in names:
             rollout = self._world.rollouts[name]
-            services = self._beneath(policies, rollout.place)
+            services = self.beneath(policies, rollout.place)
             if services:
                 self._dependents[name] = None
             for other in self._others(rollout.place, services):
@@ -99,7 +100,7 @@ class Overlaps:
 
     def around(self, rollout: Rollout, policies: Policies, now: Instant) -> Around:
         """Return what goes on beneath a rollout's service."""
-        services = self._beneath(policies, rollout.place)
+        services = self.beneath(policies, rollout.place)
         if not services:
             return ALONE
         others = [one for one in self._others(rollout.place, services) if one.had_traffic and _meet(rollout, one)]
@@ -107,7 +108,7 @@ class Overlaps:
         for other in others:
             one = suspect(other, self._looks.get(other.id), now)
             if one is not None and lasts(one, rollout, now):
-                found.append((one, self._beneath(policies, other.place)))
+                found.append((one, self.beneath(policies, other.place)))
         around = Around(
             suspects=deepest_first(found), counted=frozenset(map(RolloutId, self._apart.marked(rollout.id)))
         )

@@ -19,6 +19,7 @@ from guardian.core.model import Instant, RolloutId, Seconds
 from guardian.core.policies import Policies
 from guardian.core.records import Record
 from guardian.core.rollout import Rollout
+from guardian.core.taping import TapedEngine
 from guardian.core.world import World
 from guardian.errors import Unavailable
 from guardian.ports import Clock, EventSource, Journal
@@ -37,6 +38,7 @@ from guardian.runtime.outbox import Outbox, Outlet
 from guardian.runtime.recover import Recovered, recover
 from guardian.runtime.steady import ClockWatch, SteadyClock
 from guardian.runtime.story import Story, remembered, told
+from guardian.runtime.taping import Recording, TapeWriter
 from guardian.runtime.telemetry import Telemetry
 from guardian.runtime.witness import WitnessedWorld
 
@@ -58,6 +60,7 @@ class Outside:
     events: EventSource | None = None
     decode: Decode | None = None
     outlets: Sequence[Outlet] = ()
+    recording: Recording | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,7 @@ class Daemon:
         self._outside, self._limits = outside, limits
         self._dispatcher: Dispatcher | None = None
         self._driver: Driver | None = None
+        self._tapes: TapeWriter | None = None
         self._intake: asyncio.Task[None] | None = None
         self._began: tuple[int, World] = 0, World()
         telemetry.policies.set(len(policies))
@@ -107,7 +111,7 @@ class Daemon:
         if isinstance(clock, SteadyClock):
             clock.not_before(_last_instant(journal, recovered.head))
         world = WitnessedWorld(recovered.world.copy())
-        engine = self.engine = Engine(policies=self.engine.policies, fleet=Fleet(), world=world)
+        engine = self.engine = self._engine_of(world)
         checkpoints = Checkpoints(engine=engine, every=self._limits.checkpoint)
         stale = checkpoints.restore(journal.notes(EVIDENCE), now=clock.now())
         if stale:
@@ -119,6 +123,15 @@ class Daemon:
             self.health.clear("start")
             self.recovered.set()
             _log.info("recovered", rows=recovered.head, rollouts=len(recovered.world.rollouts))
+
+    def _engine_of(self, world: World) -> Engine:
+        """Return the engine that goes on from there; what it is given is kept where that is wanted."""
+        policies, recording = self.engine.policies, self._outside.recording
+        if recording is None:
+            return Engine(policies=policies, fleet=Fleet(), world=world)
+        clock, health = self._outside.clock, self.health
+        self._tapes = TapeWriter(recording, clock=clock, telemetry=self.telemetry, health=health)
+        return TapedEngine(policies=policies, fleet=Fleet(), world=world, taping=self._tapes.taping)
 
     def _serve(self, tasks: asyncio.TaskGroup, engine: Engine, checkpoints: Checkpoints, recovered: Recovered) -> None:
         outside, telemetry = self._outside, self.telemetry
@@ -154,6 +167,8 @@ class Daemon:
         tasks.create_task(collector.run(), name="collector")
         tasks.create_task(self._outbox().run(self._stories(recovered)), name="outbox")
         tasks.create_task(driver.run(), name="driver")
+        if self._tapes is not None:
+            tasks.create_task(self._tapes.run(), name="tapes")
         self._watch_clock(tasks, engine)
         self._listen(tasks)
 
@@ -248,6 +263,13 @@ class Daemon:
                     await self._driver.settle()
             except TimeoutError:
                 _log.error("journal_not_settled", seconds=_SETTLE)
+        if self._tapes is not None and isinstance(self.engine, TapedEngine):
+            self.engine.stop(self._outside.clock.now())
+            try:
+                async with asyncio.timeout(_SETTLE):
+                    await self._tapes.settle()
+            except TimeoutError:
+                _log.error("tapes_not_settled", seconds=_SETTLE)
 
 
 def _last_instant(journal: Journal, head: int) -> Instant:

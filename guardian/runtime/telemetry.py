@@ -34,6 +34,7 @@ class Telemetry:
         self._of_intake()
         self._of_work()
         self._of_measuring()
+        self._of_recording()
         self.published = self._counter("events_published", "Decision events given to a sink.", "sink")
         self.behind = self._gauge("sink_behind", "Journal rows a sink has yet to see.", "sink")
         self.policies = self._gauge("policies", "Policies in force for new rollouts.")
@@ -65,6 +66,10 @@ class Telemetry:
         self.samples = self._counter("samples", "Metric samples received, by source.", "source")
         self.problems = self._counter("metric_problems", "Incomplete or failed answers, by source.", "source")
         self.anomalies = self._counter("anomalies", "Rows refused as impossible, by kind.", "kind")
+
+    def _of_recording(self) -> None:
+        self.tape_parts = self._counter("tape_parts", "Parts of tapes, by outcome: kept or lost.", "outcome")
+        self.tape_bytes = self._counter("tape_bytes", "Bytes of tapes written.")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"guardian_{name}", text, labels, registry=self.registry)

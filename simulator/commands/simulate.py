@@ -45,6 +45,10 @@ PlotOption = Annotated[
         help="draw a run into FILE.svg, .png or .html (- for the terminal): the first not right",
     ),
 ]
+TapeOption = Annotated[
+    Path | None,
+    typer.Option("--tape", metavar="DIR", help="write what the guardian was given into DIR, for `guardian replay`"),
+]
 OutputOption = Annotated[
     Output, typer.Option("-o", "--output", help="json: one object a run; else one summary a scenario")
 ]
@@ -52,12 +56,14 @@ OutputOption = Annotated[
 
 def simulate(
     scenarios: ScenariosArgument = None,
+    *,
     every: AllOption = False,
     seeds: SeedsOption = 20,
     jobs: JobsOption = None,
     grain: GrainOption = None,
     serve: ServeOption = False,
     plot: PlotOption = None,
+    tape: TapeOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Play scenarios with known outcome in virtual time; exit 3 when one does not come out right."""
@@ -73,7 +79,7 @@ def simulate(
     with progress_of(len(files) * seeds, output) as done:
         wanted = range(FIRST_SEED, FIRST_SEED + seeds)
         naive = output is not Output.JSON
-        for played in sweep(files, seeds=wanted, jobs=jobs, naive=naive, grain=grain, progress=done):
+        for played in sweep(files, seeds=wanted, jobs=jobs, naive=naive, grain=grain, tapes=tape, progress=done):
             outcomes[played.file].append(played)
             if output is Output.JSON:
                 show_line("SimulatedRun", line(played.guardian))

@@ -110,10 +110,17 @@ def watching(folder: Path, rollout: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def started(run: ServiceRun, *, environment: str = "{}", policies: Mapping[str, str] | None = None) -> Daemon:
-    """Start a daemon in a new folder and wait until it takes events. policies: name -> text of the file."""
+def started(
+    run: ServiceRun, *, environment: str = "{}", policies: Mapping[str, str] | None = None, settings: str = ""
+) -> Daemon:
+    """Start a daemon in a new folder and wait until it takes events.
+
+    policies: name -> text of the file. settings: further lines of guardian.yaml.
+    """
     folder, port = run.workdir("guardian"), run.port()
-    (folder / "guardian.yaml").write_text(f"listen: 127.0.0.1:{port}\nenvironments: {{staging: {environment}}}\n")
+    (folder / "guardian.yaml").write_text(
+        f"listen: 127.0.0.1:{port}\nenvironments: {{staging: {environment}}}\n{settings}"
+    )
     (folder / "policies").mkdir()
     simple = {service: POLICY.format(service=service, **times) for service, times in SERVICES.items()}
     for name, text in (policies or simple).items():

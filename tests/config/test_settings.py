@@ -236,3 +236,19 @@ def test_a_monitor_that_would_press_or_see_nothing_is_refused(tmp_path: Path, te
     """With the place, what is allowed, and how to turn it off."""
     (mistake,) = mistakes(tmp_path, text)
     assert said in mistake
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ("{size: 1KiB}", "'size' is less than 1MiB"),
+        ("{part: 1s}", "'part' is less than 10s"),
+        ("{age: 1m}", "'age' is less than 'part'"),
+        ("{services: checkout}", "services"),
+        ("{colour: red}", "colour"),
+    ],
+)
+def test_tapes_within_sensible_bounds(record: str, text: str, tmp_path: Path) -> None:
+    """A bound that leaves nothing, or a file a second, is a mistake."""
+    with pytest.raises(ConfigError, match=text):
+        load(tmp_path, f"record: {record}\n")

@@ -28,6 +28,7 @@ from guardian.runtime.intake import fallback_of
 from guardian.runtime.logs import DecisionLog
 from guardian.runtime.outbox import Outlet, outlet_of
 from guardian.runtime.steady import SteadyClock
+from guardian.runtime.taping import Recording
 from guardian.runtime.telemetry import Telemetry
 from guardian.wire import Decoded, decode_event, read_headers
 from tests.builders import PLACE, T0, policy, steps
@@ -136,6 +137,7 @@ class Stage:
     sources: Callable[[Place], MetricSource | None] | None = None
     outlets: Sequence[Outlet] | None = None
     room: int = 20_000
+    recording: Recording | None = None
     service: Service = field(init=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +163,7 @@ class Stage:
             events=self.events,
             decode=self._decode,
             outlets=self.outlets if self.outlets is not None else [outlet_of("sink", self.sink)],
+            recording=self.recording,
         )
 
     def daemon(self) -> Daemon:
