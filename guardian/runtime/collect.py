@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import structlog
 
+from guardian.core.effects import READING
 from guardian.core.facts import WeightRead
 from guardian.core.looks import Observed, SeriesKey
 from guardian.core.measures import MeasureRequest
@@ -28,7 +29,6 @@ from guardian.runtime.telemetry import Telemetry
 _log = structlog.get_logger(__name__)
 _MEASURE: Final = Seconds(30.0)
 """Longest wait for a batch of measurements."""
-_READ: Final = Seconds(5.0)
 _AT_ONCE: Final = 32
 _TICKS_AT_ONCE: Final = 10
 """Samples of one series given before the loop may do something else."""
@@ -145,12 +145,12 @@ class Collector:
             if router is None:
                 return
             port, target = router
-            async with self._slots, asyncio.timeout(_READ):
+            async with self._slots, asyncio.timeout(READING):
                 asked = self._clock.now()
                 accepted = await port.accepted_weight(target)
                 observed = await port.observed_share(target)
         except TimeoutError:
-            self._problems(f"router of {rollout.place}", [f"the router did not answer within {_READ:g}s"])
+            self._problems(f"router of {rollout.place}", [f"the router did not answer within {READING:g}s"])
         except GuardianError as error:
             self._problems(f"router of {rollout.place}", [str(error)])
         except Exception as error:  # noqa: BLE001  an adapter's mistake must not end the daemon
