@@ -1,7 +1,8 @@
 """What goes wrong, one class a kind, and the table of them. A new fault is a class and a line in FAULTS.
 
-Four families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`), what the guardian
-is told (`simulator/messages.py`), and causes, which only the request grain has. Times are seconds after the
+Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`), what the guardian
+is told (`simulator/messages.py`), what it acts through (`simulator/trouble.py`), and causes, which only the request
+grain has. Times are seconds after the
 traffic shift. A fault `on: canary` follows the new revision: after a promotion all users have it.
 """
 
@@ -16,9 +17,10 @@ from pydantic import Field, model_validator
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
 from simulator.conditions import Conditions
-from simulator.messages import AlertStorm, EventRepeats
+from simulator.messages import AlertStorm
 from simulator.topology import Flags, Slots
 from simulator.traffic import Floats
+from simulator.trouble import RouterDown, RouterSlow, RouterTrouble, WeightReset
 from simulator.units import FOREVER, Duration, Factor, Moment, Part, Portion
 
 
@@ -208,10 +210,11 @@ class MemoryLeak(_Trouble):
 
 
 ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic
-MessageFault = AlertStorm | EventRepeats
 Cause = Outage | MemoryLeak
 """What only the request grain can do: harm follows from it."""
-Fault = Annotated[ServiceFault | MetricsGap | CounterReset | MessageFault | Cause, Field(discriminator="kind")]
+Fault = Annotated[
+    ServiceFault | MetricsGap | CounterReset | AlertStorm | RouterTrouble | Cause, Field(discriminator="kind")
+]
 
 FAULTS: Final[dict[str, type[Part]]] = {
     "error_step": ErrorStep,
@@ -223,7 +226,9 @@ FAULTS: Final[dict[str, type[Part]]] = {
     "metrics_gap": MetricsGap,
     "counter_reset": CounterReset,
     "alert_storm": AlertStorm,
-    "event_repeats": EventRepeats,
+    "router_slow": RouterSlow,
+    "router_down": RouterDown,
+    "weight_reset": WeightReset,
     "outage": Outage,
     "memory_leak": MemoryLeak,
 }

@@ -124,7 +124,7 @@ class RequestWorld(World):
     def _refresh(self, at: float | None = None) -> None:
         """Have pods, dependencies and router behave as conditions say at this moment."""
         now = self.environment.now if at is None else at
-        t, width = now - (self.opening if self.shift is None else self.shift), self.width
+        t, width = now - self.zero, self.width
         held = self.conditions(np.full(width, t), at=now, noise=self._row(now))
         slots = self.topology.slots
         leak = np.zeros(width)
@@ -173,7 +173,7 @@ class RequestWorld(World):
 
     def _rate(self, at: float) -> float:
         """Return requests/s of the whole service."""
-        t = np.array(at - (self.opening if self.shift is None else self.shift))
+        t = np.array(at - self.zero)
         return float(self.spec.traffic.at(t) * self._rate_noise[self._row(at), 0])
 
     def _ask_once(self, place: float, luck: float, chosen: float, body: float, tail: float) -> Steps:
