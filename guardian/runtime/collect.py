@@ -19,11 +19,11 @@ from guardian.core.effects import READING
 from guardian.core.facts import WeightRead
 from guardian.core.looks import Observed, SeriesKey
 from guardian.core.measures import MeasureRequest
-from guardian.core.model import RolloutId, Seconds
+from guardian.core.model import Ready, RolloutId, Seconds, Track
 from guardian.core.rollout import Rollout
 from guardian.errors import GuardianError
 from guardian.ports import Clock, MetricSource, Samples
-from guardian.runtime.equipment import Equip, Sources
+from guardian.runtime.equipment import Equip, Equipment, Sources
 from guardian.runtime.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)
@@ -141,10 +141,10 @@ class Collector:
 
     async def _read(self, rollout: Rollout) -> None:
         try:
-            router = self._equip(rollout).router
-            if router is None:
+            equipment = self._equip(rollout)
+            if equipment.router is None:
                 return
-            port, target = router
+            port, target = equipment.router
             async with self._slots, asyncio.timeout(READING):
                 asked = self._clock.now()
                 accepted = await port.accepted_weight(target)
@@ -158,7 +158,29 @@ class Collector:
             self._problems(f"router of {rollout.place}", [repr(error)])
         else:
             self._problems(f"router of {rollout.place}", ())
-            self._give(WeightRead(rollout=rollout.id, asked=asked, accepted=accepted, observed=observed))
+            ready = await self._ready(rollout, equipment)
+            self._give(WeightRead(rollout=rollout.id, asked=asked, accepted=accepted, observed=observed, ready=ready))
+
+    async def _ready(self, rollout: Rollout, equipment: Equipment) -> Ready | None:
+        """Ask who can serve; stable only where the canary cannot. None where nobody can tell."""
+        if equipment.readiness is None:
+            return None
+        port, target = equipment.readiness
+        try:
+            async with self._slots, asyncio.timeout(READING):
+                canary = await port.ready(target, Track.CANARY)
+                ready = Ready(canary=canary, stable=0 if canary else await port.ready(target, Track.STABLE))
+        except TimeoutError:
+            self._problems(f"workload of {rollout.place}", [f"the workload did not answer within {READING:g}s"])
+        except GuardianError as error:
+            self._problems(f"workload of {rollout.place}", [str(error)])
+        except Exception as error:  # noqa: BLE001  an adapter's mistake must not end the daemon
+            _log.exception("adapter_failed", rollout=rollout.id)
+            self._problems(f"workload of {rollout.place}", [repr(error)])
+        else:
+            self._problems(f"workload of {rollout.place}", ())
+            return ready
+        return None
 
     def _problems(self, of: Hashable, problems: Sequence[str]) -> None:
         """Count problems, and log them when they differ from the last ones."""
