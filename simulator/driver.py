@@ -28,7 +28,7 @@ from guardian.core.effects import (
 from guardian.core.engine import Decision, Engine
 from guardian.core.facts import EffectDone, EffectFailed, Fact, WeightRead, Woke
 from guardian.core.looks import Ints, Observed
-from guardian.core.model import EffectId, Instant, Place, RolloutId
+from guardian.core.model import EffectId, Instant, Place, Ready, RolloutId, Track
 from guardian.core.records import EffectEnded, Record
 from guardian.errors import AdapterError, Refused, SimulationError
 from guardian.ports import MetricSource, Samples, Target
@@ -112,7 +112,9 @@ class SimDriver:
         platform, target, asked = self._platforms[place], _target(place), self.clock.now()
         accepted = await platform.accepted_weight(target)
         observed = await platform.observed_share(target)
-        return WeightRead(rollout=rollout, asked=asked, accepted=accepted, observed=observed)
+        canary, stable = [await platform.ready(target, track) for track in (Track.CANARY, Track.STABLE)]
+        ready = Ready(canary=canary, stable=stable)
+        return WeightRead(rollout=rollout, asked=asked, accepted=accepted, observed=observed, ready=ready)
 
     def _carry_out(self, decision: Decision) -> None:
         """Journal, then act; what is not wanted any more is cut short."""

@@ -182,14 +182,41 @@ class CounterReset(_Placed):
     on: On = On.BOTH
     pods: Annotated[int, Field(ge=1)] | None = None
 
-    def edges(self) -> tuple[float, ...]:
-        """Return the times at which counters fall."""
-        return (self.at,)
+    def falls(self, horizon: float) -> tuple[float, ...]:
+        """Return when counters fall, up to a time."""
+        return (self.at,) if self.at <= horizon else ()
 
     def resets(self, slots: Slots) -> Flags:
         """Return which slots restart: the first `pods` of those it is on, or all."""
         hit = self.hits(slots)
         return hit if self.pods is None else hit & (np.cumsum(hit) <= self.pods)
+
+
+class CrashLoop(_Trouble):
+    """Processes die again and again and are never ready: each is gone for `down` once in `every`, its counters with it.
+
+    Nobody serves what a router sends to a track of which no pod is ready, and nobody counts it.
+    """
+
+    kind: Literal["crash_loop"]
+    every: Annotated[Duration, Field(gt=0)] = 100.0
+    down: Duration = 10.0
+
+    def bend(self, conditions: Conditions) -> None:
+        """Have no pod ready where it runs."""
+        conditions.ready = conditions.ready & ~self.touches(conditions)
+
+    def loses(self, t: Floats, slots: Slots) -> Flags:
+        """t: sample times, shape (..., pods), seconds after the shift. Returns which samples are missed."""
+        return self.runs(t) & self.hits(slots) & ((t - self.at) % self.every < self.down)
+
+    def falls(self, horizon: float) -> tuple[float, ...]:
+        """Return when processes die, up to a time."""
+        return tuple(np.arange(self.at, min(self.at + self.lasts, horizon), self.every).tolist())
+
+    def resets(self, slots: Slots) -> Flags:
+        """Return which slots restart."""
+        return self.hits(slots)
 
 
 class Outage(_Trouble):
@@ -209,7 +236,7 @@ class MemoryLeak(_Trouble):
     share: Portion
 
 
-ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic
+ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic | CrashLoop
 Cause = Outage | MemoryLeak
 """What only the request grain can do: harm follows from it."""
 Fault = Annotated[
@@ -223,6 +250,7 @@ FAULTS: Final[dict[str, type[Part]]] = {
     "warm_up": WarmUp,
     "shared_incident": SharedIncident,
     "no_traffic": NoTraffic,
+    "crash_loop": CrashLoop,
     "metrics_gap": MetricsGap,
     "counter_reset": CounterReset,
     "alert_storm": AlertStorm,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 
-from guardian.core.model import Instant, Revision, Share, Weight
+from guardian.core.model import Instant, Revision, Share, Track, Weight
 from guardian.errors import Refused, Unavailable
 from guardian.ports import Clock, Target
 from simulator.topology import NEVER
@@ -19,7 +19,7 @@ from simulator.world import World
 
 
 class Platform:
-    """What moves one service's traffic and pods (Router, Workload, Inspection, Probe of guardian.ports)."""
+    """What moves one service's traffic and pods (Router, Workload, Inspection, Readiness, Probe)."""
 
     def __init__(self, world: World, clock: Clock) -> None:
         self._world, self._clock = world, clock
@@ -92,6 +92,12 @@ class Platform:
             await self._clock.sleep_until(self._ending)  # who asks again finds the pods about to end
             self._world.stop_canary(self._clock.now())
         self._canary, self._ending = None, NEVER
+
+    async def ready(self, target: Target, track: Track) -> int:  # noqa: ARG002
+        """Return how many pods of a track can serve."""
+        now = self._clock.now()
+        self._world.advance(now)
+        return self._world.ready_pods(track, now)
 
     async def stable_revision(self, target: Target) -> Revision | None:  # noqa: ARG002
         """Return what stable runs; None when the service has no stable pods."""

@@ -24,6 +24,7 @@ from simulator.driver import SimDriver
 from simulator.grains import worlds_of
 from simulator.messages import AlertStorm, Arrival
 from simulator.outcome import Run, Seen
+from simulator.outsider import Outsider
 from simulator.platform import Platform
 from simulator.scenario import BEFORE, Scenario
 from simulator.telemetry import Telemetry
@@ -50,6 +51,11 @@ class Simulation:
             self.environment, self.engine, metrics=Telemetry(self.worlds, clock), platforms=self._platforms
         )
         self.driver.watch = self._watch
+        self._outsiders = {
+            one.place: Outsider(one, self.worlds[one.place.service], self.environment)
+            for one in everybody
+            if one.spec.deploy.weight is not None
+        }
         self._over = self.environment.event()
         self._seen: list[tuple[Instant, Happening | None, str, r.OfRollout]] = []
         self._verdict: tuple[Instant, Verdict] | None = None
@@ -133,6 +139,9 @@ class Simulation:
         """Note what the guardian concluded, and end a run whose verdict is there and carried out."""
         if not isinstance(record, r.OfRollout):
             return
+        outsider = self._outsiders.get(self.engine.world.rollouts[record.rollout].place)
+        if outsider is not None:
+            outsider.hear(record)
         goes_back = isinstance(record, r.RollbackOrdered) and record.outcome is Phase.ROLLED_BACK
         if goes_back or (isinstance(record, r.Ended) and record.phase is Phase.ROLLED_BACK and not self._went(record)):
             self._seen.append((record.at, Happening.ROLLBACK, "rollback", record))

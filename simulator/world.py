@@ -24,7 +24,7 @@ from guardian.core.model import Instant, Ratio, Revision, Share, Track, Weight
 from simulator.calls import Calls
 from simulator.chance import Chance, Purpose
 from simulator.conditions import Conditions
-from simulator.faults import CounterReset, MetricsGap
+from simulator.faults import CounterReset, CrashLoop, MetricsGap
 from simulator.scenario import Scenario
 from simulator.service import temper
 from simulator.topology import NEVER, Flags, Group, lay_out
@@ -90,8 +90,8 @@ class World:
         self.harm = Harm()
         self._served: list[tuple[float, int, int]] = []
         self._service_faults = scenario.service_faults
-        self._gaps = [fault for fault in spec.faults if isinstance(fault, MetricsGap)]
-        self._resets = [fault for fault in spec.faults if isinstance(fault, CounterReset)]
+        self._gaps = [fault for fault in spec.faults if isinstance(fault, MetricsGap | CrashLoop)]
+        self._resets = [fault for fault in spec.faults if isinstance(fault, CounterReset | CrashLoop)]
         self._jumps: list[float] = []
         self._draw_scenery(slots)
         self._counters = np.zeros((slots, self._buckets + 2), dtype=np.int64)
@@ -127,8 +127,9 @@ class World:
         self._add_jumps([at] if open_ is None else [at, at + open_.lasts])
         if self.shift is None and weight > 0:
             self.shift = at
-            times = (edge for fault in (*self._service_faults, *self._resets) for edge in fault.edges())
-            self._add_jumps([at + edge for edge in times if edge >= 0])
+            edges = [edge for fault in self._service_faults for edge in fault.edges()]
+            edges += [fall for fault in self._resets for fall in fault.falls(self.scenario.horizon)]
+            self._add_jumps([at + edge for edge in edges if 0 <= edge < math.inf])
 
     def start_canary(self, at: Instant, revision: Revision | None = None) -> None:
         """Have the canary's pods run from `at` on, and control's with them. revision: default the one to go out."""
@@ -186,6 +187,12 @@ class World:
     def weight(self, at: float) -> Weight:
         """Return the share that the router serves at that time."""
         return self.weights[bisect_right(self.weights, at, key=lambda change: change[0]) - 1][1]
+
+    def ready_pods(self, track: Track, at: Instant) -> int:
+        """Return how many pods of a track can serve at that time."""
+        held = self.conditions(np.full(self.width, at - self.zero), at=at)
+        groups = (one for one in self.topology.groups if one.track is track and one.slots.stop <= self.width)
+        return sum(int(held.ready[one.slots].sum()) for one in groups if one.alive(at))
 
     @property
     def zero(self) -> Instant:
@@ -245,6 +252,7 @@ class World:
             errors=errors,
             slow=slow,
             tail=self.spec.service.latency.tail.share * one,
+            ready=np.ones(t.shape, dtype=np.bool_),
         )
         for fault in self._service_faults:
             fault.bend(bent)
@@ -256,6 +264,7 @@ class World:
     def loads(self, conditions: Conditions, at: float) -> Floats:
         """Return requests/s of each slot, given who is alive at that time; shape of `conditions.t`.
 
+        Pods that are not ready get none; where no pod of a track is, what would have been theirs is still told.
         What is not the canary's goes to stable, but that each control pod gets as much of it as a canary pod has.
         """
         shares = np.zeros_like(conditions.t)
@@ -265,7 +274,9 @@ class World:
             if not group.alive(at) or group.slots.stop > conditions.t.shape[-1]:
                 continue
             slots = group.slots
-            part = self._load[slots] / self._load[slots].sum()
+            ready = conditions.ready[..., slots]
+            able = self._load[slots] * (ready | ~ready.any(axis=-1, keepdims=True))
+            part = able / able.sum(axis=-1, keepdims=True)
             canary = conditions.share[..., slots]
             control = np.minimum(times * canary, 1.0 - canary)
             tracks = {Track.CANARY: canary, Track.CONTROL: control, Track.STABLE: 1.0 - canary - control}
@@ -282,7 +293,7 @@ class World:
         until = self.start + which[:, None] * self.every + (self._places + self._jitter[which])[:, :width]
         since = np.vstack([self._previous[:width], until[:-1]])
         middle = (since + until) / 2 - self.opening
-        counts = self._counts(middle, until - since, at=self.start, noise=slice(1, rounds + 1), key=0)
+        _, counts = self._counts(middle, until - since, at=self.start, noise=slice(1, rounds + 1), key=0)
         sums = np.cumsum(counts, axis=0)
         seen = np.zeros(until.shape, dtype=np.bool_)
         seen[:, self.topology.stable.slots] = True
@@ -301,9 +312,9 @@ class World:
             begins, ends = (np.minimum(np.maximum(edge, begin), end) for edge in (since, until))
             middle = (begins + ends) / 2 - self.zero
             lasted = np.maximum(ends - begins, 0.0)
-            counts = self._counts(middle, lasted, at=begin, noise=row, key=number * 64 + piece)
-            counters += counts
-            served += counts
+            met, counted = self._counts(middle, lasted, at=begin, noise=row, key=number * 64 + piece)
+            served += met
+            counters += counted
         alive = np.zeros(until.shape, dtype=np.bool_)
         for group in (one for one in self.topology.groups if one.slots.stop <= self.width):
             alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
@@ -311,8 +322,11 @@ class World:
         self._previous[: self.width] = np.maximum(since, until)
         self._tally(low, served)
 
-    def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> Ints:
-        """Draw requests, failures and buckets of stretches; shape (..., slots, 2 + buckets)."""
+    def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> tuple[Ints, Ints]:
+        """Draw requests, failures and buckets of stretches, as users meet and as pods count them.
+
+        Each of shape (..., slots, 2 + buckets). Who is sent where nobody is ready fails, and is counted nowhere.
+        """
         conditions = self.conditions(t, at=at, noise=noise)
         loads = self.loads(conditions, at)
         total = self.chance.at(Purpose.TRAFFIC, key).poisson(loads * lasted)
@@ -321,14 +335,19 @@ class World:
         counts[..., 1] = self.chance.at(Purpose.ERRORS, key).binomial(total, conditions.errors)
         shares = self.spec.service.latency.shares(conditions.slow, conditions.tail)
         counts[..., 2:] = self.chance.at(Purpose.LATENCY, key).multinomial(total, shares)
-        return counts
+        if conditions.ready.all():
+            return counts, counts
+        refused = ~conditions.ready
+        met = counts.copy()
+        met[refused, 1], met[refused, 2:] = total[refused], 0
+        return met, np.where(refused[..., None], 0, counts)
 
     def _reset(self, begin: float, since: Floats, until: Floats) -> None:
         """Set counters to 0 of the pods that restart at `begin`."""
         if self.shift is None:
             return
         for fault in self._resets:
-            if self.shift + fault.at == begin:
+            if any(self.shift + fall == begin for fall in fault.falls(self.scenario.horizon)):
                 fallen = fault.resets(self.topology.slots.first(self.width)) & (since < begin) & (begin <= until)
                 self._counters[: self.width][fallen] = 0
 
