@@ -1,9 +1,9 @@
 """What goes wrong, one class a kind, and the table of them. A new fault is a class and a line in FAULTS.
 
-Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`), what the guardian
-is told (`simulator/messages.py`), what it acts through (`simulator/trouble.py`), and causes, which only the request
-grain has. Times are seconds after the
-traffic shift. A fault `on: canary` follows the new revision: after a promotion all users have it.
+Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`, `ahead`), what the
+guardian is told (`simulator/messages.py`), what it acts through (`simulator/trouble.py`), and causes, which only the
+request grain has. Times are seconds after the traffic shift. A fault `on: canary` follows the new revision: after a
+promotion all users have it.
 """
 
 from __future__ import annotations
@@ -174,6 +174,17 @@ class MetricsGap(_Trouble):
         return self.runs(t) & self.hits(slots)
 
 
+class ClockSet(_Timed):
+    """The clock that scrapes are dated by is set: `by` so much, a minus is back, until it is put right again."""
+
+    kind: Literal["clock_set"]
+    by: Moment
+
+    def ahead(self, t: Floats) -> Floats:
+        """t: sample times, seconds after the shift. Returns by how much each is dated too late, same shape."""
+        return np.where(self.runs(t), self.by, 0.0)
+
+
 class CounterReset(_Placed):
     """Processes restart in place: their counters begin at 0 again, what was not scraped yet is lost."""
 
@@ -240,7 +251,8 @@ ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | 
 Cause = Outage | MemoryLeak
 """What only the request grain can do: harm follows from it."""
 Fault = Annotated[
-    ServiceFault | MetricsGap | CounterReset | AlertStorm | RouterTrouble | Cause, Field(discriminator="kind")
+    ServiceFault | MetricsGap | ClockSet | CounterReset | AlertStorm | RouterTrouble | Cause,
+    Field(discriminator="kind"),
 ]
 
 FAULTS: Final[dict[str, type[Part]]] = {
@@ -252,6 +264,7 @@ FAULTS: Final[dict[str, type[Part]]] = {
     "no_traffic": NoTraffic,
     "crash_loop": CrashLoop,
     "metrics_gap": MetricsGap,
+    "clock_set": ClockSet,
     "counter_reset": CounterReset,
     "alert_storm": AlertStorm,
     "router_slow": RouterSlow,
