@@ -10,6 +10,7 @@ import pytest
 from guardian.core import records as r
 from guardian.core.model import Instant, Track, Verdict
 from guardian.errors import ScenarioError
+from simulator.bound import bound
 from simulator.chance import Chance
 from simulator.grains import world_of
 from simulator.library import find, judged_by, load
@@ -114,6 +115,11 @@ def test_a_gate_of_error_rates_promotes_what_nobody_can_reach() -> None:
     assert compare(one, told).ok
     (back,) = (seen for seen in told.seen if seen.event == "rolled-back")
     assert "no pod of the canary has been ready for 1m" in back.reason
+
+
+def test_pods_that_are_not_ready_have_no_bound() -> None:
+    """An infinite one would excuse every delay."""
+    assert [bound(shipped(name)) for name in ("S14a", "S14b")] == [None, None]
 
 
 def test_where_nobody_is_ready_nothing_goes_back() -> None:
