@@ -223,7 +223,8 @@ class CrashLoop(_Trouble):
 
     def falls(self, horizon: float) -> tuple[float, ...]:
         """Return when processes die, up to a time."""
-        return tuple(np.arange(self.at, min(self.at + self.lasts, horizon), self.every).tolist())
+        end = min(self.at + self.lasts, np.nextafter(horizon, FOREVER))
+        return tuple(np.arange(self.at, end, self.every).tolist())
 
     def resets(self, slots: Slots) -> Flags:
         """Return which slots restart."""
