@@ -14,7 +14,7 @@ from typing import Protocol
 from guardian.core.facts import Fact
 from guardian.core.looks import Floats, Ints, SeriesKey
 from guardian.core.measures import MeasureRequest
-from guardian.core.model import EventRef, Instant, Place, Revision, RolloutId, Share, Weight
+from guardian.core.model import EventRef, Instant, Place, Revision, RolloutId, Share, Track, Weight
 from guardian.core.policy import Policy
 from guardian.core.pretend import Shape, Window
 from guardian.core.tape import Part
@@ -66,6 +66,14 @@ class Inspection(Protocol):
 
     async def check(self, target: Target, revision: Revision) -> None:
         """Raise Refused with the remedy when a rollout of this revision could not work here."""
+        ...
+
+
+class Readiness(Protocol):
+    """What a workload says, at every look, of the pods that it runs; one that cannot tell leaves it out."""
+
+    async def ready(self, target: Target, track: Track) -> int:
+        """Return how many pods of stable, or of the canary, can serve; 0 where nothing runs."""
         ...
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from guardian.core.model import Seconds, Verdict
 from guardian.core.policy import Guardrail, HistogramSli, Margin
 from simulator.chance import Chance
+from simulator.faults import CrashLoop
 from simulator.request.language import Grain
 from simulator.scenario import Scenario
 from simulator.service import Latency
@@ -29,13 +30,15 @@ STEP: Final = 5.0
 def bound(scenario: Scenario) -> Seconds | None:
     """Return the least mean delay in seconds, from the onset; None where the truth is no verdict, or not known.
 
-    In request grain harm follows from causes: what the requests would tell is not known beforehand.
+    In request grain harm follows from causes: what the requests would tell is not known beforehand. Pods that are not
+    ready tell nothing by requests.
 
     Rollback: evidence of all guardrails together that canary and stable differ at all. Promotion: for the
     slowest guardrail, that the canary is not at its promote margin; never before `earliest_promotion`.
     """
     truth, policy = scenario.spec.truth, scenario.policy
-    if truth.verdict is Verdict.HOLD or scenario.spec.grain is Grain.REQUEST:
+    silent = any(isinstance(fault, CrashLoop) for fault in scenario.spec.faults)
+    if truth.verdict is Verdict.HOLD or scenario.spec.grain is Grain.REQUEST or silent:
         return None
     t = np.arange(truth.onset + STEP / 2, truth.onset + 4 * 3600.0, STEP)
     stable, canary = _sides(scenario, t)

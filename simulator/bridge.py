@@ -6,12 +6,13 @@ So platform and telemetry are written once, against the Clock port, for virtual 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from simpy import Environment
+from simpy import Environment, Interrupt
 from simpy.events import Event
 
 from guardian.core.model import Instant
+from guardian.errors import AdapterError, Unavailable
 
 T = TypeVar("T")
 Waiting = Generator[Event, Any, T]
@@ -54,3 +55,30 @@ def awaited(coroutine: Coroutine[Any, Any, T]) -> Waiting[T]:
     except StopIteration as stop:
         value: T = stop.value
         return value
+
+
+def attempted(environment: Environment, call: Coroutine[Any, Any, T], within: float) -> Waiting[T | AdapterError]:
+    """Return what a call to a port returns, or the error it raises; what takes longer is cut short.
+
+    within: seconds. Where the process that asks is interrupted, the call is cut short as well.
+    """
+    process = environment.process(_ended(call))
+    try:
+        yield process | environment.timeout(within)
+    except Interrupt:
+        process.interrupt()
+        raise
+    if process.triggered:
+        return cast("T | AdapterError", process.value)
+    process.interrupt()
+    return Unavailable(f"no answer within {within:g}s")
+
+
+def _ended(call: Coroutine[Any, Any, T]) -> Waiting[T | AdapterError | None]:
+    try:
+        return (yield from awaited(call))
+    except AdapterError as error:
+        return error
+    except Interrupt:
+        call.close()
+        return None

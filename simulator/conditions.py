@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.topology import Slots
+from simulator.topology import Flags, Slots
 from simulator.traffic import Floats
 
 
@@ -14,7 +14,8 @@ class Conditions:
 
     t: seconds since the traffic shift, in the middle of the stretch. slots: the pods. rate: requests/s of the
     whole service. share: of traffic that the router gives to the canary. errors: chance that a request fails.
-    slow: factor on latencies. tail: share of requests in the slow tail.
+    slow: factor on latencies. tail: share of requests in the slow tail. ready: whether a pod can serve; where no pod of
+    a track can, its requests are answered by nobody.
     """
 
     t: Floats
@@ -24,3 +25,4 @@ class Conditions:
     errors: Floats
     slow: Floats
     tail: Floats
+    ready: Flags

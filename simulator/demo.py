@@ -95,7 +95,7 @@ class Cloud:
     def equip(self, rollout: Rollout) -> Equipment:
         """Return what the rollout acts through."""
         acts = (self.platforms[rollout.place], Target(place=rollout.place, options={}))
-        return Equipment(router=acts, workload=acts, inspection=acts, probes=(acts,))
+        return Equipment(router=acts, workload=acts, inspection=acts, readiness=acts, probes=(acts,))
 
     def source(self, _: Place) -> MetricSource:
         """Return where any place is measured."""

@@ -10,17 +10,29 @@ from collections.abc import Callable, Generator
 from typing import Any, cast
 
 import numpy as np
-from simpy import Environment, Event, Store
+import simpy
+from simpy import Environment, Event, Interrupt, Store
 
-from guardian.core.effects import Effect, MakeStable, Measure, Preflight, SetWeight, StartCanary, StopCanary
+from guardian.core.effects import (
+    DEADLINES,
+    PATIENCE,
+    READING,
+    Effect,
+    MakeStable,
+    Measure,
+    Preflight,
+    SetWeight,
+    StartCanary,
+    StopCanary,
+)
 from guardian.core.engine import Decision, Engine
 from guardian.core.facts import EffectDone, EffectFailed, Fact, WeightRead, Woke
 from guardian.core.looks import Ints, Observed
-from guardian.core.model import Instant, Place, RolloutId
-from guardian.core.records import Record
+from guardian.core.model import EffectId, Instant, Place, Ready, RolloutId, Track
+from guardian.core.records import EffectEnded, Record
 from guardian.errors import AdapterError, Refused, SimulationError
 from guardian.ports import MetricSource, Samples, Target
-from simulator.bridge import VirtualClock, awaited
+from simulator.bridge import VirtualClock, attempted, awaited
 from simulator.platform import Platform
 
 Process = Generator[Event, Any, None]
@@ -42,6 +54,8 @@ class SimDriver:
         self._inbox = Store(environment)
         self._keys: object = None
         self._series: Ints = np.empty(0, np.int64)
+        self._owed: set[RolloutId] = set()
+        self._under_way: dict[EffectId, simpy.Process] = {}
 
     def put(self, fact: Fact) -> None:
         """Deliver a fact from outside."""
@@ -65,15 +79,17 @@ class SimDriver:
 
     def _tick(self) -> Process:
         now = self.clock.now()
+        readings: list[Event] = []
         for query in self.engine.queries(now):
             if isinstance(query, Measure):
                 asked = self.engine.measures(query, now)
                 samples = yield from awaited(self._metrics.measure(asked))
                 self.engine.receive(self._observed(samples), self.clock.now())
             else:
-                for name in query.rollouts:
-                    reading = yield from self._read_weight(RolloutId(name))
-                    self.engine.receive(reading, self.clock.now())
+                owing = (RolloutId(name) for name in query.rollouts if name not in self._owed)
+                readings += [self.environment.process(self._read_weight(name)) for name in owing]
+        if readings:
+            yield self.environment.all_of(readings) | self.environment.timeout(PATIENCE)
         self._carry_out(self.engine.receive(Woke(), self.clock.now()))
         self.looked()
 
@@ -83,32 +99,49 @@ class SimDriver:
             self._series = np.array([self.engine.series(key) for key in samples.keys], dtype=np.int64)
         return Observed(series=self._series[samples.key], time=samples.time, value=samples.value)
 
-    def _read_weight(self, rollout: RolloutId) -> Generator[Event, Any, WeightRead]:
+    def _read_weight(self, rollout: RolloutId) -> Process:
+        """Ask the router; it is not asked again before it has answered, or its time is over."""
         place = self.engine.world.rollouts[rollout].place
+        self._owed.add(rollout)
+        reading = yield from attempted(self.environment, self._reading(rollout, place), READING)
+        self._owed.remove(rollout)
+        if not isinstance(reading, AdapterError):
+            self.engine.receive(reading, self.clock.now())
+
+    async def _reading(self, rollout: RolloutId, place: Place) -> WeightRead:
         platform, target, asked = self._platforms[place], _target(place), self.clock.now()
-        accepted = yield from awaited(platform.accepted_weight(target))
-        observed = yield from awaited(platform.observed_share(target))
-        return WeightRead(rollout=rollout, asked=asked, accepted=accepted, observed=observed)
+        accepted = await platform.accepted_weight(target)
+        observed = await platform.observed_share(target)
+        canary, stable = [await platform.ready(target, track) for track in (Track.CANARY, Track.STABLE)]
+        ready = Ready(canary=canary, stable=stable)
+        return WeightRead(rollout=rollout, asked=asked, accepted=accepted, observed=observed, ready=ready)
 
     def _carry_out(self, decision: Decision) -> None:
-        """Journal, then act."""
+        """Journal, then act; what is not wanted any more is cut short."""
         self.journal.extend(decision.records)
         for record in decision.records:
             self.watch(record)
+            if isinstance(record, EffectEnded) and (attempt := self._under_way.pop(record.effect, None)) is not None:
+                attempt.interrupt()
         for rollout, effect in decision.effects:
             self.performed.append((self.clock.now(), effect))
-            self.environment.process(self._perform(rollout, effect))
+            self._under_way[effect.id] = self.environment.process(self._perform(rollout, effect))
 
     def _perform(self, rollout: RolloutId, effect: Effect) -> Process:
         platform = self._platforms.get(effect.place)
         if platform is None:
             raise SimulationError(f"no platform is simulated at {effect.place}", remedy="add the service")
+        call = _perform(platform, rollout, effect)
         try:
-            fact: Fact = yield from awaited(_perform(platform, rollout, effect))
-        except AdapterError as error:
-            again = not isinstance(error, Refused)
-            fact = EffectFailed(rollout=rollout, effect=effect.id, reason=str(error), again=again)
-        self.put(fact)
+            outcome = yield from attempted(self.environment, call, DEADLINES[type(effect)])
+        except Interrupt:
+            return
+        self._under_way.pop(effect.id, None)
+        if isinstance(outcome, AdapterError):
+            again = not isinstance(outcome, Refused)
+            self.put(EffectFailed(rollout=rollout, effect=effect.id, reason=str(outcome), again=again))
+        else:
+            self.put(outcome)
 
 
 def _target(place: Place) -> Target:

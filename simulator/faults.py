@@ -1,8 +1,9 @@
 """What goes wrong, one class a kind, and the table of them. A new fault is a class and a line in FAULTS.
 
-Four families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`), what the guardian
-is told (`simulator/messages.py`), and causes, which only the request grain has. Times are seconds after the
-traffic shift. A fault `on: canary` follows the new revision: after a promotion all users have it.
+Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`, `ahead`), what the
+guardian is told (`simulator/messages.py`), what it acts through (`simulator/trouble.py`), and causes, which only the
+request grain has. Times are seconds after the traffic shift. A fault `on: canary` follows the new revision: after a
+promotion all users have it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pydantic import Field, model_validator
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
 from simulator.conditions import Conditions
-from simulator.messages import AlertStorm, EventRepeats
+from simulator.messages import AlertStorm
 from simulator.topology import Flags, Slots
 from simulator.traffic import Floats
+from simulator.trouble import RouterDown, RouterSlow, RouterTrouble, WeightReset
 from simulator.units import FOREVER, Duration, Factor, Moment, Part, Portion
 
 
@@ -172,6 +174,17 @@ class MetricsGap(_Trouble):
         return self.runs(t) & self.hits(slots)
 
 
+class ClockSet(_Timed):
+    """The clock that scrapes are dated by is set: `by` so much, a minus is back, until it is put right again."""
+
+    kind: Literal["clock_set"]
+    by: Moment
+
+    def ahead(self, t: Floats) -> Floats:
+        """t: sample times, seconds after the shift. Returns by how much each is dated too late, same shape."""
+        return np.where(self.runs(t), self.by, 0.0)
+
+
 class CounterReset(_Placed):
     """Processes restart in place: their counters begin at 0 again, what was not scraped yet is lost."""
 
@@ -180,14 +193,42 @@ class CounterReset(_Placed):
     on: On = On.BOTH
     pods: Annotated[int, Field(ge=1)] | None = None
 
-    def edges(self) -> tuple[float, ...]:
-        """Return the times at which counters fall."""
-        return (self.at,)
+    def falls(self, horizon: float) -> tuple[float, ...]:
+        """Return when counters fall, up to a time."""
+        return (self.at,) if self.at <= horizon else ()
 
     def resets(self, slots: Slots) -> Flags:
         """Return which slots restart: the first `pods` of those it is on, or all."""
         hit = self.hits(slots)
         return hit if self.pods is None else hit & (np.cumsum(hit) <= self.pods)
+
+
+class CrashLoop(_Trouble):
+    """Processes die again and again and are never ready: each is gone for `down` once in `every`, its counters with it.
+
+    Nobody serves what a router sends to a track of which no pod is ready, and nobody counts it.
+    """
+
+    kind: Literal["crash_loop"]
+    every: Annotated[Duration, Field(gt=0)] = 100.0
+    down: Duration = 10.0
+
+    def bend(self, conditions: Conditions) -> None:
+        """Have no pod ready where it runs."""
+        conditions.ready = conditions.ready & ~self.touches(conditions)
+
+    def loses(self, t: Floats, slots: Slots) -> Flags:
+        """t: sample times, shape (..., pods), seconds after the shift. Returns which samples are missed."""
+        return self.runs(t) & self.hits(slots) & ((t - self.at) % self.every < self.down)
+
+    def falls(self, horizon: float) -> tuple[float, ...]:
+        """Return when processes die, up to a time."""
+        end = min(self.at + self.lasts, np.nextafter(horizon, FOREVER))
+        return tuple(np.arange(self.at, end, self.every).tolist())
+
+    def resets(self, slots: Slots) -> Flags:
+        """Return which slots restart."""
+        return self.hits(slots)
 
 
 class Outage(_Trouble):
@@ -207,11 +248,13 @@ class MemoryLeak(_Trouble):
     share: Portion
 
 
-ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic
-MessageFault = AlertStorm | EventRepeats
+ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic | CrashLoop
 Cause = Outage | MemoryLeak
 """What only the request grain can do: harm follows from it."""
-Fault = Annotated[ServiceFault | MetricsGap | CounterReset | MessageFault | Cause, Field(discriminator="kind")]
+Fault = Annotated[
+    ServiceFault | MetricsGap | ClockSet | CounterReset | AlertStorm | RouterTrouble | Cause,
+    Field(discriminator="kind"),
+]
 
 FAULTS: Final[dict[str, type[Part]]] = {
     "error_step": ErrorStep,
@@ -220,10 +263,14 @@ FAULTS: Final[dict[str, type[Part]]] = {
     "warm_up": WarmUp,
     "shared_incident": SharedIncident,
     "no_traffic": NoTraffic,
+    "crash_loop": CrashLoop,
     "metrics_gap": MetricsGap,
+    "clock_set": ClockSet,
     "counter_reset": CounterReset,
     "alert_storm": AlertStorm,
-    "event_repeats": EventRepeats,
+    "router_slow": RouterSlow,
+    "router_down": RouterDown,
+    "weight_reset": WeightReset,
     "outage": Outage,
     "memory_leak": MemoryLeak,
 }

@@ -74,17 +74,22 @@ def _scenario(read: Callable[[], list[Document]], file: str, grain: Grain | None
         documents = read()
     except ConfigError as error:
         raise ScenarioError(error.what, where=error.where, remedy=error.remedy) from None
-    if len(documents) != 2:
-        many = "1 YAML document" if len(documents) == 1 else f"{len(documents)} YAML documents"
-        raise ScenarioError(
-            f"holds {many}; a scenario is two",
-            where=file,
-            remedy="write the scenario, a line '---', then the policy it is judged by",
-        )
     world = _read_world(documents[0])
-    policy = _read_policy(documents[1])
-    _check(world, policy, documents)
-    scenario = Scenario(metadata=world.metadata, spec=world.spec, policy=policy)
+    wanted = 2 + len(world.spec.beside)
+    if len(documents) != wanted:
+        many = "1 YAML document" if len(documents) == 1 else f"{len(documents)} YAML documents"
+        what = f"a scenario of {wanted - 1} services is {wanted}" if world.spec.beside else "a scenario is two"
+        raise ScenarioError(
+            f"holds {many}; {what}",
+            where=file,
+            remedy="write the scenario, a line '---', then the policy it is judged by"
+            + (", then those of the services beside it" if world.spec.beside else ""),
+        )
+    scenario = Scenario(metadata=world.metadata, spec=world.spec, policy=_read_policy(documents[1]))
+    others = (scenario.other(number, _read_policy(one)) for number, one in enumerate(documents[2:]))
+    scenario = msgspec.structs.replace(scenario, beside=tuple(others))
+    for one, document in zip((scenario, *scenario.beside), documents[1:], strict=True):
+        _check(one, document)
     return _in_grain(scenario, grain or world.spec.grain, documents[0])
 
 
@@ -113,7 +118,7 @@ def judged_by(scenario: Scenario, policy: Policy, *, file: str) -> Scenario:
     file: what errors call the policy. Raises ScenarioError for one that measures what is not simulated.
     """
     place = scenario.place
-    memory = Adapter(kind="memory")
+    memory = Adapter(kind="memory") if scenario.spec.deploy.weight is None else None
     steps = tuple(msgspec.structs.replace(step, approval=None) for step in policy.strategy.steps())
     policy = msgspec.structs.replace(
         policy, match=Match(service=place.service, environment=place.environment), mode=Mode.ENFORCE,
@@ -145,10 +150,10 @@ def _first(findings: Sequence[Finding]) -> ScenarioError:
     return ScenarioError(what, where=first.where, remedy=first.remedy)
 
 
-def _check(world: ScenarioFile, policy: Policy, documents: Sequence[Document]) -> None:
+def _check(scenario: Scenario, document: Document) -> None:
     """Refuse a policy that is not about this world, or under which nothing ever happens in it."""
-    for path, what, remedy in (*_strange(world.spec, policy), *_still(policy)):
-        raise ScenarioError(what, where=documents[1].where(path), remedy=remedy)
+    for path, what, remedy in (*_strange(scenario.spec, scenario.policy), *_still(scenario)):
+        raise ScenarioError(what, where=document.where(path), remedy=remedy)
 
 
 _Mistake = tuple[tuple[str | int, ...], str, str]
@@ -187,8 +192,14 @@ def _strange(world: Spec, policy: Policy) -> Iterator[_Mistake]:
                 yield ("spec", "guardrails", number, "compare", "strata", place), what, remedy
 
 
-def _still(policy: Policy) -> Iterator[_Mistake]:
+def _still(scenario: Scenario) -> Iterator[_Mistake]:
     """Yield what keeps every request from the canary: a run would stand still to its end."""
+    policy = scenario.policy
+    if scenario.spec.deploy.weight is not None:
+        if policy.router is not None:
+            what = "somebody else moves the traffic (`deploy.weight`), and the policy has a router to move it, too"
+            yield ("spec", "router"), what, "remove one of the two"
+        return
     never = "no request ever reaches the canary of a scenario"
     if policy.mode is not Mode.ENFORCE:
         needs = "nobody is there to approve" if policy.mode is Mode.ADVISE else "nothing is written"

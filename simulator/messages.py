@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
+from msgspec.structs import replace
 from numpy.random import Generator
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from guardian.config.findings import complaint
 from guardian.core.facts import AlertSeen, DeployRequested, Fact
-from guardian.core.model import EventRef, Instant, Place
+from guardian.core.model import EventRef, Instant, Place, Revision
 from simulator.units import Duration, Moment, Part, Portion
 
 Arrival = tuple[Instant, Fact]
@@ -67,17 +69,36 @@ class AlertStorm(Part):
         )
 
 
-class EventRepeats(Part):
-    """The deploy event arrives `late`, and `copies` times in all within `within`."""
+class DeployEvent(Part):
+    """A deploy event: what happened `at` a time, and how the guardian comes to hear of it.
 
-    kind: Literal["event_repeats"]
+    revision: which one goes out there, default the scenario's own. at: after the guardian began to listen; a minus is
+    before it. late: how long the event is under way; it comes `copies` times within `within` of that. clock: by how
+    much its sender's clock is off at most, early or late.
+    """
+
+    revision: Revision | None = None
+    at: Moment = 0.0
     late: Duration = 0.0
-    copies: Annotated[int, Field(ge=1, le=1000)] = 3
+    copies: Annotated[int, Field(ge=1, le=1000)] = 1
     within: Duration = 60.0
+    clock: Duration = 0.0
 
-    def arrivals(self, request: DeployRequested, chance: Generator) -> Iterator[Arrival]:
-        """Yield the event and its copies; the first comes `late` after the time it carries."""
+    @model_validator(mode="after")
+    def _is_heard(self) -> Self:
+        if self.at + self.late < 0:
+            what = f"the event arrives {-self.at - self.late:g}s before the guardian listens"
+            raise complaint(what, f"write `late: {-self.at:g}s` or more", at=("late",))
+        return self
+
+    def times(self, listening: Instant, chance: Generator) -> list[Instant]:
+        """Return when it and its copies come, in order. chance: the event's own stream."""
         waits = self.within * chance.uniform(size=self.copies)
         waits[0] = 0.0
-        for wait in sorted(waits.tolist()):
-            yield Instant(request.time + self.late + wait), request
+        return [Instant(listening + self.at + self.late + wait) for wait in sorted(waits.tolist())]
+
+    def arrivals(self, request: DeployRequested, listening: Instant, chance: Generator) -> Iterator[Arrival]:
+        """Yield the event and its copies as they come. request: what it says but for its time."""
+        times = self.times(listening, chance)
+        told = replace(request, time=Instant(listening + self.at + self.clock * chance.uniform(-1.0, 1.0)))
+        yield from ((at, told) for at in times)

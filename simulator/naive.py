@@ -3,11 +3,12 @@
 Every 60 s it asks for the canary's error share and p95 over the last 5 min; more than 3 failed checks roll
 back. No requests pass. Four query errors in a row, 10 s apart, roll back. A step passes when its time is
 over; the last comparable step passing is its promotion. An alert that says critical rolls back, each time it
-is posted.
+is posted. An event of the same revision begins its plan anew, one of another takes the canary away.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,8 +16,8 @@ import numpy as np
 
 from guardian.core.looks import Ints
 from guardian.core.model import Instant, Seconds, Verdict, Weight
-from simulator.chance import Chance, Purpose
-from simulator.grains import world_of
+from simulator.chance import Purpose
+from simulator.grains import worlds_of
 from simulator.messages import AlertStorm
 from simulator.outcome import Run, Seen
 from simulator.scenario import Scenario
@@ -44,61 +45,109 @@ def run_naive(scenario: Scenario, seed: int) -> Run:
 
 
 def _run(scenario: Scenario, seed: int, *, looks: bool) -> Run:
-    world = world_of(scenario, Chance(seed))
-    lag = scenario.spec.platform
-    first = world.opening + lag.answers + lag.ready
-    world.start_canary(Instant(first))
-    plan = [step for step in scenario.policy.strategy.steps() if step.weight < 1]
-    world.serve(plan[0].weight, Instant(first + lag.weight_lag))
-    shift = Instant(first + lag.weight_lag)
-    seen = tuple(_decide(scenario, world, shift, looks=looks))
-    world.advance(Instant(shift + scenario.horizon))
-    verdict = Verdict(seen[0].happening.value) if seen and seen[0].happening else Verdict.HOLD
+    worlds = worlds_of(scenario, seed)
+    gates = [_Gate(one, worlds[one.place.service], looks=looks) for one in (scenario, *scenario.beside)]
+    own = gates[0]
+    end = own.shift + scenario.horizon
+    found: list[tuple[_Gate, float, Happening, str]] = []
+    turns = ((gate.shift + ERROR_RETRY * turn, number) for number, gate in enumerate(gates) for turn in gate.turns(end))
+    for at, number in sorted(turns):
+        gate = gates[number]
+        if not gate.over:
+            found += [(gate, since, happening, why) for since, happening, why in gate.turn(at - gate.shift)]
+    own.world.advance(Instant(end))
+    seen = tuple(
+        Seen(
+            at=Seconds(since + gate.shift - own.shift),
+            happening=happening,
+            event=happening.value,
+            reason=why,
+            of=() if gate is own else (gate.scenario.place.service, gate.scenario.spec.deploy.revision),
+        )
+        for gate, since, happening, why in found
+    )
+    verdict = next((one for one in seen if not one.of), None)
+    known = {Happening.ROLLBACK: Verdict.ROLLBACK, Happening.PROMOTE: Verdict.PROMOTE}
     return Run(
         scenario=scenario.name,
         seed=seed,
-        verdict=verdict,
-        decided_at=seen[0].at if seen else scenario.horizon,
+        verdict=known.get(verdict.happening, Verdict.HOLD) if verdict and verdict.happening else Verdict.HOLD,
+        decided_at=verdict.at if verdict is not None else scenario.horizon,
         seen=seen,
-        harm=world.harm,
+        harm=own.world.harm,
     )
 
 
-def _decide(scenario: Scenario, world: World, shift: Instant, *, looks: bool) -> Iterator[Seen]:
-    """Walk through the plan and the checks; yield the rollback or the promotion, and what follows."""
-    alerts = _alerts(scenario, world, shift) if looks else []
-    failures = errors = 0
-    t, check = 0.0, CHECK
-    ends = np.cumsum([step.bake for step in scenario.policy.strategy.steps() if step.weight < 1])
-    while t < scenario.horizon:
-        t += ERROR_RETRY
-        world.advance(Instant(shift + t))
-        due = [at for at in alerts if at <= t]
-        if due:
-            world.serve(Weight(0.0), Instant(shift + t))
-            yield from (_seen(at, Happening.ROLLBACK, "alert") for at in alerts)
-            return
-        if looks and (t >= check or errors):
-            passed = _check(world)
-            errors = errors + 1 if passed is None else 0
-            failures += passed is False
-            check = t + CHECK
-            if failures > FAILURE_LIMIT or errors > QUERY_ERROR_LIMIT:
-                world.serve(Weight(0.0), Instant(shift + t))
-                yield _seen(t, Happening.ROLLBACK, "no data" if errors else "threshold")
+class _Gate:
+    """The gate of one service, in turns of ERROR_RETRY. shift: when its canary got its first user, unix seconds."""
+
+    def __init__(self, scenario: Scenario, world: World, *, looks: bool) -> None:
+        self.scenario, self.world, self.looks = scenario, world, looks
+        self.over = False
+        first, self._events = _told(scenario, world)
+        lag = scenario.spec.platform
+        begins = first + lag.answers + lag.ready
+        self.shift = Instant(begins + lag.weight_lag)
+        world.start_canary(Instant(begins))
+        self._steps = [step for step in scenario.policy.strategy.steps() if step.weight < 1]
+        world.serve(self._steps[0].weight, self.shift)
+        self._alerts = _alerts(scenario, world, self.shift) if looks else []
+        self._begin(0.0)
+
+    def turns(self, end: float) -> range:
+        """Return the numbers of its turns up to a time."""
+        return range(1, math.ceil((end - self.shift) / ERROR_RETRY) + 1)
+
+    def _begin(self, t: float) -> None:
+        """Begin the plan, and count failed checks from none on."""
+        self._failures = self._errors = 0
+        self._check = t + CHECK
+        self._ends = t + np.cumsum([step.bake for step in self._steps])
+
+    def turn(self, t: float) -> Iterator[tuple[float, Happening, str]]:
+        """t: seconds since its shift. Yield what it does: (when, what, why); `over` once it has decided."""
+        world, now = self.world, Instant(self.shift + t)
+        world.advance(now)
+        for _, revision in [one for one in self._events if one[0] <= now]:
+            self._events.pop(0)
+            if revision != self.scenario.spec.deploy.revision:
+                yield self._end(t, Weight(0.0), Happening.SUPERSEDED, f"deploy event of {revision}")
                 return
-        if t >= ends[-1]:
-            world.serve(Weight(1.0), Instant(shift + t))
-            yield _seen(t, Happening.PROMOTE, "time over")
+            self._begin(t)
+        if any(at <= t for at in self._alerts):
+            self._end(t, Weight(0.0), Happening.ROLLBACK, "alert")
+            yield from ((at, Happening.ROLLBACK, "alert") for at in self._alerts)
             return
-        step = int(np.searchsorted(ends, t, side="right"))
-        weight = scenario.policy.strategy.steps()[step].weight
-        if world.weight(shift + t) != weight:
-            world.serve(weight, Instant(shift + t))
+        if self.looks and (t >= self._check or self._errors):
+            passed = _check(world)
+            self._errors = self._errors + 1 if passed is None else 0
+            self._failures += passed is False
+            self._check = t + CHECK
+            if self._failures > FAILURE_LIMIT or self._errors > QUERY_ERROR_LIMIT:
+                yield self._end(t, Weight(0.0), Happening.ROLLBACK, "no data" if self._errors else "threshold")
+                return
+        if t >= self._ends[-1]:
+            yield self._end(t, Weight(1.0), Happening.PROMOTE, "time over")
+            return
+        weight = self._steps[int(np.searchsorted(self._ends, t, side="right"))].weight
+        if world.weight(now) != weight:
+            world.serve(weight, now)
+
+    def _end(self, t: float, weight: Weight, happening: Happening, why: str) -> tuple[float, Happening, str]:
+        self.over = True
+        self.world.serve(weight, Instant(self.shift + t))
+        return t, happening, why
 
 
-def _seen(at: float, happening: Happening, reason: str) -> Seen:
-    return Seen(at=Seconds(at), happening=happening, event=happening.value, reason=reason)
+def _told(scenario: Scenario, world: World) -> tuple[float, list[tuple[float, str]]]:
+    """Return when the release is first heard of, and what comes after that: (unix seconds, revision)."""
+    told = sorted(
+        (at, number, event.revision or scenario.spec.deploy.revision)
+        for number, event in enumerate(scenario.spec.deploys)
+        for at in event.times(world.opening, world.chance.at(Purpose.EVENTS, number))
+    )
+    first = next(at for at, _, revision in told if revision == scenario.spec.deploy.revision)
+    return first, [(at, revision) for at, _, revision in told if at > first]
 
 
 def _alerts(scenario: Scenario, world: World, shift: Instant) -> list[float]:

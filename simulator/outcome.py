@@ -29,13 +29,18 @@ _WAITING: Final = frozenset(NAMES[record] for record in (r.Held, r.Paged, r.Awai
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Something a run did; `at` in seconds after the traffic shift."""
+    """Something a run did; `at` in seconds after the traffic shift. of: service and revision, () for the scenario's."""
 
     at: Seconds
     happening: Happening | None
     event: str
     guardrail: str = ""
     reason: str = ""
+    of: tuple[str, ...] = ()
+
+    def is_of(self, name: str | None) -> bool:
+        """Whether that service or revision did it; None: the one that the scenario is about."""
+        return name in self.of if name is not None else not self.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +54,9 @@ class Run:
     seen: tuple[Seen, ...]
     harm: Harm
 
-    def count(self, happening: Happening, before: float = math.inf) -> int:
-        """Return how often something happened, up to a time."""
-        return sum(one.happening is happening and one.at < before for one in self.seen)
+    def count(self, happening: Happening, before: float = math.inf, of: str | None = None) -> int:
+        """Return how often something happened, up to a time; of: to which service or revision, see Seen."""
+        return sum(one.happening is happening and one.at < before and one.is_of(of) for one in self.seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,7 @@ class Outcome:
 def compare(scenario: Scenario, run: Run) -> Outcome:
     """Compare a run with the scenario's ground truth."""
     truth = scenario.spec.truth
-    wrong = any(run.count(never.event, never.before) > never.more_than for never in truth.forbidden)
+    wrong = any(run.count(never.event, never.before, never.of) > never.more_than for never in truth.forbidden)
     lateness = max((_lateness(run, milestone) for milestone in truth.milestones), default=0.0)
     return Outcome(run=run, expected=truth.verdict, wrong=wrong, lateness=lateness)
 
@@ -85,7 +90,9 @@ def compare(scenario: Scenario, run: Run) -> Outcome:
 def _lateness(run: Run, milestone: Milestone) -> float:
     """Return how late it first happened after its time began, in units of its deadline."""
     waits = [
-        one.at - milestone.after for one in run.seen if one.happening is milestone.event and one.at >= milestone.after
+        one.at - milestone.after
+        for one in run.seen
+        if one.happening is milestone.event and one.at >= milestone.after and one.is_of(milestone.of)
     ]
     return min(waits) / milestone.within if waits else math.inf
 

@@ -15,7 +15,7 @@ from guardian.core.engine import Engine
 from guardian.core.events import event_name
 from guardian.core.facts import DeployRequested
 from guardian.core.fleet import Fleet
-from guardian.core.model import EventRef, Instant, Seconds, Verdict, Weight
+from guardian.core.model import EventRef, Instant, Phase, Seconds, Verdict, Weight
 from guardian.core.policies import Policies
 from guardian.core.records import Record
 from guardian.core.tape import Part
@@ -23,16 +23,15 @@ from guardian.core.taping import TapedEngine, Taping
 from simulator.bridge import VirtualClock
 from simulator.chance import Chance, Purpose
 from simulator.driver import SimDriver
-from simulator.grains import world_of
-from simulator.messages import AlertStorm, Arrival, EventRepeats
+from simulator.grains import worlds_of
+from simulator.messages import AlertStorm, Arrival
 from simulator.outcome import Run, Seen
+from simulator.outsider import Outsider
 from simulator.platform import Platform
-from simulator.scenario import Scenario
+from simulator.scenario import BEFORE, Scenario
 from simulator.telemetry import Telemetry
 from simulator.truth import Happening
 
-PATIENCE: Final = 900.0
-"""Seconds after the deploy event within which the first traffic should reach the canary."""
 _HAPPENINGS: Final = {one.value: one for one in Happening if one not in {Happening.ROLLBACK, Happening.PROMOTE}}
 Process = Generator[Event, Any, None]
 
@@ -44,30 +43,36 @@ class Simulation:
         """Set it up. keep: takes the tape of the run, at its end."""
         self.scenario, self.seed = scenario, seed
         self.chance = Chance(seed)
-        self.world = world_of(scenario, self.chance)
-        self.environment = Environment(initial_time=self.world.opening)
+        everybody = (scenario, *scenario.beside)
+        self.worlds = worlds_of(scenario, seed)
+        self.world = self.worlds[scenario.place.service]
+        self.environment = Environment(initial_time=min(world.opening for world in self.worlds.values()))
         clock = VirtualClock(self.environment)
-        policies, fleet = Policies([scenario.policy]), Fleet()
+        policies, fleet = Policies([one.policy for one in everybody]), Fleet()
         self.engine = (
             Engine(policies=policies, fleet=fleet)
             if keep is None
             else TapedEngine(policies=policies, fleet=fleet, taping=Taping(keep=keep))
         )
+        self._platforms = {one.place: Platform(self.worlds[one.place.service], clock) for one in everybody}
         self.driver = SimDriver(
-            self.environment,
-            self.engine,
-            metrics=Telemetry({scenario.place.service: self.world}, clock),
-            platforms={scenario.place: Platform(self.world, clock)},
+            self.environment, self.engine, metrics=Telemetry(self.worlds, clock), platforms=self._platforms
         )
         self.driver.watch = self._watch
+        self._outsiders = {
+            one.place: Outsider(one, self.worlds[one.place.service], self.environment)
+            for one in everybody
+            if one.spec.deploy.weight is not None
+        }
         self._over = self.environment.event()
-        self._seen: list[tuple[Instant, Happening | None, str, str, str]] = []
+        self._seen: list[tuple[Instant, Happening | None, str, r.OfRollout]] = []
         self._verdict: tuple[Instant, Verdict] | None = None
 
     def play(self) -> Run:
         """Play it to its end and return what it came to."""
         self.environment.process(self.driver.guard())
-        self.environment.process(self._deliver(self._events()))
+        for number, one in enumerate((self.scenario, *self.scenario.beside)):
+            self.environment.process(self._deliver(self._events(one, number)))
         self.environment.process(self._watch_traffic())
         self.environment.run(until=self._over)
         if isinstance(self.engine, TapedEngine):
@@ -84,27 +89,38 @@ class Simulation:
             verdict=verdict,
             decided_at=Seconds(at - shift),
             seen=tuple(
-                Seen(at=Seconds(when - shift), happening=happening, event=event, guardrail=guardrail, reason=reason)
-                for when, happening, event, guardrail, reason in self._seen
+                Seen(
+                    at=Seconds(when - shift),
+                    happening=happening,
+                    event=event,
+                    guardrail=str(getattr(record, "guardrail", "")),
+                    reason=record.reason,
+                    of=self._of(record),
+                )
+                for when, happening, event, record in self._seen
             ),
             harm=self.world.harm,
         )
 
-    def _events(self) -> Iterable[Arrival]:
-        deploy, now = self.scenario.spec.deploy, self.world.opening
-        request = DeployRequested(
-            event=EventRef(source="simulator", id=f"{self.scenario.name}/{self.seed}"),
-            time=now,
-            place=self.scenario.place,
-            revision=deploy.revision,
-            driver=deploy.driver,
-            previous=deploy.previous,
-        )
-        repeats = [fault for fault in self.scenario.spec.faults if isinstance(fault, EventRepeats)]
-        if not repeats:
-            return [(now, request)]
-        stream = self.chance.at(Purpose.EVENTS)
-        return [arrival for fault in repeats for arrival in fault.arrivals(request, stream)]
+    def _events(self, of: Scenario, number: int) -> list[Arrival]:
+        """Return the deploy events of one service, in the order in which they come."""
+        deploy = of.spec.deploy
+        name = f"{self.scenario.name}/{self.seed}" + (f"/{of.place.service}" if number else "")
+        opening, found = self.worlds[of.place.service].opening, list[Arrival]()
+        for place, event in enumerate(of.spec.deploys):
+            revision = event.revision or deploy.revision
+            request = DeployRequested(
+                event=EventRef(source="simulator", id=f"{name}/{place}" if place else name),
+                time=opening,
+                place=of.place,
+                revision=revision,
+                driver=deploy.driver,
+                previous=deploy.previous if revision == deploy.revision else None,
+                change=deploy.change,
+                irreversible=deploy.irreversible,
+            )
+            found += event.arrivals(request, opening, self.chance.at(Purpose.EVENTS, place))
+        return sorted(found, key=lambda arrival: arrival[0])
 
     def _deliver(self, arrivals: Iterable[Arrival]) -> Process:
         for at, fact in arrivals:
@@ -113,7 +129,7 @@ class Simulation:
 
     def _watch_traffic(self) -> Process:
         """Send what comes with the traffic, and end the run at its horizon."""
-        while self.world.shift is None and self.environment.now < self.world.opening + PATIENCE:
+        while self.world.shift is None and self.environment.now < self.world.opening + BEFORE:
             yield self.environment.timeout(1.0)
         shift = self.world.shift
         if shift is not None:
@@ -131,31 +147,49 @@ class Simulation:
 
     def _watch(self, record: Record) -> None:
         """Note what the guardian concluded, and end a run whose verdict is there and carried out."""
-        if isinstance(record, r.RollbackOrdered):
-            self._note(record.at, Happening.ROLLBACK, "rollback", record)
-            self._decided(record.at, Verdict.ROLLBACK)
+        if not isinstance(record, r.OfRollout):
+            return
+        outsider = self._outsiders.get(self.engine.world.rollouts[record.rollout].place)
+        if outsider is not None:
+            outsider.hear(record)
+        goes_back = isinstance(record, r.RollbackOrdered) and record.outcome is Phase.ROLLED_BACK
+        if goes_back or (isinstance(record, r.Ended) and record.phase is Phase.ROLLED_BACK and not self._went(record)):
+            self._seen.append((record.at, Happening.ROLLBACK, "rollback", record))
+            self._decided(record, Verdict.ROLLBACK)
         elif isinstance(record, r.Judged) and record.verdict is Verdict.PROMOTE:
-            self._note(record.at, Happening.PROMOTE, "promote", record)
-            self._decided(record.at, Verdict.PROMOTE)
-            if self._may_stop():
-                self._end()
-        elif isinstance(record, r.OfRollout) and (name := event_name(record)) is not None:
-            self._note(record.at, _HAPPENINGS.get(name), name, record)
-        if isinstance(record, r.Ended) and self._may_stop():
+            self._seen.append((record.at, Happening.PROMOTE, "promote", record))
+            self._decided(record, Verdict.PROMOTE)
+        if (name := event_name(record)) is not None:
+            self._seen.append((record.at, _HAPPENINGS.get(name), name, record))
+        promoted = self._verdict is not None and self._verdict[1] is Verdict.PROMOTE
+        if (isinstance(record, r.Ended) or promoted) and not self._of(record) and self._may_stop():
             self._end()
 
+    def _went(self, record: r.OfRollout) -> bool:
+        """Whether this rollout was seen to be ordered back; where somebody else moves its traffic, the end says it."""
+        return any(one is Happening.ROLLBACK and of.rollout == record.rollout for _, one, _, of in self._seen)
+
+    def _of(self, record: r.OfRollout) -> tuple[str, ...]:
+        """Return whose record it is, as Seen has it."""
+        rollout, own = self.engine.world.rollouts[record.rollout], self.scenario
+        if (rollout.place, rollout.revision) == (own.place, own.spec.deploy.revision):
+            return ()
+        return rollout.place.service, rollout.revision
+
     def _may_stop(self) -> bool:
-        """Whether nothing that the truth asks for is still to come."""
+        """Whether nothing that the truth speaks of is still to come."""
         truth = self.scenario.spec.truth
-        return truth.verdict is not Verdict.HOLD and not any(one.more_than for one in truth.never)
+        if truth.verdict is Verdict.HOLD or any(one.more_than or one.of is not None for one in truth.never):
+            return False
+        shift = self.world.zero
+        return all(
+            any(one is wanted.event and at >= shift + wanted.after for at, one, _, _ in self._seen)
+            for wanted in truth.expect
+        )
 
-    def _decided(self, at: Instant, verdict: Verdict) -> None:
-        if self._verdict is None:
-            self._verdict = (at, verdict)
-
-    def _note(self, at: Instant, happening: Happening | None, event: str, record: r.OfRollout) -> None:
-        guardrail = str(getattr(record, "guardrail", ""))
-        self._seen.append((at, happening, event, guardrail, record.reason))
+    def _decided(self, record: r.OfRollout, verdict: Verdict) -> None:
+        if self._verdict is None and not self._of(record):
+            self._verdict = (record.at, verdict)
 
 
 def run(scenario: Scenario, seed: int, *, keep: Callable[[Part], None] | None = None) -> Run:

@@ -15,17 +15,22 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
-from guardian.core.model import Driver, Place, Revision, Seconds, Verdict
+from guardian.core.model import Place, Seconds, Verdict, Weight
 from guardian.core.policy import Policy
+from simulator.beside import Beside, Deploy
 from simulator.faults import Cause, Fault, ServiceFault, known_fault
+from simulator.messages import DeployEvent
 from simulator.request.language import Grain, Requests, missing_causes
 from simulator.service import Service
 from simulator.traffic import Traffic
 from simulator.truth import Truth
-from simulator.units import EVENTS, Duration, Factor, Part
+from simulator.units import EVENTS, Duration, Factor, Part, Portion
 
 LATE: Final = 4.0
 """A verdict after this many times its deadline is late (SCENARIOS: R after 4 x max)."""
+
+BEFORE: Final = 900.0
+"""Seconds after the deploy event within which the first traffic should reach the canary."""
 
 
 class Scrape(Part):
@@ -48,25 +53,41 @@ class Scrape(Part):
         return self
 
 
-class Deploy(Part):
-    """What goes out, and who carries it out."""
+class Connections(Part):
+    """Connections that stay open when the weight of their track falls: `share` of its requests, for so long."""
 
-    previous: Revision = Revision("1.0.0")
-    revision: Revision = Revision("1.1.0")
-    driver: Driver = Driver.GUARDIAN
+    share: Portion
+    lasts: Annotated[Duration, Field(gt=0)]
 
 
 class Reactions(Part):
     """How fast the platform does what it is told. serves: part of the weight that is really served.
 
-    session: how long a user stays on its track after the weight moved; 0: each request is sent by itself.
+    header: a header says who is on the canary, this share of requests, whatever its weight is. session: how long a user
+    stays on its track after the weight moved; 0: each request is sent by itself. stops: how long pods take to end.
     """
 
     answers: Duration = 0.2
     weight_lag: Duration = 2.0
     ready: Duration = 5.0
+    stops: Duration = 0.0
     serves: Factor = 1.0
+    header: Portion | None = None
     session: Duration = 0.0
+    connections: Connections | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_stay(self) -> Reactions:
+        if self.session and self.connections is not None:
+            what = "users stay on their track for a session, and connections besides"
+            raise complaint(what, "remove one of the two", at=("connections",))
+        return self
+
+    def served(self, weight: Weight) -> Weight:
+        """Return what is served where this weight is accepted."""
+        if self.header is not None and 0.0 < weight < 1.0:
+            return Weight(self.header)
+        return Weight(min(1.0, weight * self.serves))
 
 
 class Metadata(Part):
@@ -80,7 +101,8 @@ class Metadata(Part):
 class Spec(Part):
     """The world, in the order one would tell it. lasts: default is 4 x the deadline of the verdict.
 
-    grain: how it is played if nobody asks otherwise. request: what the request grain knows besides.
+    grain: how it is played if nobody asks otherwise. request: what the request grain knows besides. deploys: what the
+    guardian is told of deploys; left out: one event of `deploy`, at once. beside: other services that have rollouts.
     """
 
     story: str
@@ -91,6 +113,8 @@ class Spec(Part):
     lasts: Duration | None = None
     scrape: Scrape = Scrape()
     deploy: Deploy = Deploy()
+    deploys: tuple[DeployEvent, ...] = (DeployEvent(),)
+    beside: tuple[Beside, ...] = ()
     platform: Reactions = Reactions()
     faults: tuple[Annotated[Fault, BeforeValidator(known_fault)], ...] = ()
     request: Requests | None = None
@@ -121,6 +145,16 @@ class Spec(Part):
         return self
 
     @model_validator(mode="after")
+    def _services_are_named_apart(self) -> Spec:
+        names = [self.service.name, *(one.service.name for one in self.beside)]
+        for number, name in enumerate(names[1:]):
+            if name in names[: number + 1]:
+                raise complaint(
+                    f"two services are named '{name}'", "name each once", at=("beside", number, "service", "name")
+                )
+        return self
+
+    @model_validator(mode="after")
     def _scales_within_its_pods(self) -> Spec:
         scaler = self.request.autoscaler if self.request is not None else None
         most = min(self.service.pods.stable or math.inf, self.service.pods.canary)
@@ -140,11 +174,12 @@ class ScenarioFile(Part):
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One scenario, ready to run any number of times."""
+    """One scenario, ready to run any number of times. beside: those of the other services of its world."""
 
     metadata: Metadata
     spec: Spec
     policy: Policy
+    beside: tuple[Scenario, ...] = ()
 
     @property
     def name(self) -> str:
@@ -155,6 +190,18 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def place(self) -> Place:
         """Return where the rollout happens."""
         return Place(service=self.spec.service.name, environment=self.spec.service.environment)
+
+    def other(self, number: int, policy: Policy) -> Scenario:
+        """Return one of the services beside it as a scenario of its own; it is watched as long as this one."""
+        one = self.spec.beside[number]
+        spec = self.spec.model_copy(
+            update={
+                "service": one.service, "traffic": one.traffic, "deploy": one.deploy, "faults": one.faults,
+                "history": self.spec.history + one.at, "lasts": self.horizon + max(0.0, -one.at) + BEFORE,
+                "deploys": (DeployEvent(),), "beside": (), "platform": Reactions(), "request": None,
+            }
+        )  # fmt: skip
+        return Scenario(metadata=self.metadata, spec=spec, policy=policy)
 
     @property
     def horizon(self) -> Seconds:
@@ -188,4 +235,5 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         changes: dict[str, Any] = {"grain": grain}
         if grain is Grain.REQUEST and own is not None:
             changes["faults"] = own
-        return msgspec.structs.replace(self, spec=self.spec.model_copy(update=changes))
+        beside = tuple(one.played(grain) for one in self.beside)
+        return msgspec.structs.replace(self, spec=self.spec.model_copy(update=changes), beside=beside)

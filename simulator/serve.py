@@ -17,7 +17,7 @@ import numpy as np
 
 from guardian.core.model import Track
 from simulator.chance import Chance
-from simulator.faults import CounterReset, MetricsGap
+from simulator.faults import CounterReset, CrashLoop, MetricsGap
 from simulator.scenario import Scenario
 from simulator.service import Latency as LatencyModel
 from simulator.testing.pods.pod import Behaviour, HttpPod, Identity, Latency, running_pod
@@ -44,16 +44,18 @@ class LiveService:
 
     def follow(self, t: float) -> None:
         """Have every pod behave as `t` seconds after the traffic shift (negative: before); restart what restarts."""
-        for slot, behaviour in enumerate(self.behaviours(t)):
-            if behaviour != self._behaviours[slot]:
-                self.pods[slot].behave(behaviour)
-                self._behaviours[slot] = behaviour
         for fault in self.scenario.spec.faults:
-            if isinstance(fault, CounterReset) and self._last < fault.at <= t:
+            if not isinstance(fault, CounterReset | CrashLoop):
+                continue
+            if any(self._last < fall <= t for fall in fault.falls(t)):
                 fallen = fault.resets(self._world.topology.slots.first(len(self.pods)))
                 for slot in np.flatnonzero(fallen).tolist():
                     self.pods[slot].restart()
                     self._behaviours[slot] = None
+        for slot, behaviour in enumerate(self.behaviours(t)):
+            if behaviour != self._behaviours[slot]:
+                self.pods[slot].behave(behaviour)
+                self._behaviours[slot] = behaviour
         self._last = t
 
     def behaviours(self, t: float) -> tuple[Behaviour, ...]:
@@ -61,9 +63,9 @@ class LiveService:
         world, slots = self._world, self._world.topology.slots
         times = np.full(len(slots.fresh), t)
         held = world.conditions(times, at=world.opening)
-        errors = np.clip(held.errors * world.temper.errors, 0, 1)
+        errors = np.where(held.ready, np.clip(held.errors * world.temper.errors, 0, 1), 1.0)
         slow = held.slow * world.temper.slow
-        gaps = [fault for fault in self.scenario.spec.faults if isinstance(fault, MetricsGap)]
+        gaps = [fault for fault in self.scenario.spec.faults if isinstance(fault, MetricsGap | CrashLoop)]
         dark = np.any([gap.loses(times, slots) for gap in gaps], axis=0) if gaps else np.zeros(len(times), np.bool_)
         model = self.scenario.spec.service.latency
         return tuple(

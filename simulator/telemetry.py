@@ -20,6 +20,7 @@ from guardian.core.model import RolloutId
 from guardian.core.policy import Guardrail, HistogramSli, RatioSli
 from guardian.errors import Refused
 from guardian.ports import Clock, Samples
+from simulator.faults import ClockSet
 from simulator.service import ZONE
 from simulator.world import Rounds, World
 
@@ -128,10 +129,13 @@ class _Tape:
     def __init__(self, world: World, *, ratio: bool) -> None:
         self._world, self._ratio = world, ratio
         self._scraped: list[_Scraped] = []
+        self._clocks = [fault for fault in world.spec.faults if isinstance(fault, ClockSet)]
+        self._newest = np.full(len(world.topology.names), -np.inf)
 
     def read(self, since: float, until: float) -> tuple[Ints, Floats, Floats]:
         """Return every sample in (since, until], round by round."""
-        self._scraped.extend(self._flat(one) for one in self._world.rounds[len(self._scraped) :])
+        for one in self._world.rounds[len(self._scraped) :]:
+            self._scraped.append(self._flat(one))
         start = bisect_right(self._scraped, since, key=lambda one: one.last)
         parts = [_within(one, since, until) for one in self._scraped[start:]]
         if not parts:
@@ -140,17 +144,30 @@ class _Tape:
         return key, time, value
 
     def _flat(self, rounds: Rounds) -> _Scraped:
-        when, slot = np.nonzero(rounds.seen)
+        dated = self._dated(rounds.time)
+        newest = self._newest[: dated.shape[1]]
+        seen = rounds.seen & (dated > newest)  # a source takes no sample that is older than the last of its series
+        newest[:] = np.maximum(newest, np.where(seen, dated, -np.inf).max(axis=0))
+        when, slot = np.nonzero(seen)
         if self._ratio:
             values = np.stack([rounds.total[when, slot], rounds.bad[when, slot]], axis=1)
         else:
             values = np.cumsum(rounds.buckets[when, slot], axis=1)
         width = values.shape[1]
         key = (slot[:, None] * width + np.arange(width)).ravel()
-        time = np.repeat(rounds.time[when, slot], width)
+        time = np.repeat(dated[when, slot], width)
         # A round without samples still has its place in the order of time.
-        first, last = float(rounds.time.min()), float(rounds.time.max())
+        first, last = (
+            float(dated.min()),
+            max(float(dated.max()), self._scraped[-1].last if self._scraped else -math.inf),
+        )
         return _Scraped(key, time, values.ravel().astype(np.float64), first, last)
+
+    def _dated(self, time: Floats) -> Floats:
+        """Return the times that samples carry: those of a clock that may be off."""
+        if self._world.shift is None or not self._clocks:
+            return time
+        return time + sum(clock.ahead(time - self._world.shift) for clock in self._clocks)
 
 
 def _within(one: _Scraped, since: float, until: float) -> tuple[Ints, Floats, Floats]:

@@ -70,6 +70,11 @@ class Topology:
         fresh[self.control.slots] = False
         self.slots = Slots(fresh=fresh, young=young, zones=np.array([home.name for home in self.homes]))
 
+    def run(self, group: Group, revision: Revision, *, new: Revision) -> None:
+        """Have the pods of a group run a revision; new: the one being rolled out."""
+        group.revision = revision
+        self.slots.fresh[group.slots] = revision == new
+
     @property
     def groups(self) -> tuple[Group, Group, Group, Group]:
         """All groups, in the order of their slots."""

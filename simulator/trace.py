@@ -15,7 +15,7 @@ from analysis.quantiles import bucket_quantile
 from guardian.core import records as r
 from guardian.core.course import Course, Readings, marks, thresholds
 from guardian.core.looks import Ints
-from guardian.core.model import Track
+from guardian.core.model import RolloutId, Track
 from simulator.outcome import Outcome, compare
 from simulator.run import Simulation
 from simulator.scenario import Scenario
@@ -53,8 +53,12 @@ def trace(scenario: Scenario, seed: int) -> Trace:
     simulation, readings = Simulation(scenario, seed), Readings()
     world = simulation.world
 
+    def mine() -> set[RolloutId]:
+        known = simulation.engine.world.rollouts.values()
+        return {one.id for one in known if one.place == scenario.place}
+
     def looked() -> None:
-        for rollout in simulation.engine.world.rollouts:
+        for rollout in mine():
             look = simulation.engine.look(rollout)
             if look is not None and look.began is not None and world.shift is not None:
                 readings.note_look(look, look.at - world.shift)
@@ -63,7 +67,8 @@ def trace(scenario: Scenario, seed: int) -> Trace:
     run = simulation.play()
     zero = world.opening if world.shift is None else world.shift
     rollback, promotion = thresholds(scenario.policy)
-    own = [record for record in simulation.driver.journal if isinstance(record, r.OfRollout)]
+    journal = (record for record in simulation.driver.journal if isinstance(record, r.OfRollout))
+    own = [record for record in journal if record.rollout in mine()]
     time, tracks = _tracks(world, zero)
     return Trace(
         scenario=scenario,

@@ -19,24 +19,33 @@ class Happening(StrEnum):
 
     ROLLBACK = "rollback"
     PROMOTE = "promote"
+    STARTED = "started"
+    ROLLED_BACK = "rolled-back"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
     HELD = "held"
     PAGED = "paged"
     RESUMED = "resumed"
     ADVANCED = "advanced"
 
 
-class Milestone(Part):
-    """Something that must happen: after `after`, and in the median run within `within` of it."""
+class _Watched(Part):
+    """Something a run may do. of: to another service of the file, or another revision; left out: to the scenario's."""
 
     event: Happening
+    of: str | None = None
+
+
+class Milestone(_Watched):
+    """Something that must happen: after `after`, and in the median run within `within` of it."""
+
     after: Moment = 0.0
     within: Duration
 
 
-class Never(Part):
+class Never(_Watched):
     """Something that must not happen, at all or before a time; doing it is a wrong outcome."""
 
-    event: Happening
     before: Moment = FOREVER
     more_than: Annotated[int, Field(ge=0)] = 0
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -19,10 +20,11 @@ from typing import Final
 import numpy as np
 
 from guardian.core.looks import Ints
-from guardian.core.model import Instant, Ratio, Share, Track, Weight
+from guardian.core.model import Instant, Ratio, Revision, Share, Track, Weight
+from simulator.calls import Calls
 from simulator.chance import Chance, Purpose
 from simulator.conditions import Conditions
-from simulator.faults import CounterReset, MetricsGap
+from simulator.faults import CounterReset, CrashLoop, MetricsGap
 from simulator.scenario import Scenario
 from simulator.service import temper
 from simulator.topology import NEVER, Flags, Group, lay_out
@@ -66,8 +68,11 @@ class Harm:
 class World:
     """One service in virtual time; `advance` draws what happened until then, each round once."""
 
-    def __init__(self, scenario: Scenario, chance: Chance, *, start: Instant = EPOCH) -> None:
+    def __init__(
+        self, scenario: Scenario, chance: Chance, *, start: Instant = EPOCH, calls: Sequence[Calls] = ()
+    ) -> None:
         self.scenario, self.chance, self.start = scenario, chance, start
+        self.calls = calls
         self.spec = spec = scenario.spec
         self.every = spec.scrape.every
         self.opening = Instant(start + spec.history)
@@ -85,8 +90,8 @@ class World:
         self.harm = Harm()
         self._served: list[tuple[float, int, int]] = []
         self._service_faults = scenario.service_faults
-        self._gaps = [fault for fault in spec.faults if isinstance(fault, MetricsGap)]
-        self._resets = [fault for fault in spec.faults if isinstance(fault, CounterReset)]
+        self._gaps = [fault for fault in spec.faults if isinstance(fault, MetricsGap | CrashLoop)]
+        self._resets = [fault for fault in spec.faults if isinstance(fault, CounterReset | CrashLoop)]
         self._jumps: list[float] = []
         self._draw_scenery(slots)
         self._counters = np.zeros((slots, self._buckets + 2), dtype=np.int64)
@@ -118,14 +123,19 @@ class World:
     def serve(self, weight: Weight, at: Instant) -> None:
         """From `at` on the router sends this share to the canary."""
         insort(self.weights, (at, weight), key=lambda change: change[0])
-        self._add_jumps([at])
+        open_ = self.spec.platform.connections
+        self._add_jumps([at] if open_ is None else [at, at + open_.lasts])
         if self.shift is None and weight > 0:
             self.shift = at
-            times = (edge for fault in (*self._service_faults, *self._resets) for edge in fault.edges())
-            self._add_jumps([at + edge for edge in times if edge >= 0])
+            edges = [edge for fault in self._service_faults for edge in fault.edges()]
+            edges += [fall for fault in self._resets for fall in fault.falls(self.scenario.horizon)]
+            self._add_jumps([at + edge for edge in edges if 0 <= edge < math.inf])
 
-    def start_canary(self, at: Instant) -> None:
-        """Have the canary's pods run from `at` on, and control's with them."""
+    def start_canary(self, at: Instant, revision: Revision | None = None) -> None:
+        """Have the canary's pods run from `at` on, and control's with them. revision: default the one to go out."""
+        new = self.spec.deploy.revision
+        self.advance(at)
+        self.topology.run(self.topology.canary, new if revision is None else revision, new=new)
         self._begin(self.topology.canary, at)
         self._begin(self.topology.control, at)
 
@@ -150,6 +160,12 @@ class World:
         group.until = at
         self._add_jumps([at])
 
+    @property
+    def jumps(self) -> list[float]:
+        """Return when conditions jump, here or where this service calls."""
+        theirs = {jump for calls in self.calls for jump in calls.callee.jumps}
+        return sorted(theirs.union(self._jumps)) if theirs else self._jumps
+
     def _add_jumps(self, times: list[float]) -> None:
         self._jumps = sorted({*self._jumps, *(float(time) for time in times)})
 
@@ -172,19 +188,48 @@ class World:
         """Return the share that the router serves at that time."""
         return self.weights[bisect_right(self.weights, at, key=lambda change: change[0]) - 1][1]
 
+    def ready_pods(self, track: Track, at: Instant) -> int:
+        """Return how many pods of a track can serve at that time."""
+        held = self.conditions(np.full(self.width, at - self.zero), at=at)
+        groups = (one for one in self.topology.groups if one.track is track and one.slots.stop <= self.width)
+        return sum(int(held.ready[one.slots].sum()) for one in groups if one.alive(at))
+
+    @property
+    def zero(self) -> Instant:
+        """Return when the time of faults is 0: the traffic shift, before it the opening."""
+        return self.opening if self.shift is None else self.shift
+
+    def failing(self, when: Floats, *, at: float) -> tuple[Floats, Floats]:
+        """Return the chances that a request to stable and to the canary fails, noise apart; each of `when`'s shape.
+
+        when: unix seconds. at: time by which weight is taken.
+        """
+        held = self.conditions(np.repeat((when - self.zero)[..., None], self.width, axis=-1), at=at)
+        stable, canary = (held.errors[..., group.slots].mean(axis=-1) for group in self.topology.groups[:2])
+        return stable, canary
+
     def _share(self, t: Floats, at: float) -> Floats:
         """Return the canary's share of traffic at some moments; t, at: see `conditions`.
 
         Where users keep their track for a session, those there are came under the weights of the last session, evenly.
         A router that has no weight for a track keeps nobody on it.
         """
-        weight, session = self.weight(at), self.spec.platform.session
+        weight, session = self.weight(at) + self._left_open(at), self.spec.platform.session
         if session == 0.0 or self.shift is None or not 0.0 < weight < 1.0:
             return np.full(t.shape, float(weight))
         moves = [move for move in self.weights if move[0] <= at]
         stayed = [np.clip((t + self.shift - began) / session, 0.0, 1.0) for began, _ in moves[1:]]
         changes = [new - old for (_, old), (_, new) in pairwise(moves)]
         return np.asarray(sum(change * part for change, part in zip(changes, stayed, strict=True)))
+
+    def _left_open(self, at: float) -> float:
+        """Return the share of traffic that is on the canary over connections from before its weight fell."""
+        open_ = self.spec.platform.connections
+        if open_ is None or not self.topology.canary.alive(at):
+            return 0.0
+        moves = pairwise(move for move in self.weights if move[0] <= at)
+        falls = [old - new for (_, old), (since, new) in moves if new < old and at < since + open_.lasts]
+        return open_.share * sum(falls)
 
     def conditions(self, t: Floats, *, at: float, noise: slice | int | None = None) -> Conditions:
         """Return what holds at some moments.
@@ -207,15 +252,19 @@ class World:
             errors=errors,
             slow=slow,
             tail=self.spec.service.latency.tail.share * one,
+            ready=np.ones(t.shape, dtype=np.bool_),
         )
         for fault in self._service_faults:
             fault.bend(bent)
+        for calls in self.calls:
+            calls.bend(bent, zero=self.zero, at=at)
         bent.errors = np.clip(bent.errors, 0.0, 1.0)
         return bent
 
     def loads(self, conditions: Conditions, at: float) -> Floats:
         """Return requests/s of each slot, given who is alive at that time; shape of `conditions.t`.
 
+        Pods that are not ready get none; where no pod of a track is, what would have been theirs is still told.
         What is not the canary's goes to stable, but that each control pod gets as much of it as a canary pod has.
         """
         shares = np.zeros_like(conditions.t)
@@ -225,7 +274,9 @@ class World:
             if not group.alive(at) or group.slots.stop > conditions.t.shape[-1]:
                 continue
             slots = group.slots
-            part = self._load[slots] / self._load[slots].sum()
+            ready = conditions.ready[..., slots]
+            able = self._load[slots] * (ready | ~ready.any(axis=-1, keepdims=True))
+            part = able / able.sum(axis=-1, keepdims=True)
             canary = conditions.share[..., slots]
             control = np.minimum(times * canary, 1.0 - canary)
             tracks = {Track.CANARY: canary, Track.CONTROL: control, Track.STABLE: 1.0 - canary - control}
@@ -242,7 +293,7 @@ class World:
         until = self.start + which[:, None] * self.every + (self._places + self._jitter[which])[:, :width]
         since = np.vstack([self._previous[:width], until[:-1]])
         middle = (since + until) / 2 - self.opening
-        counts = self._counts(middle, until - since, at=self.start, noise=slice(1, rounds + 1), key=0)
+        _, counts = self._counts(middle, until - since, at=self.start, noise=slice(1, rounds + 1), key=0)
         sums = np.cumsum(counts, axis=0)
         seen = np.zeros(until.shape, dtype=np.bool_)
         seen[:, self.topology.stable.slots] = True
@@ -254,17 +305,16 @@ class World:
         since, counters = self._previous[: self.width], self._counters[: self.width]
         until = self.start + number * self.every + (self._places + self._jitter[row])[: self.width]
         low, high = float(since.min()), float(until.max())
-        first = bisect_right(self._jumps, low)
-        cuts = [low, *(jump for jump in self._jumps[first:] if jump < high), high]
+        cuts = [low, *(jump for jump in self.jumps if low < jump < high), high]
         served = np.zeros_like(counters)
         for piece, (begin, end) in enumerate(pairwise(cuts)):
             self._reset(begin, since, until)
             begins, ends = (np.minimum(np.maximum(edge, begin), end) for edge in (since, until))
-            middle = (begins + ends) / 2 - (self.opening if self.shift is None else self.shift)
+            middle = (begins + ends) / 2 - self.zero
             lasted = np.maximum(ends - begins, 0.0)
-            counts = self._counts(middle, lasted, at=begin, noise=row, key=number * 64 + piece)
-            counters += counts
-            served += counts
+            met, counted = self._counts(middle, lasted, at=begin, noise=row, key=number * 64 + piece)
+            served += met
+            counters += counted
         alive = np.zeros(until.shape, dtype=np.bool_)
         for group in (one for one in self.topology.groups if one.slots.stop <= self.width):
             alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
@@ -272,8 +322,11 @@ class World:
         self._previous[: self.width] = np.maximum(since, until)
         self._tally(low, served)
 
-    def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> Ints:
-        """Draw requests, failures and buckets of stretches; shape (..., slots, 2 + buckets)."""
+    def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> tuple[Ints, Ints]:
+        """Draw requests, failures and buckets of stretches, as users meet and as pods count them.
+
+        Each of shape (..., slots, 2 + buckets). Who is sent where nobody is ready fails, and is counted nowhere.
+        """
         conditions = self.conditions(t, at=at, noise=noise)
         loads = self.loads(conditions, at)
         total = self.chance.at(Purpose.TRAFFIC, key).poisson(loads * lasted)
@@ -282,14 +335,19 @@ class World:
         counts[..., 1] = self.chance.at(Purpose.ERRORS, key).binomial(total, conditions.errors)
         shares = self.spec.service.latency.shares(conditions.slow, conditions.tail)
         counts[..., 2:] = self.chance.at(Purpose.LATENCY, key).multinomial(total, shares)
-        return counts
+        if conditions.ready.all():
+            return counts, counts
+        refused = ~conditions.ready
+        met = counts.copy()
+        met[refused, 1], met[refused, 2:] = total[refused], 0
+        return met, np.where(refused[..., None], 0, counts)
 
     def _reset(self, begin: float, since: Floats, until: Floats) -> None:
         """Set counters to 0 of the pods that restart at `begin`."""
         if self.shift is None:
             return
         for fault in self._resets:
-            if self.shift + fault.at == begin:
+            if any(self.shift + fall == begin for fall in fault.falls(self.scenario.horizon)):
                 fallen = fault.resets(self.topology.slots.first(self.width)) & (since < begin) & (begin <= until)
                 self._counters[: self.width][fallen] = 0
 

@@ -43,6 +43,7 @@ class Connections:
             router=router,
             workload=workload,
             inspection=workload if workload is not None and hasattr(workload[0], "stable_revision") else None,
+            readiness=workload if workload is not None and hasattr(workload[0], "ready") else None,
             probes=tuple(probe for probe in probes if probe is not None),
         )
 

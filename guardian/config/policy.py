@@ -112,6 +112,7 @@ class SpecConfig(Section):
     first_release: Literal["hold", "remove"] = Field("hold", description="a failing release without stable")
     hold_back: Duration = Field(300.0, description="promotion waits while evidence rose for this long")
     drain: Duration = Field(30.0, description="canary requests later than this after a rollback are paged")
+    unready: Duration = Field(60.0, description="a canary none of whose pods is ready for so long is rolled back")
     skew: Duration = Field(300.0, description="an event older than the running one by more is ignored")
     refuse_for: Duration = Field(86400.0, description="a revision rolled back is refused for this long")
     history: Duration = Field(2400.0, gt=0, description="stable history that is read at the start")
@@ -176,6 +177,7 @@ class PolicyConfig(Section):
             first_release=spec.first_release,
             hold_back=Seconds(spec.hold_back),
             drain=Seconds(spec.drain),
+            unready=Seconds(spec.unready),
             skew=Seconds(spec.skew),
             refuse_for=Seconds(spec.refuse_for),
             history=Seconds(spec.history),

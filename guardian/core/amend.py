@@ -25,6 +25,7 @@ def _looser(old: Policy, new: Policy) -> Iterator[str]:
     if (old.mode, old.router, old.workload, old.labels) != (new.mode, new.router, new.workload, new.labels):
         yield "mode, router, workload and labels cannot change while it runs"
     yield from _rules(old, new)
+    yield from _patience(old, new)
     yield from _steps(old, new)
     for before in old.guardrails:
         after = next((item for item in new.guardrails if item.name == before.name), None)
@@ -45,8 +46,6 @@ def _rules(old: Policy, new: Policy) -> Iterator[str]:
         yield "alerts: rules can only be added after those there are; the first that matches counts"
     if (old.hold_back, old.history) != (new.hold_back, new.history):
         yield "hold_back and history are what the evidence so far rests on and cannot change"
-    if new.interval > old.interval or new.drain > old.drain or new.refuse_for < old.refuse_for:
-        yield "interval and drain cannot grow, refuseFor cannot shrink"
     if new.attribution.limit > old.attribution.limit or not set(new.depends_on) <= set(old.depends_on):
         yield "attribution.limit cannot grow, and depends_on cannot name more: harm would be acted on later"
     if old.attribution.one_pod == "rollback" and new.attribution.one_pod != "rollback":
@@ -55,6 +54,14 @@ def _rules(old: Policy, new: Policy) -> Iterator[str]:
         yield "affinity is what the evidence so far rests on and cannot change"
     if old.probes != new.probes:
         yield "probes cannot change while it runs"
+
+
+def _patience(old: Policy, new: Policy) -> Iterator[str]:
+    for name in ("interval", "drain", "unready"):
+        if getattr(new, name) > getattr(old, name):
+            yield f"{name} cannot grow"
+    if new.refuse_for < old.refuse_for:
+        yield "refuse_for cannot shrink"
 
 
 def _steps(old: Policy, new: Policy) -> Iterator[str]:

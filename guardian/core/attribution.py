@@ -16,8 +16,8 @@ from guardian.core.model import Instant, Phase, Revision, RolloutId, Value
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import duration, weighed
 
-HARM = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT})
-"""Causes of a rollback that speak against the revision itself, as its own data or an alert about it told."""
+HARM = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT, r.Why.READINESS})
+"""Causes of a rollback that speak against the revision itself, as its own data, its pods or an alert about it told."""
 _OPEN = frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING, Phase.ROLLING_BACK})
 _TICKS = 2.0
 """Intervals after the end of a suspect in which rows of before may still come in."""

@@ -26,6 +26,7 @@ from guardian.core.holds import Waiting, innocent, pressing
 from guardian.core.looks import Look
 from guardian.core.model import Instant, Mode, Phase, Verdict
 from guardian.core.policy import full
+from guardian.core.readiness import unready, without_pods
 from guardian.core.rollback import propose, take_back
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import broken, duration, evidence_note, rollback_sentence, share
@@ -44,16 +45,18 @@ def decide(
     """
     draft = Draft(rollout, now)
     _expire(draft)
-    drift, instead = None, None
+    drift, instead, bare = None, None, without_pods(rollout, reading)
     if draft.rollout.phase in WATCHED:
         drift = drifted(draft, reading)
         instead = innocent(draft.rollout, look, around, now)
         if instead is None:
             _harm(draft, look)
+        if draft.rollout.phase in WATCHED:
+            _crashed(draft, look, reading)
     if draft.rollout.phase in WATCHED:
         _begin_step(draft, look, reading)
         _judge(draft, look, put_off=instead is not None)
-        _holds(draft, look, pressing(draft.rollout, look, now, others=(drift, instead), cause=around.cause))
+        _holds(draft, look, pressing(draft.rollout, look, now, others=(drift, instead, bare), cause=around.cause))
     if draft.rollout.phase is Phase.PROGRESSING:
         _advance(draft, look)
     elif draft.rollout.phase is Phase.BAKING:
@@ -101,6 +104,13 @@ def _harm(draft: Draft, look: Look | None) -> None:
     ) + was_put_off(rollout, draft.now)
     note = evidence_note(look, name)
     propose(draft, look, why=r.Why.OBJECTIVE, reason=reason, guardrail=name, evidence=note)
+
+
+def _crashed(draft: Draft, look: Look | None, reading: WeightRead | None) -> None:
+    """No pod of the canary is ready: that needs no metrics, and nobody else's rollout explains it."""
+    reason = unready(draft.rollout, reading)
+    if reason is not None:
+        propose(draft, look, why=r.Why.READINESS, reason=reason)
 
 
 def _begin_step(draft: Draft, look: Look | None, reading: WeightRead | None) -> None:

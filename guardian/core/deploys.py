@@ -82,6 +82,8 @@ def _ignored(world: World, request: DeployRequested, running: Rollout | None, po
     for waiting in (world.rollouts[name] for name in world.place(request.place).queue):
         if request.revision == waiting.revision and not request.retry:
             return f"{request.revision} waits already as {waiting.id}"
+    if (why := _stale(world, request, running)) is not None:
+        return why
     if running is None or running.phase.terminal:
         return None
     if (age := older(request.time, running, policy.skew)) is not None:
@@ -90,6 +92,26 @@ def _ignored(world: World, request: DeployRequested, running: Rollout | None, po
     if request.revision == running.revision and not request.retry and not going_back:
         return f"{request.revision} is going out already as {running.id}"
     return None
+
+
+def _stale(world: World, request: DeployRequested, running: Rollout | None) -> str | None:
+    """Say that an event of before the newest rollout asks for what stable runs anyway; None where it does not.
+
+    Events come late and out of order, by clocks that differ: the workload settles which of two was the later.
+    """
+    state = world.place(request.place)
+    newest = running if running is not None and not running.phase.terminal else None
+    if newest is None and state.last is not None:
+        newest = world.rollouts.get(state.last)
+    if newest is None or request.retry or request.revision == newest.revision:
+        return None
+    age = older(request.time, newest, Seconds(0.0))
+    if age is None or request.revision != (newest.stable or state.verified):
+        return None
+    return (
+        f"event for {request.revision} is {age} older than that of {newest.revision} ({newest.id}), and stable runs "
+        f"{request.revision}: ignored; to have it all the same, send the event with retry: true"
+    )
 
 
 def older(time: Instant, rollout: Rollout, skew: Seconds | None = None) -> str | None:

@@ -6,9 +6,11 @@ are no effects: they are read off the journal (guardian.core.events), so they ca
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from guardian.core.model import EffectId, Place, Revision, Weight
+from guardian.core.model import EffectId, Place, Revision, Seconds, Weight
 
 
 class _Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -62,3 +64,16 @@ class ReadWeight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Query = Measure | ReadWeight
+
+DEADLINES: Final[dict[type[Effect], Seconds]] = {
+    Preflight: Seconds(30.0),
+    StartCanary: Seconds(600.0),
+    SetWeight: Seconds(10.0),
+    MakeStable: Seconds(900.0),
+    StopCanary: Seconds(120.0),
+}
+"""Longest time of one attempt, in every driver. The core's own deadlines say when a person is called."""
+READING: Final = Seconds(5.0)
+"""Longest time in which a router may answer a query."""
+PATIENCE: Final = Seconds(1.0)
+"""Longest that a look waits for answers; later ones count at the next."""

@@ -7,7 +7,6 @@ returned (world.py); looks and weight readings are volatile and come again after
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +40,7 @@ from guardian.core.orders import obey, reported
 from guardian.core.outcomes import done, failed
 from guardian.core.overlaps import Overlaps
 from guardian.core.policies import Policies
+from guardian.core.readings import Readings
 from guardian.core.rollout import Rollout
 from guardian.core.unrelated import unrelated
 from guardian.core.world import World
@@ -66,8 +66,7 @@ class Engine:
         self.ahead = Seconds(0.0)
         self._agenda: Agenda[RolloutId] = Agenda()
         self._looks: dict[RolloutId, Look] = {}
-        self._readings: dict[RolloutId, WeightRead] = {}
-        self._weight_set: dict[RolloutId, Instant] = {}
+        self._readings = Readings()
         self._next_look: dict[RolloutId, Instant] = {}
         self._handed_out: set[EffectId] = set()
         self._woken: list[RolloutId] = []
@@ -95,8 +94,7 @@ class Engine:
         if isinstance(fact, Woke):
             return self._wake(now)
         if isinstance(fact, WeightRead):
-            if fact.asked >= self._weight_set.get(fact.rollout, -math.inf):
-                self._readings[fact.rollout] = fact
+            self._readings.note(fact)
             return Decision()
         refusal: CommandError | None = None
         try:
@@ -235,7 +233,7 @@ class Engine:
             self._faults.append(error)
 
     def _judge(self, rollout: Rollout, now: Instant) -> Draft:
-        look, reading = self._looks.get(rollout.id), self._readings.get(rollout.id)
+        look, reading = self._looks.get(rollout.id), self._readings.of(rollout.id)
         try:
             if not rollout.phase.terminal:
                 return decide(rollout, look, reading, now, self.around(rollout, now))
@@ -292,8 +290,7 @@ class Engine:
             self._handed_out.discard(record.effect)
             ended = next((p.effect for p in before.effects if p.effect.id == record.effect), None)
             if record.done and isinstance(ended, SetWeight) and rollout.id in self._next_look:
-                self._weight_set[rollout.id] = record.at
-                self._readings.pop(rollout.id, None)  # what was read before says nothing about it
+                self._readings.weight_set(rollout.id, record.at)
                 self.fleet.expect(rollout.id, weight=ended.weight, now=record.at)
         return rollout
 
@@ -331,7 +328,7 @@ class Engine:
 
     def reading(self, rollout: RolloutId) -> WeightRead | None:
         """Return the newest weight read back."""
-        return self._readings.get(rollout)
+        return self._readings.of(rollout)
 
     def series(self, key: SeriesKey) -> int:
         """Return the dense id of a series for `Observed`; the same key has the same id."""
@@ -372,8 +369,8 @@ class Engine:
     def _look_no_more(self, rollout: RolloutId) -> None:
         if self._next_look.pop(rollout, None) is not None:
             self.fleet.close(rollout)
-        for table in (self._looks, self._readings, self._weight_set):
-            table.pop(rollout, None)
+        self._looks.pop(rollout, None)
+        self._readings.forget(rollout)
 
     def _is_last(self, rollout: Rollout) -> bool:
         """Whether nothing passed its preflight at the place after it: the canary there is still this rollout's."""

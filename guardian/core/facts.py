@@ -19,6 +19,7 @@ from guardian.core.model import (
     EventRef,
     Instant,
     Place,
+    Ready,
     Revision,
     RolloutId,
     Share,
@@ -124,15 +125,18 @@ class EffectFailed(_Fact, frozen=True, kw_only=True):
 
 
 class WeightRead(_Fact, frozen=True, kw_only=True):
-    """What the router said when asked: configuration read back, and what it served (None: it cannot tell).
+    """What router and workload said when asked: its weight, what was served, who can serve (None: it cannot tell).
 
     asked: when the question was sent; an answer to a question from before a weight was set says nothing about it.
+    bare_since: since when no pod of the canary has been ready, filled in by the engine.
     """
 
     rollout: RolloutId
     asked: Instant
     accepted: Weight
     observed: Share | None = None
+    ready: Ready | None = None
+    bare_since: Instant | None = None
 
 
 class Woke(_Fact, frozen=True, kw_only=True):

@@ -128,6 +128,13 @@ class EventRef(Value, frozen=True, kw_only=True):
     id: str
 
 
+class Ready(Value, frozen=True, kw_only=True):
+    """How many pods of each track can serve."""
+
+    canary: int
+    stable: int
+
+
 class Share(Value, frozen=True, kw_only=True):
     """Share of requests the canary was seen to serve, with the number of requests it rests on."""
 

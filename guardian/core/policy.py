@@ -281,6 +281,7 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
     first_release: Literal["hold", "remove"] = "hold"
     hold_back: Seconds = Seconds(300.0)
     drain: Seconds = Seconds(30.0)
+    unready: Seconds = Seconds(60.0)
     skew: Seconds = Seconds(300.0)
     refuse_for: Seconds = Seconds(86400.0)
     history: Seconds = Seconds(2400.0)

@@ -92,6 +92,7 @@ class Why(StrEnum):
     SUPERSEDED = "superseded"
     UNDECIDED = "undecided"
     PREFLIGHT = "preflight"
+    READINESS = "readiness"
 
 
 class Hold(StrEnum):
@@ -101,6 +102,7 @@ class Hold(StrEnum):
     ATTRIBUTION = "attribution"
     ONE_POD = "one-pod"
     SHARED_INCIDENT = "shared-incident"
+    UNREADY = "unready"
     FIRST_RELEASE_FAILS = "first-release-fails"
     ALERT = "alert"
     OWN_PAST = "own-past"

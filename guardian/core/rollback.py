@@ -10,7 +10,7 @@ from guardian.core.looks import Look
 from guardian.core.model import Instant, Mode, Phase, Verdict, Weight
 from guardian.core.rollout import Pending
 
-AUTOMATIC = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT, r.Why.UNDECIDED})
+AUTOMATIC = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT, r.Why.UNDECIDED, r.Why.READINESS})
 """Causes that lie in the release: held back by irreversible changes, and in mode advise asked about before others."""
 ADVICE = " Mode advise: approve the rollback."
 

@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Task
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import structlog
+from msgspec.structs import replace
 
+from guardian.core.effects import READING
 from guardian.core.facts import WeightRead
 from guardian.core.looks import Observed, SeriesKey
 from guardian.core.measures import MeasureRequest
-from guardian.core.model import RolloutId, Seconds
+from guardian.core.model import Ready, RolloutId, Seconds, Track
 from guardian.core.rollout import Rollout
 from guardian.errors import GuardianError
 from guardian.ports import Clock, MetricSource, Samples
 from guardian.runtime.equipment import Equip, Sources
 from guardian.runtime.telemetry import Telemetry
 
+_Answer = TypeVar("_Answer")
 _log = structlog.get_logger(__name__)
 _MEASURE: Final = Seconds(30.0)
 """Longest wait for a batch of measurements."""
-_READ: Final = Seconds(5.0)
 _AT_ONCE: Final = 32
 _TICKS_AT_ONCE: Final = 10
 """Samples of one series given before the loop may do something else."""
@@ -140,25 +142,50 @@ class Collector:
                 await asyncio.sleep(perf_counter() - began)
 
     async def _read(self, rollout: Rollout) -> None:
+        reading = await self._asking("router", self._weights, rollout)
+        if reading is not None:
+            ready = await self._asking("workload", self._ready, rollout)
+            self._give(replace(reading, ready=ready))
+
+    async def _weights(self, rollout: Rollout) -> WeightRead | None:
+        """Ask the router; None where there is none."""
+        router = self._equip(rollout).router
+        if router is None:
+            return None
+        port, target = router
+        asked = self._clock.now()
+        accepted = await port.accepted_weight(target)
+        observed = await port.observed_share(target)
+        return WeightRead(rollout=rollout.id, asked=asked, accepted=accepted, observed=observed)
+
+    async def _ready(self, rollout: Rollout) -> Ready | None:
+        """Ask who can serve, stable only where the canary cannot; None where nobody can tell."""
+        readiness = self._equip(rollout).readiness
+        if readiness is None:
+            return None
+        port, target = readiness
+        canary = await port.ready(target, Track.CANARY)
+        return Ready(canary=canary, stable=0 if canary else await port.ready(target, Track.STABLE))
+
+    async def _asking(
+        self, whom: str, question: Callable[[Rollout], Awaitable[_Answer | None]], rollout: Rollout
+    ) -> _Answer | None:
+        """Return the answer of a router or a workload; None where there is none in time, which is told."""
+        of = f"{whom} of {rollout.place}"
         try:
-            router = self._equip(rollout).router
-            if router is None:
-                return
-            port, target = router
-            async with self._slots, asyncio.timeout(_READ):
-                asked = self._clock.now()
-                accepted = await port.accepted_weight(target)
-                observed = await port.observed_share(target)
+            async with self._slots, asyncio.timeout(READING):
+                answer = await question(rollout)
         except TimeoutError:
-            self._problems(f"router of {rollout.place}", [f"the router did not answer within {_READ:g}s"])
+            self._problems(of, [f"no answer within {READING:g}s"])
         except GuardianError as error:
-            self._problems(f"router of {rollout.place}", [str(error)])
+            self._problems(of, [str(error)])
         except Exception as error:  # noqa: BLE001  an adapter's mistake must not end the daemon
             _log.exception("adapter_failed", rollout=rollout.id)
-            self._problems(f"router of {rollout.place}", [repr(error)])
+            self._problems(of, [repr(error)])
         else:
-            self._problems(f"router of {rollout.place}", ())
-            self._give(WeightRead(rollout=rollout.id, asked=asked, accepted=accepted, observed=observed))
+            self._problems(of, ())
+            return answer
+        return None
 
     def _problems(self, of: Hashable, problems: Sequence[str]) -> None:
         """Count problems, and log them when they differ from the last ones."""

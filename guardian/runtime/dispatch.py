@@ -15,13 +15,13 @@ from typing import Final
 
 import structlog
 
-from guardian.core.effects import Effect, SetWeight
+from guardian.core.effects import DEADLINES, Effect, SetWeight
 from guardian.core.facts import EffectDone, EffectFailed
 from guardian.core.model import EffectId, Phase, RolloutId
 from guardian.core.rollout import Rollout
 from guardian.errors import Conflict, GuardianError, Unavailable
 from guardian.runtime.equipment import Equip
-from guardian.runtime.perform import DEADLINES, perform
+from guardian.runtime.perform import perform
 from guardian.runtime.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)

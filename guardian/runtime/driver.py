@@ -16,10 +16,10 @@ from typing import Final
 import structlog
 
 from guardian.core import records as r
-from guardian.core.effects import Measure
+from guardian.core.effects import PATIENCE, Measure
 from guardian.core.engine import Decision, Engine
 from guardian.core.facts import Fact, Woke
-from guardian.core.model import Instant, RolloutId, Seconds
+from guardian.core.model import Instant, RolloutId
 from guardian.ports import Clock, Receipt
 from guardian.runtime.checkpoints import Checkpoints
 from guardian.runtime.collect import Collector
@@ -35,8 +35,6 @@ _FACTS_AT_ONCE: Final = 64
 """Facts concluded before other tasks get their turn; some 5 ms."""
 _ROWS_AHEAD: Final = 4_096
 """Rows the engine may be ahead of the disk before facts from outside wait."""
-_PATIENCE: Final = Seconds(1.0)
-"""Longest that a wake waits for answers; later ones count at the next."""
 _WATCH: Final = 0.25
 _KEPT_AT: Final = (r.Judged, r.StepBegan, r.Promoted)
 
@@ -188,7 +186,7 @@ class Driver:
                 known = (self._engine.world.rollouts.get(RolloutId(name)) for name in query.rollouts)
                 asked += self._collector.read_weights([one for one in known if one is not None])
         if asked:
-            await asyncio.wait(asked, timeout=_PATIENCE)
+            await asyncio.wait(asked, timeout=PATIENCE)
         began, now, batch = perf_counter(), self._clock.now(), Batch()
         self._conclude_one(Woke(), now, batch)
         batch.notes.update(self._checkpoints.due(map(RolloutId, looked), now=now))

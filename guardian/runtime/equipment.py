@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from guardian.core.model import Place
 from guardian.core.rollout import Rollout
-from guardian.ports import Inspection, MetricSource, Probe, Router, Target, Workload
+from guardian.ports import Inspection, MetricSource, Probe, Readiness, Router, Target, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class Equipment:
     router: tuple[Router, Target] | None = None
     workload: tuple[Workload, Target] | None = None
     inspection: tuple[Inspection, Target] | None = None
+    readiness: tuple[Readiness, Target] | None = None
     probes: tuple[tuple[Probe, Target], ...] = ()
 
 

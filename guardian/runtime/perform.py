@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, StartCanary, StopCanary
+from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, StartCanary
 from guardian.core.facts import EffectDone
-from guardian.core.model import RolloutId, Seconds, Weight
+from guardian.core.model import RolloutId, Weight
 from guardian.errors import Refused
 from guardian.ports import Router, Target, Workload
 from guardian.runtime.equipment import Equipment
 
-DEADLINES: Final[dict[type[Effect], Seconds]] = {
-    Preflight: Seconds(30.0),
-    StartCanary: Seconds(600.0),
-    SetWeight: Seconds(10.0),
-    MakeStable: Seconds(900.0),
-    StopCanary: Seconds(120.0),
-}
-"""Longest time of one attempt. The core's own deadlines say when a person is called."""
 _SAME: Final = 0.0005
 """Weights closer than this are the same; routers round to 1/256 or to percents, and the core judges by its own."""
 

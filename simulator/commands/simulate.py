@@ -111,6 +111,7 @@ def line(outcome: Outcome) -> dict[str, Any]:
         "total_requests": run.harm.total,
         "events": [
             {"t": round(one.at, 3), "event": one.event, "guardrail": one.guardrail, "reason": one.reason}
+            | ({"of": list(one.of)} if one.of else {})
             for one in run.seen
         ],
     }

@@ -26,7 +26,7 @@ from simulator.request.language import Requests
 from simulator.request.mesh import Mesh
 from simulator.request.pod import Pod
 from simulator.request.server import Steps, ask
-from simulator.topology import Group
+from simulator.topology import Flags, Group
 from simulator.traffic import Floats
 from simulator.world import SLOW, World
 
@@ -78,7 +78,8 @@ class RequestWorld(World):
                     self._at(at + edge, self._refresh)
             for reset in self._resets:
                 fallen = np.flatnonzero(reset.resets(self.topology.slots)).tolist()
-                self._at(at + reset.at, partial(self._reset_counters, fallen))
+                for fall in reset.falls(self.scenario.horizon):
+                    self._at(at + fall, partial(self._reset_counters, fallen))
 
     def _begin(self, group: Group, at: Instant) -> None:
         super()._begin(group, at)
@@ -124,7 +125,7 @@ class RequestWorld(World):
     def _refresh(self, at: float | None = None) -> None:
         """Have pods, dependencies and router behave as conditions say at this moment."""
         now = self.environment.now if at is None else at
-        t, width = now - (self.opening if self.shift is None else self.shift), self.width
+        t, width = now - self.zero, self.width
         held = self.conditions(np.full(width, t), at=now, noise=self._row(now))
         slots = self.topology.slots
         leak = np.zeros(width)
@@ -136,11 +137,11 @@ class RequestWorld(World):
             pod.chance, pod.speed, pod.tail, pod.leak = values
         self.mesh.suffer(self._outages, slots, t)
         held.rate = np.ones(width)  # who gets which part of the traffic, whatever it is
-        self._reach = np.cumsum(self._among_those_up(self.loads(held, now))).tolist()
+        self._reach = np.cumsum(self._among_those_up(self.loads(held, now), held.ready)).tolist()
 
-    def _among_those_up(self, loads: Floats) -> Floats:
-        """Return the loads of slots when those of pods that are down go to the others of their group."""
-        up = np.array([pod.up for pod in self.pods[: len(loads)]])
+    def _among_those_up(self, loads: Floats, ready: Flags) -> Floats:
+        """Return the loads of slots when those of pods that cannot serve go to the others of their group."""
+        up = np.array([pod.up for pod in self.pods[: len(loads)]]) & ready
         for group in self.topology.groups:
             part = loads[group.slots]
             left = float(part[up[group.slots]].sum())
@@ -173,7 +174,7 @@ class RequestWorld(World):
 
     def _rate(self, at: float) -> float:
         """Return requests/s of the whole service."""
-        t = np.array(at - (self.opening if self.shift is None else self.shift))
+        t = np.array(at - self.zero)
         return float(self.spec.traffic.at(t) * self._rate_noise[self._row(at), 0])
 
     def _ask_once(self, place: float, luck: float, chosen: float, body: float, tail: float) -> Steps:

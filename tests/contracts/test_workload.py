@@ -13,9 +13,11 @@ import pytest
 from guardian.adapters._kube import KubeClient
 from guardian.adapters.workloads.deployment import PREVIOUS, DeploymentWorkload
 from guardian.adapters.workloads.memory import MemoryWorkload
-from guardian.core.model import Place, Revision
+from guardian.core.model import Place, Revision, Track
 from guardian.errors import Refused
 from guardian.ports import Inspection, Target, Workload
+from simulator.testing.kubelab.api import STRATEGIC
+from simulator.testing.kubelab.kubelet import running
 from simulator.testing.kubelab.objects import KubernetesLab
 
 CHECKOUT = Place(service="checkout", environment="production")
@@ -58,6 +60,15 @@ def shape(deployment: dict[str, Any]) -> tuple[str, int, int]:
     """Image, replicas wanted, replicas available."""
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     return container["image"], deployment["spec"]["replicas"], deployment["status"].get("availableReplicas", 0)
+
+
+def crash(kubernetes: KubernetesLab, namespace: str, prefix: str) -> None:
+    """Have the pods whose names begin so run without being ready."""
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    pods = [pod for pod in kubernetes.api.get(path)["items"] if pod["metadata"]["name"].startswith(prefix)]
+    for pod in pods:
+        body = running(pod, pod["status"]["podIP"], ready=False)
+        kubernetes.api.patch(f"{path}/{pod['metadata']['name']}/status", body, kind=STRATEGIC)
 
 
 async def keeps_its_promise(workload: Both, where: Target) -> None:
@@ -110,6 +121,24 @@ async def test_the_canary_is_ready_when_its_start_returns_and_gone_when_its_stop
         await workload.stop_canary(where)
         assert found(kubernetes, namespace, "checkout-canary")["status"].get("replicas", 0) == 0
     assert shape(found(kubernetes, namespace, "checkout")) == ("registry/checkout:1.0.0", 2, 2)
+
+
+@pytest.mark.service
+async def test_ready_pods_are_told_by_track(kubernetes: KubernetesLab) -> None:
+    """Pods that run and are not ready cannot serve; a Deployment at rest, or gone, has none."""
+    namespace = await asyncio.to_thread(pair, kubernetes)
+    where = target(image="registry/checkout:{revision}")
+    async with connected(kubernetes.kubeconfig) as cluster:
+        workload = DeploymentWorkload(cluster, namespace=namespace)
+        assert await workload.ready(where, Track.CANARY) == 0
+        await workload.start_canary(where, NEW)
+        assert [await workload.ready(where, track) for track in (Track.CANARY, Track.STABLE)] == [2, 2]
+        await asyncio.to_thread(crash, kubernetes, namespace, "checkout-canary-")
+        async with asyncio.timeout(30):
+            while await workload.ready(where, Track.CANARY):  # noqa: ASYNC110  the controller counts them in its own time
+                await asyncio.sleep(0.1)
+        assert await workload.ready(where, Track.STABLE) == 2
+        assert await workload.ready(target(image="registry/x:{revision}", canary="gone"), Track.CANARY) == 0
 
 
 @pytest.mark.service

@@ -12,7 +12,7 @@ from guardian.core.engine import Decision, Engine
 from guardian.core.events import decision_event
 from guardian.core.facts import EffectDone, EffectFailed, Fact, WeightRead, Woke
 from guardian.core.looks import Look
-from guardian.core.model import Instant, Phase, Revision, RolloutId, Weight
+from guardian.core.model import Instant, Phase, Ready, Revision, RolloutId, Weight
 from guardian.core.policies import Policies
 from guardian.core.policy import Policy
 from guardian.core.rollout import Rollout
@@ -84,7 +84,10 @@ def healthy(rollout: RolloutId, now: Instant) -> Look | None:
 
 @dataclass
 class Play:
-    """The engine, its clock and its world. `router` is the weight the router has; `breaks` makes effects fail."""
+    """The engine, its clock and its world. `router` is the weight the router has; `breaks` makes effects fail.
+
+    ready: pods that can serve; None: nobody can tell.
+    """
 
     policies: tuple[Policy, ...] = field(default_factory=lambda: (policy(),))
     show: Look_ = healthy
@@ -93,6 +96,7 @@ class Play:
     stable: Revision | None = STABLE
     breaks: dict[type[Effect], str] = field(default_factory=dict)
     world: World | None = None
+    ready: Ready | None = None
 
     def __post_init__(self) -> None:
         self.fleet = ScriptedFleet(lambda rollout, now: self.show(rollout, now))  # noqa: PLW0108  (show may change)
@@ -130,7 +134,10 @@ class Play:
             for query in self.engine.queries(self.now):
                 if type(query).__name__ == "ReadWeight":
                     for rollout in query.rollouts:
-                        self.tell(WeightRead(rollout=RolloutId(rollout), asked=self.now, accepted=self.router))
+                        read = WeightRead(
+                            rollout=RolloutId(rollout), asked=self.now, accepted=self.router, ready=self.ready
+                        )
+                        self.tell(read)
             self.tell(Woke())
         self.now = Instant(end)
         return self

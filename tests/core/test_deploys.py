@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from guardian.core import records as r
 from guardian.core.effects import Preflight
 from guardian.core.model import Driver, Instant, Mode, Phase, Place, Seconds
 from guardian.core.policy import Concurrency
 from tests.builders import T0, policy, requested, seen
-from tests.core.play import Play
+from tests.core.play import Play, healthy
 
 
 def phases(play: Play) -> dict[str, Phase]:
@@ -75,6 +77,28 @@ def test_an_event_much_older_than_the_running_one_is_noted_and_ignored() -> None
     assert "older" in play.all(r.Noted)[-1].reason
     play.tell(requested("2.0.8", at=Instant(T0 - 299.0)))
     assert phases(play)["2.0.8"] is Phase.PROGRESSING
+
+
+@pytest.mark.parametrize("after", [60.0, 4000.0])
+def test_an_older_event_for_what_stable_runs_anyway_is_noted_and_ignored(after: float) -> None:
+    """The event of the release before comes late, within the skew: while the newer one runs, and once it went back."""
+    play = Play(show=healthy if after < 100 else lambda rollout, now: seen(rollout, at=now, harm=1e4))
+    play.tell(requested("2.1.0", at=T0))
+    play.until(after)
+    play.tell(requested("2.0.3", at=Instant(T0 - 120.0)))
+    assert list(phases(play)) == ["2.1.0"]
+    assert "2.0.3 is 2m older than that of 2.1.0" in play.all(r.Noted)[-1].reason
+    play.tell(requested("2.0.3", identity="on purpose", at=Instant(T0 - 120.0), retry=True))
+    assert "2.0.3" in phases(play)
+
+
+def test_a_newer_event_for_what_stable_runs_takes_the_canary_back() -> None:
+    """Deploying the old revision again is how many pipelines go back."""
+    play = Play()
+    play.tell(requested("2.1.0", at=T0))
+    play.until(60)
+    play.tell(requested("2.0.3", at=play.now))
+    assert phases(play)["2.1.0"] is Phase.SUPERSEDED
 
 
 def test_the_same_revision_does_not_supersede_itself() -> None:

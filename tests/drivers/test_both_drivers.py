@@ -67,7 +67,7 @@ async def _in_sped_up_time(script: Scenario, seed: int) -> list[Record]:
     def equip(rollout: Rollout) -> Equipment:
         target = Target(place=rollout.place, options={})
         acts = (platform, target)
-        return Equipment(router=acts, workload=acts, inspection=acts, probes=(acts,))
+        return Equipment(router=acts, workload=acts, inspection=acts, readiness=acts, probes=(acts,))
 
     def sources(_: Place) -> MetricSource:
         return metrics

@@ -14,8 +14,10 @@ from simulator.library import LIBRARY, find, find_all, library, load
 from tests.simulator.worlds import POLICY
 
 SHIPPED = (
-    "S01", "S02", "S05", "S06", "S07", "S08", "S11", "S12", "S13", "S15", "S17", "S18", "S21", "S26a", "S26b", "S26c",
-    "S29", "S33", "S36", "S37a", "S37b", "S41a", "S41b",
+    "S01", "S02", "S05", "S06", "S07", "S08", "S10", "S11", "S12", "S13", "S14a", "S14b", "S15", "S17", "S18", "S19",
+    "S20", "S21", "S26a", "S26b", "S26c", "S27", "S28",
+    "S29", "S33", "S36", "S37a", "S37b", "S41a", "S41b", "S50", "S51", "S52", "S53",
+    "S54", "S55", "S56",
 )  # fmt: skip
 WORLD = """apiVersion: slo-guardian/v1
 kind: Scenario

@@ -175,3 +175,20 @@ def test_a_metric_that_is_not_simulated_is_refused() -> None:
     gauge = Guardrail(name="memory", sli=GaugeSli(value="memory_bytes"))
     with pytest.raises(Refused, match="requests and latencies only"):
         stage.measure(gauge)
+
+
+@pytest.mark.parametrize("by", [-180.0, 180.0])
+def test_a_clock_that_is_set_dates_samples_and_none_comes_twice(by: float) -> None:
+    """Set back, nothing is new for so long; set forward, what comes is not there yet; put right, likewise."""
+    clock = {"kind": "clock_set", "at": "5m", "lasts": "10m", "by": f"{by:g}s"}
+    stage = Stage(scenario(faults=[clock]))
+    stage.call(stage.platform.start_canary(TARGET, NEW))
+    stage.call(stage.platform.set_weight(TARGET, Weight(0.2)))
+    stage.later(1800)
+    samples = stage.measure(policy().guardrails[0], since=stage.world.zero)
+    assert samples.time.max() <= stage.clock.now()
+    one = samples.time[samples.key == samples.key[0]] - stage.world.zero
+    assert (np.diff(one) > 0).all()
+    gaps = one[:-1][np.diff(one) > 60.0]
+    assert gaps == pytest.approx([300.0] if by > 0 else [720.0], abs=12.0)
+    assert np.diff(one).max() == pytest.approx(190.0, abs=12.0)

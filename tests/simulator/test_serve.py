@@ -29,6 +29,7 @@ BROKEN = scenario(
         {"kind": "error_step", "at": "60s", "share": "50%"},
         {"kind": "metrics_gap", "at": "120s", "lasts": "60s", "on": "canary"},
         {"kind": "counter_reset", "at": "200s", "on": "canary"},
+        {"kind": "crash_loop", "at": "300s", "every": "60s", "down": "20s"},
     ],
     truth={"verdict": "rollback", "onset": "60s", "within": "60s"},
 )
@@ -56,6 +57,15 @@ def test_pods_follow_the_scenario_and_are_scraped_for_real() -> None:
         assert client.get(f"http://{stable}/metrics").status_code == 200
         live.follow(210.0)
         assert _total(client.get(f"http://{canary}/metrics").text) == 0
+        for at, answers in (
+            (310.0, 503),
+            (350.0, 200),
+            (365.0, 503),
+            (390.0, 200),
+        ):  # gone, and back without being ready
+            live.follow(at)
+            assert client.get(f"http://{canary}/metrics").status_code == answers
+        assert client.get(f"http://{canary}/").status_code == 500
 
 
 def test_several_humps_are_served_as_one_with_the_same_mean_and_spread() -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from guardian.adapters import _options
 from guardian.adapters._kube import DEPLOYMENT, Json, KubeClient
-from guardian.core.model import Revision, Seconds
+from guardian.core.model import Revision, Seconds, Track
 from guardian.errors import Absent, Refused
 from guardian.ports import Target
 
@@ -149,7 +149,7 @@ def settled(found: Json) -> bool:
 
 
 class DeploymentWorkload:
-    """Workload and Inspection over pairs of Deployments of one cluster."""
+    """Workload, Inspection and Readiness over pairs of Deployments of one cluster."""
 
     def __init__(self, cluster: KubeClient, *, namespace: str) -> None:
         self._cluster, self._namespace = cluster, namespace
@@ -182,6 +182,15 @@ class DeploymentWorkload:
         if found["spec"].get("replicas", 1) == 0:
             return None
         return revision_of(pair, container_of(found, pair).get("image", ""))
+
+    async def ready(self, target: Target, track: Track) -> int:
+        """Return how many pods of a track are ready: a Deployment that is gone has none. See Readiness."""
+        pair = pair_of(target, namespace=self._namespace)
+        name = pair.canary if track is Track.CANARY else pair.stable
+        with suppress(Absent):
+            found = await self._cluster.get(DEPLOYMENT, pair.namespace, name)
+            return int(found.get("status", {}).get("readyReplicas", 0))
+        return 0
 
     async def check(self, target: Target, revision: Revision) -> None:
         """Raise Refused when names, containers or rights would not do. See Inspection."""
