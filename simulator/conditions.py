@@ -14,7 +14,8 @@ class Conditions:
 
     t: seconds since the traffic shift, in the middle of the stretch. slots: the pods. rate: requests/s of the
     whole service. share: of traffic that the router gives to the canary. errors: chance that a request fails.
-    slow: factor on latencies. tail: share of requests in the slow tail.
+    slow: factor on latencies. tail: share of requests in the slow tail. wrong, levels: by metric, the chance that an
+    attempt goes wrong, and what a gauge shows.
     """
 
     t: Floats
@@ -24,3 +25,5 @@ class Conditions:
     errors: Floats
     slow: Floats
     tail: Floats
+    wrong: dict[str, Floats]
+    levels: dict[str, Floats]

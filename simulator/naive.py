@@ -44,6 +44,7 @@ def run_naive(scenario: Scenario, seed: int) -> Run:
 
 
 def _run(scenario: Scenario, seed: int, *, looks: bool) -> Run:
+    scenario = scenario.drawn(seed)
     world = world_of(scenario, Chance(seed))
     lag = scenario.spec.platform
     first = world.opening + lag.answers + lag.ready
@@ -61,6 +62,7 @@ def _run(scenario: Scenario, seed: int, *, looks: bool) -> Run:
         decided_at=seen[0].at if seen else scenario.horizon,
         seen=seen,
         harm=world.harm,
+        values=scenario.values,
     )
 
 

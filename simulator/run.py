@@ -39,9 +39,9 @@ class Simulation:
     """A scenario set up just before its deploy event, its history already behind it."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
-        self.scenario, self.seed = scenario, seed
+        self.scenario, self.seed = scenario.drawn(seed), seed
         self.chance = Chance(seed)
-        self.world = world_of(scenario, self.chance)
+        self.world = world_of(self.scenario, self.chance)
         self.environment = Environment(initial_time=self.world.opening)
         clock = VirtualClock(self.environment)
         self.engine = Engine(policies=Policies([scenario.policy]), fleet=Fleet())
@@ -78,6 +78,7 @@ class Simulation:
                 for when, happening, event, guardrail, reason in self._seen
             ),
             harm=self.world.harm,
+            values=self.scenario.values,
         )
 
     def _events(self) -> Iterable[Arrival]:

@@ -50,7 +50,7 @@ class LiveService:
                 self._behaviours[slot] = behaviour
         for fault in self.scenario.spec.faults:
             if isinstance(fault, CounterReset) and self._last < fault.at <= t:
-                fallen = fault.resets(self._world.topology.slots.first(len(self.pods)))
+                fallen = fault.hits(self._world.topology.slots.first(len(self.pods)))
                 for slot in np.flatnonzero(fallen).tolist():
                     self.pods[slot].restart()
                     self._behaviours[slot] = None
@@ -102,6 +102,7 @@ def as_served(latency: LatencyModel, *, slow: float, tail: float) -> Latency:
 @contextmanager
 def serving(scenario: Scenario, *, seed: int = 1, run: ServiceRun) -> Iterator[LiveService]:
     """Start every pod of all tracks on loopback, behaving as long before the shift; stop them with the block."""
+    scenario = scenario.drawn(seed)
     service, deploy = scenario.spec.service, scenario.spec.deploy
     topology = lay_out(service, old=deploy.previous, new=deploy.revision, since=EPOCH)
     groups = (topology.stable, topology.canary, topology.control)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from simpy import Environment, Event, Process, Timeout
 
+from guardian.core.looks import Ints
 from guardian.core.model import Instant, Weight
 from simulator.chance import Purpose
 from simulator.faults import MemoryLeak, Outage
@@ -74,10 +75,10 @@ class RequestWorld(World):
         self._at(at, self._refresh)
         if first and self.shift is not None:
             for fault in (*self._service_faults, *self._outages, *self._leaks):
-                for edge in fault.edges():
+                for edge in fault.edges(self.scenario.horizon):
                     self._at(at + edge, self._refresh)
             for reset in self._resets:
-                fallen = np.flatnonzero(reset.resets(self.topology.slots)).tolist()
+                fallen = np.flatnonzero(reset.hits(self.topology.slots)).tolist()
                 self._at(at + reset.at, partial(self._reset_counters, fallen))
 
     def _begin(self, group: Group, at: Instant) -> None:
@@ -129,7 +130,7 @@ class RequestWorld(World):
         slots = self.topology.slots
         leak = np.zeros(width)
         for fault in self._leaks:
-            if fault.at <= t < fault.at + fault.lasts:
+            if fault.runs(np.array(t)):
                 leak[fault.hits(slots.first(width))] += fault.share
         columns = (column.tolist() for column in (held.errors, held.slow, held.tail, leak))
         for pod, *values in zip(self.pods, *columns, strict=False):
@@ -226,19 +227,39 @@ class RequestWorld(World):
     def _scrapes(self) -> Life:
         """Read every pod's counters once a round, each at its own time."""
         environment, slots, number = self.environment, len(self.pods), 0
-        width = 2 + self._buckets
         while True:
             number += 1
             until = self.start + number * self.every + self._places + self._jitter[min(number, len(self._jitter) - 1)]
             began = environment.now
             time, up = np.zeros(slots), np.zeros(slots, dtype=np.bool_)
-            counts = np.zeros((slots, width), dtype=np.int64)
+            counts, live = np.zeros_like(self._counters), np.zeros(slots)
             for slot in np.argsort(until).tolist():
                 yield Timeout(environment, max(0.0, float(until[slot]) - environment.now))
-                time[slot], counts[slot], up[slot] = environment.now, self.pods[slot].counts, self.pods[slot].up
-            used = slice(self.width)
-            self._record(time[None, used], counts[None, used], (up[used] & self._scraped(time[used]))[None])
+                pod = self.pods[slot]
+                time[slot], counts[slot, : self._first_attempt], up[slot] = environment.now, pod.counts, pod.up
+                live[slot] = pod.live
+            self._attempt(counts, time, number)
+            used, levels = slice(self.width), self._shown(time, live, number)
+            seen = up[used] & self._scraped(time[used])
+            self._record(time[None, used], counts[None, used], seen[None], levels[None, used])
             self._tally_routed(began)
+
+    def _attempt(self, counts: Ints, time: Floats, number: int) -> None:
+        """Draw what was attempted since the last scrape. counts: of this one, (slots, columns); filled in place."""
+        if self.meters.attempts:
+            new, old, rest = counts, self._counters, self._first_attempt
+            again = new[:, 0] < old[:, 0]  # the process began anew
+            old[again] = 0
+            well = new[:, 0] - new[:, 1] - old[:, 0] + old[:, 1]
+            wrong = self.conditions(time - self._zero, at=self.environment.now).wrong
+            new[:, rest:] = old[:, rest:] + self.meters.counts(well, wrong, self.chance.at(Purpose.ATTEMPTS, number))
+            self._counters = new
+
+    def _shown(self, time: Floats, live: Floats, number: int) -> Floats:
+        """Return what gauges show, and the memory in use for good; shape (slots, gauges)."""
+        row = min(number, len(self._jitter) - 1)
+        levels = self._levels(time - self._zero, at=self.environment.now, noise=row)
+        return np.column_stack([levels, live]) if self.section.memory is not None else levels
 
     def _tally_routed(self, began: float) -> None:
         """Note where the router sent requests in the round that began then."""
