@@ -247,9 +247,9 @@ class RequestWorld(World):
     def _attempt(self, counts: Ints, time: Floats, number: int) -> None:
         """Draw what was attempted since the last scrape. counts: of this one, (slots, columns); filled in place."""
         if self.meters.attempts:
-            new, old, rest = counts, self._counters, self._first_attempt
-            again = new[:, 0] < old[:, 0]  # the process began anew
-            old[again] = 0
+            new, rest = counts, self._first_attempt
+            again = new[:, 0] < self._counters[:, 0]  # the process began anew
+            old = np.where(again[:, None], 0, self._counters)
             well = new[:, 0] - new[:, 1] - old[:, 0] + old[:, 1]
             wrong = self.conditions(time - self._zero, at=self.environment.now).wrong
             new[:, rest:] = old[:, rest:] + self.meters.counts(well, wrong, self.chance.at(Purpose.ATTEMPTS, number))
