@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from guardian.core.model import Instant, Seconds, Verdict, Weight
-from guardian.errors import ScenarioError
 from simulator.faults import ErrorStep
-from simulator.library import load
 from simulator.outcome import Run, Seen, compare
 from simulator.truth import Happening
 from simulator.world import Harm, World
-from tests.simulator.worlds import scenario, shifted
+from tests.simulator.worlds import refused, scenario, shifted, written
 
 
 def _errors(world: World, t: float) -> list[float]:
@@ -100,10 +98,7 @@ def test_a_scenario_that_cannot_be_played_is_refused_at_its_line(
     tmp_path: Path, spec: str, what: str, remedy: str
 ) -> None:
     """What, where, and what to write."""
-    text = "apiVersion: slo-guardian/v1\nkind: Scenario\nmetadata: {name: x, title: x}\nextends: S02\n"
-    (tmp_path / "x.yaml").write_text(f"{text}spec: {spec}\n")
-    with pytest.raises(ScenarioError) as caught:
-        load(tmp_path / "x.yaml")
-    assert what in caught.value.what
-    assert remedy in caught.value.remedy
-    assert "x.yaml:5:" in caught.value.where
+    error = refused(written(tmp_path, f"extends: S02\nspec: {spec}\n"))
+    assert what in error.what
+    assert remedy in error.remedy
+    assert "mine.yaml:5:" in error.where

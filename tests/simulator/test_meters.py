@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guardian.errors import ScenarioError
 from simulator.library import find, load
 from simulator.telemetry import shown
 from simulator.traffic import Floats
 from simulator.world import World
-from tests.simulator.worlds import SERVICE, scenario, shifted
+from tests.simulator.worlds import SERVICE, refused, scenario, shifted, written
 
 SIGMAS = 4.5
 MATCHES = {"metric": "matches_total", "of": "20%", "bad": "5%"}
@@ -113,13 +112,11 @@ def test_a_policy_that_measures_something_else_is_told_what_there_is(
     tmp_path: Path, sli: str, what: str, remedy: str
 ) -> None:
     """It would be judged on nothing."""
-    text = "apiVersion: slo-guardian/v1\nkind: Scenario\nmetadata: {name: x, title: x}\nextends: S02\n---\n"
-    (tmp_path / "x.yaml").write_text(f"{text}spec:\n  guardrails:\n    - name: other\n      sli: {{{sli}}}\n")
-    with pytest.raises(ScenarioError) as caught:
-        load(tmp_path / "x.yaml")
-    assert what in caught.value.what
-    assert remedy in caught.value.remedy
-    assert caught.value.where.endswith("x.yaml:9:12")
+    guardrails = f"spec:\n  guardrails:\n    - name: other\n      sli: {{{sli}}}\n"
+    error = refused(written(tmp_path, f"extends: S02\n---\n{guardrails}"))
+    assert what in error.what
+    assert remedy in error.remedy
+    assert error.where.endswith("mine.yaml:9:12")
 
 
 @pytest.mark.parametrize(
@@ -134,12 +131,9 @@ def test_a_policy_that_measures_something_else_is_told_what_there_is(
 )
 def test_meters_that_cannot_be_are_refused(tmp_path: Path, spec: str, what: str) -> None:
     """With the line."""
-    text = "apiVersion: slo-guardian/v1\nkind: Scenario\nmetadata: {name: x, title: x}\nextends: S02\n"
-    (tmp_path / "x.yaml").write_text(f"{text}spec: {spec}\n")
-    with pytest.raises(ScenarioError) as caught:
-        load(tmp_path / "x.yaml")
-    assert what in caught.value.what
-    assert ":5:" in caught.value.where
+    error = refused(written(tmp_path, f"extends: S02\nspec: {spec}\n"))
+    assert what in error.what
+    assert ":5:" in error.where
 
 
 def test_the_metrics_of_a_service_are_listed_by_kind() -> None:
