@@ -16,7 +16,7 @@ from tests.simulator.worlds import POLICY, refused
 SHIPPED = (
     "S01", "S02", "S03", "S04", "S05", "S06", "S07", "S08", "S11", "S12", "S13", "S15", "S17", "S18", "S21", "S23",
     "S25", "S26a", "S26b", "S26c", "S29", "S31", "S32a", "S32b", "S33", "S34", "S35a", "S35b", "S36", "S37a", "S37b",
-    "S41a", "S41b", "S42", "S43",
+    "S41a", "S41b", "S42", "S43", "S44",
 )  # fmt: skip
 WORLD = """apiVersion: slo-guardian/v1
 kind: Scenario
