@@ -105,8 +105,11 @@ def shown(spec: Spec) -> dict[str, str]:
 
 def _gauges(spec: Spec) -> list[str]:
     """Return the gauges, in the order of `Rounds.levels`."""
-    memory = spec.request.memory if spec.request is not None and spec.grain is Grain.REQUEST else None
-    return [*(one.metric for one in spec.service.gauges), *([memory.metric] if memory is not None else [])]
+    found = [one.metric for one in spec.service.gauges]
+    if spec.request is not None and spec.grain is Grain.REQUEST:
+        found += [spec.request.memory.metric] if spec.request.memory is not None else []
+        found += [spec.request.cpu] if spec.request.cpu is not None else []
+    return found
 
 
 def measured(guardrail: Guardrail, spec: Spec) -> str:

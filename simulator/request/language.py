@@ -121,11 +121,16 @@ class Autoscaler(Part):
 
 
 class Requests(Capacity):
-    """The section `request`; workers, queue and calls are those of each pod. faults: instead of the scenario's."""
+    """The section `request`; workers, queue and calls are those of each pod. faults: instead of the scenario's.
+
+    cpu: gauge that shows how many workers were at work on average since the last scrape, as a share of all where their
+    number has a limit; waiting for others is no work.
+    """
 
     clients: Patience = Patience()
     dependencies: tuple[Dependency, ...] = ()
     memory: Memory | None = None
+    cpu: Metric | None = None
     autoscaler: Autoscaler | None = None
     faults: tuple[Annotated[Fault, BeforeValidator(known_fault)], ...] | None = None
 

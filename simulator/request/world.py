@@ -50,6 +50,7 @@ class RequestWorld(World):
         self._leaks = [fault for fault in self.spec.faults if isinstance(fault, MemoryLeak)]
         self._reach: list[float] = []
         self._routed = 0, 0
+        self._read, self._worked = np.full(len(self.pods), float(self.start)), np.zeros(len(self.pods))
         self._fresh_from = self.topology.canary.slots.start
         self._open(self.topology.stable, self.start)
         self.environment.process(self._users())
@@ -232,14 +233,14 @@ class RequestWorld(World):
             until = self.start + number * self.every + self._places + self._jitter[min(number, len(self._jitter) - 1)]
             began = environment.now
             time, up = np.zeros(slots), np.zeros(slots, dtype=np.bool_)
-            counts, live = np.zeros_like(self._counters), np.zeros(slots)
+            counts, live, worked = np.zeros_like(self._counters), np.zeros(slots), np.zeros(slots)
             for slot in np.argsort(until).tolist():
                 yield Timeout(environment, max(0.0, float(until[slot]) - environment.now))
                 pod = self.pods[slot]
                 time[slot], counts[slot, : self._first_attempt], up[slot] = environment.now, pod.counts, pod.up
-                live[slot] = pod.live
+                live[slot], worked[slot] = pod.live, pod.worked
             self._attempt(counts, time, number)
-            used, levels = slice(self.width), self._shown(time, live, number)
+            used, levels = slice(self.width), self._shown(time, live, worked, number)
             seen = up[used] & self._scraped(time[used])
             self._record(time[None, used], counts[None, used], seen[None], levels[None, used])
             self._tally_routed(began)
@@ -255,11 +256,17 @@ class RequestWorld(World):
             new[:, rest:] = old[:, rest:] + self.meters.counts(well, wrong, self.chance.at(Purpose.ATTEMPTS, number))
             self._counters = new
 
-    def _shown(self, time: Floats, live: Floats, number: int) -> Floats:
-        """Return what gauges show, and the memory in use for good; shape (slots, gauges)."""
+    def _shown(self, time: Floats, live: Floats, worked: Floats, number: int) -> Floats:
+        """Return what gauges show, (slots, gauges). live: memory in use for good. worked: seconds, so far."""
         row = min(number, len(self._jitter) - 1)
-        levels = self._levels(time - self._zero, at=self.environment.now, noise=row)
-        return np.column_stack([levels, live]) if self.section.memory is not None else levels
+        columns = [self._levels(time - self._zero, at=self.environment.now, noise=row)]
+        if self.section.memory is not None:
+            columns.append(live[:, None])
+        if self.section.cpu is not None:
+            at_work = (worked - self._worked) / np.maximum(time - self._read, 1e-9)
+            columns.append((at_work / (self.section.workers or 1))[:, None])
+        self._read, self._worked = time, worked
+        return np.hstack(columns)
 
     def _tally_routed(self, began: float) -> None:
         """Note where the router sent requests in the round that began then."""

@@ -99,6 +99,20 @@ def test_memory_in_use_grows_with_a_leak_and_falls_with_a_restart() -> None:
     assert np.diff(levels[:, first]).min() < -0.3
 
 
+def test_cpu_is_the_work_of_requests_and_no_waiting() -> None:
+    """12.5 requests/s of 91 ms on each canary pod of ten workers: 11 %; calls to others add nothing."""
+    slow = [{"name": "index", "median": "300ms", "sigma": 0}]
+    request = {"workers": 10, "cpu": "cpu_ratio", "calls": [{"to": "index"}], "dependencies": slow}
+    calm = {
+        "body": [{"share": "100%", "median": "80ms", "sigma": 0.5}],
+        "tail": {"median": "1s", "sigma": 0, "share": 0},
+    }
+    service = {**SERVICE, "latency": calm}
+    world = _world(grain="request", request=request, service=service, minutes=20)
+    levels = _levels(world)[1:, world.topology.canary.slots]
+    assert levels.mean() == pytest.approx(12.5 * 0.08 * math.exp(0.125) / 10, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("sli", "what", "remedy"),
     [
