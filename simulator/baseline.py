@@ -113,6 +113,8 @@ def measured(scenario: Scenario, ours: Sequence[Outcome], naive: Sequence[Outcom
 def world_of(scenario: Scenario) -> str:
     """Return a digest of everything but names and the policy; what is at its default counts as not there."""
     told = scenario.spec.model_dump_json(exclude={"story"}, exclude_defaults=True)
+    drawn = scenario.template.parameters if scenario.template is not None else {}
+    told += "".join(f"{name} {one.model_dump_json(exclude_defaults=True)}" for name, one in sorted(drawn.items()))
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

@@ -25,6 +25,9 @@ class Purpose(Enum):
     PLATFORM = 6
     EVENTS = 7
     NOISE = 8
+    METERS = 9
+    ATTEMPTS = 10
+    PARAMETERS = 11
     ARRIVALS = 20
     CAUSES = 21
 

@@ -15,7 +15,8 @@ class Conditions:
     t: seconds since the traffic shift, in the middle of the stretch. slots: the pods. rate: requests/s of the
     whole service. share: of traffic that the router gives to the canary. errors: chance that a request fails.
     slow: factor on latencies. tail: share of requests in the slow tail. ready: whether a pod can serve; where no pod of
-    a track can, its requests are answered by nobody.
+    a track can, its requests are answered by nobody. wrong, levels: by metric, the chance that an attempt goes wrong,
+    and what a gauge shows.
     """
 
     t: Floats
@@ -26,3 +27,5 @@ class Conditions:
     slow: Floats
     tail: Floats
     ready: Flags
+    wrong: dict[str, Floats]
+    levels: dict[str, Floats]

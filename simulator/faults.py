@@ -1,6 +1,6 @@
 """What goes wrong, one class a kind, and the table of them. A new fault is a class and a line in FAULTS.
 
-Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `resets`, `ahead`), what the
+Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `falls`, `ahead`), what the
 guardian is told (`simulator/messages.py`), what it acts through (`simulator/trouble.py`), and causes, which only the
 request grain has. Times are seconds after the traffic shift. A fault `on: canary` follows the new revision: after a
 promotion all users have it.
@@ -14,14 +14,17 @@ from typing import Annotated, Any, Final, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from guardian.config.fields import Name
+from guardian.config.fields import Name, Number
 from guardian.config.findings import complaint, hint
 from simulator.conditions import Conditions
 from simulator.messages import AlertStorm
 from simulator.topology import Flags, Slots
 from simulator.traffic import Floats
 from simulator.trouble import RouterDown, RouterSlow, RouterTrouble, WeightReset
-from simulator.units import FOREVER, Duration, Factor, Moment, Part, Portion
+from simulator.units import FOREVER, Duration, Factor, Metric, Moment, Part, Portion
+
+SHORTEST_TURN: Final = 5.0
+"""Seconds: a round of scrapes is drawn in pieces, one between any two jumps of conditions."""
 
 
 class On(StrEnum):
@@ -34,48 +37,71 @@ class On(StrEnum):
 
 
 class _Timed(Part):
-    """A fault that begins and may end."""
+    """A fault that begins and may end; every: it begins anew so often, counted from `at`."""
 
     at: Moment = 0.0
     lasts: Duration = FOREVER
+    every: Annotated[Duration, Field(ge=SHORTEST_TURN)] | None = None
 
-    def edges(self) -> tuple[float, ...]:
-        """Return the times at which conditions jump."""
-        return (self.at,) if self.lasts == FOREVER else (self.at, self.at + self.lasts)
+    @model_validator(mode="after")
+    def _ends_before_it_begins_anew(self) -> Self:
+        if self.every is not None and self.lasts >= self.every:
+            what = "a fault that comes again must have ended before"
+            raise complaint(what, "write a `lasts` shorter than `every`", at=("every",))
+        return self
+
+    def edges(self, until: float) -> list[float]:
+        """Return the times at which conditions jump, those of turns up to `until`."""
+        turns = 1 if self.every is None else 1 + max(0, int((until - self.at) // self.every))
+        begins = [self.at + turn * (self.every or 0.0) for turn in range(turns)]
+        return begins if self.lasts == FOREVER else [at + after for at in begins for after in (0.0, self.lasts)]
+
+    def since(self, t: Floats) -> Floats:
+        """Return seconds since it began last; negative before it first does. t: seconds after the shift, any shape."""
+        gone = t - self.at
+        return gone if self.every is None else np.where(gone < 0, gone, gone % self.every)
 
     def runs(self, t: Floats) -> Flags:
         """t: seconds after the shift, any shape. Returns when it acts, same shape."""
-        return (t >= self.at) & (t < self.at + self.lasts)
+        gone = self.since(t)
+        return (gone >= 0) & (gone < self.lasts)
 
 
 class _Placed(Part):
-    """A fault of some pods; zone: of those there only."""
+    """A fault of some pods; zone: of those there only. pods: of so many only: the machines' fault."""
 
     on: On = On.CANARY
     zone: Name | None = None
+    pods: Annotated[int, Field(ge=1)] | None = None
 
     def hits(self, slots: Slots) -> Flags:
-        """Return which slots the fault is about."""
+        """Return which slots the fault is about: the first `pods` of those it is on, or all."""
         fresh = slots.fresh
         hit = {On.CANARY: fresh, On.STABLE: ~fresh, On.BOTH: np.ones_like(fresh), On.YOUNG: slots.young}[self.on]
-        return hit if self.zone is None else hit & (slots.zones == self.zone)
+        if self.zone is not None:
+            hit = hit & (slots.zones == self.zone)
+        return hit if self.pods is None else hit & (np.cumsum(hit) <= self.pods)
 
 
 class _Trouble(_Timed, _Placed):
     """A fault of some pods that begins and may end."""
 
+
+class _Bending(_Trouble):
+    """A fault that changes conditions; above: only while the router gives the canary that share of traffic, or more."""
+
+    above: Portion = 0.0
+
     def touches(self, conditions: Conditions) -> Flags:
         """Return which entries of the conditions it acts on, shape of `conditions.t`."""
-        return self.runs(conditions.t) & self.hits(conditions.slots)
+        return self.runs(conditions.t) & self.hits(conditions.slots) & (conditions.share >= self.above)
 
 
-class ErrorStep(_Trouble):
-    """Failures jump, to `share` of requests or by `factor`; `pods`: on that many pods only, the machine's fault."""
+class _Worsening(_Bending):
+    """A fault by which more goes wrong: to `share` of what there is, or by `factor`."""
 
-    kind: Literal["error_step"]
     share: Portion | None = None
     factor: Factor | None = None
-    pods: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -83,19 +109,49 @@ class ErrorStep(_Trouble):
             raise ValueError("say either `share` or `factor`")
         return self
 
+    def worsened(self, chance: Floats, conditions: Conditions) -> Floats:
+        """Return the chance that something goes wrong while this acts; both of the conditions' shape."""
+        worse = chance * (self.factor or 0.0) + (self.share or 0.0)  # one of the two is None
+        return np.where(self.touches(conditions), worse, chance)
+
+
+class ErrorStep(_Worsening):
+    """Failures jump, to `share` of requests or by `factor`."""
+
+    kind: Literal["error_step"]
+
     def bend(self, conditions: Conditions) -> None:
         """Change the chance to fail where it runs."""
-        worse = conditions.errors * (self.factor or 0.0) + (self.share or 0.0)  # one of the two is None
-        conditions.errors = np.where(self._hit(conditions), worse, conditions.errors)
-
-    def _hit(self, conditions: Conditions) -> Flags:
-        touched = self.touches(conditions)
-        if self.pods is None:
-            return touched
-        return touched & (np.cumsum(self.hits(conditions.slots)) <= self.pods)
+        conditions.errors = self.worsened(conditions.errors, conditions)
 
 
-class LatencyShift(_Trouble):
+class AttemptStep(_Worsening):
+    """What users attempt goes wrong under HTTP 200, in `share` of attempts or by `factor`; of: their metric."""
+
+    kind: Literal["attempt_step"]
+    of: Metric
+
+    def bend(self, conditions: Conditions) -> None:
+        """Change the chance that such an attempt goes wrong where it runs."""
+        conditions.wrong[self.of] = self.worsened(conditions.wrong[self.of], conditions)
+
+
+class GaugeShift(_Bending):
+    """A gauge shows `factor` times as much, and grows by `per_minute` from then on; of: its metric."""
+
+    kind: Literal["gauge_shift"]
+    of: Metric
+    factor: Factor = 1.0
+    per_minute: Number = 0.0
+
+    def bend(self, conditions: Conditions) -> None:
+        """Change the level where it runs."""
+        level = conditions.levels[self.of]
+        grown = level * self.factor + self.per_minute * np.maximum(self.since(conditions.t), 0.0) / 60.0
+        conditions.levels[self.of] = np.where(self.touches(conditions), grown, level)
+
+
+class LatencyShift(_Bending):
     """Every request takes `factor` times as long; `ramp`: the time in which it gets there."""
 
     kind: Literal["latency_shift"]
@@ -104,12 +160,12 @@ class LatencyShift(_Trouble):
 
     def bend(self, conditions: Conditions) -> None:
         """Change the latencies where it runs."""
-        grown = np.clip((conditions.t - self.at) / self.ramp, 0, 1) if self.ramp else 1.0
+        grown = np.clip(self.since(conditions.t) / self.ramp, 0, 1) if self.ramp else 1.0
         factor = self.factor**grown
         conditions.slow = np.where(self.touches(conditions), conditions.slow * factor, conditions.slow)
 
 
-class TailShare(_Trouble):
+class TailShare(_Bending):
     """`share` of all requests fall into the slow tail; median and p95 may stay where they are."""
 
     kind: Literal["tail_share"]
@@ -120,7 +176,7 @@ class TailShare(_Trouble):
         conditions.tail = np.where(self.touches(conditions), self.share, conditions.tail)
 
 
-class WarmUp(_Trouble):
+class WarmUp(_Bending):
     """Cold caches, compilers: latencies begin `factor` times as long and decay with `tau`."""
 
     kind: Literal["warm_up"]
@@ -131,12 +187,12 @@ class WarmUp(_Trouble):
     def bend(self, conditions: Conditions) -> None:
         """Slow the pods down, less and less."""
         touched = self.touches(conditions)
-        left = np.exp(-np.maximum(conditions.t - self.at, 0.0) / self.tau)
+        left = np.exp(-np.maximum(self.since(conditions.t), 0.0) / self.tau)
         conditions.slow = np.where(touched, conditions.slow * (1 + (self.factor - 1) * left), conditions.slow)
         conditions.errors = np.where(touched, conditions.errors * (1 + (self.errors - 1) * left), conditions.errors)
 
 
-class SharedIncident(_Trouble):
+class SharedIncident(_Bending):
     """Something both tracks depend on breaks: the same harm on both, so it is not the canary's fault."""
 
     kind: Literal["shared_incident"]
@@ -191,26 +247,20 @@ class CounterReset(_Placed):
     kind: Literal["counter_reset"]
     at: Moment
     on: On = On.BOTH
-    pods: Annotated[int, Field(ge=1)] | None = None
 
     def falls(self, horizon: float) -> tuple[float, ...]:
         """Return when counters fall, up to a time."""
         return (self.at,) if self.at <= horizon else ()
 
-    def resets(self, slots: Slots) -> Flags:
-        """Return which slots restart: the first `pods` of those it is on, or all."""
-        hit = self.hits(slots)
-        return hit if self.pods is None else hit & (np.cumsum(hit) <= self.pods)
 
-
-class CrashLoop(_Trouble):
-    """Processes die again and again and are never ready: each is gone for `down` once in `every`, its counters with it.
+class CrashLoop(_Bending):
+    """Processes die again and again and are never ready: each is gone for `down` once a `period`, its counters with it.
 
     Nobody serves what a router sends to a track of which no pod is ready, and nobody counts it.
     """
 
     kind: Literal["crash_loop"]
-    every: Annotated[Duration, Field(gt=0)] = 100.0
+    period: Annotated[Duration, Field(gt=0)] = 100.0
     down: Duration = 10.0
 
     def bend(self, conditions: Conditions) -> None:
@@ -219,16 +269,13 @@ class CrashLoop(_Trouble):
 
     def loses(self, t: Floats, slots: Slots) -> Flags:
         """t: sample times, shape (..., pods), seconds after the shift. Returns which samples are missed."""
-        return self.runs(t) & self.hits(slots) & ((t - self.at) % self.every < self.down)
+        return self.runs(t) & self.hits(slots) & (self.since(t) % self.period < self.down)
 
     def falls(self, horizon: float) -> tuple[float, ...]:
         """Return when processes die, up to a time."""
-        end = min(self.at + self.lasts, np.nextafter(horizon, FOREVER))
-        return tuple(np.arange(self.at, end, self.every).tolist())
-
-    def resets(self, slots: Slots) -> Flags:
-        """Return which slots restart."""
-        return self.hits(slots)
+        begins = self.edges(horizon)[:: 1 if self.lasts == FOREVER else 2]
+        ends = (min(begin + self.lasts, np.nextafter(horizon, FOREVER)) for begin in begins)
+        return tuple(at for begin, end in zip(begins, ends, strict=True) for at in np.arange(begin, end, self.period))
 
 
 class Outage(_Trouble):
@@ -248,7 +295,9 @@ class MemoryLeak(_Trouble):
     share: Portion
 
 
-ServiceFault = ErrorStep | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic | CrashLoop
+ServiceFault = (
+    ErrorStep | AttemptStep | GaugeShift | LatencyShift | TailShare | WarmUp | SharedIncident | NoTraffic | CrashLoop
+)
 Cause = Outage | MemoryLeak
 """What only the request grain can do: harm follows from it."""
 Fault = Annotated[
@@ -258,6 +307,8 @@ Fault = Annotated[
 
 FAULTS: Final[dict[str, type[Part]]] = {
     "error_step": ErrorStep,
+    "attempt_step": AttemptStep,
+    "gauge_shift": GaugeShift,
     "latency_shift": LatencyShift,
     "tail_share": TailShare,
     "warm_up": WarmUp,

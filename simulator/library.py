@@ -1,13 +1,15 @@
 """Reads scenario files, by path, folder or library name, and says of a wrong one what is wrong and where.
 
-A file holds two YAML documents: `kind: Scenario`, then `kind: Policy` exactly as the guardian reads it.
+A file holds two YAML documents: `kind: Scenario`, then `kind: Policy` exactly as the guardian reads it. One that
+extends another (layers.py) may leave out all that is the same.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from pydantic import ValidationError
@@ -18,11 +20,13 @@ from guardian.config.source import Document, parse_documents, read_documents
 from guardian.core.model import Mode
 from guardian.core.policy import Adapter, Match, Policy
 from guardian.core.strategies import Canary
-from guardian.errors import ConfigError, ScenarioError
+from guardian.errors import ConfigError, Refused, ScenarioError
+from simulator.layers import layered
+from simulator.parameters import Drawn, Template, misused
 from simulator.request.language import MOST_EVENTS, Grain
 from simulator.scenario import Scenario, ScenarioFile, Spec
 from simulator.service import ZONE
-from simulator.telemetry import BUCKET, TOTAL, metric_of
+from simulator.telemetry import measured
 
 LIBRARY: Final = Path(__file__).parent / "scenarios"
 
@@ -57,7 +61,7 @@ def find_all(names: Iterable[str]) -> tuple[Path, ...]:
 
 
 def load(path: Path, *, grain: Grain | None = None) -> Scenario:
-    """Read one scenario. Raises ScenarioError with file, line and remedy of the first mistake.
+    """Read one scenario, with what it extends. Raises ScenarioError with file, line and remedy of the first mistake.
 
     grain: how it shall be played; None: as the file says.
     """
@@ -69,25 +73,40 @@ def parse(text: str, *, file: str) -> Scenario:
     return _scenario(lambda: parse_documents(text, file=file), file, None)
 
 
-def _scenario(read: Callable[[], list[Document]], file: str, grain: Grain | None) -> Scenario:
+def whole(path: Path) -> str:
+    """Return a scenario as one text that extends nothing, for whoever has not its folder. Raises ScenarioError."""
+    documents = _documents(lambda: read_documents(path), str(path))
+    return "\n---\n".join(json.dumps(one.data) for one in documents)  # JSON is YAML
+
+
+def _documents(read: Callable[[], list[Document]], file: str) -> list[Document]:
+    """Return world and policy as plain data. Raises ScenarioError."""
     try:
-        documents = read()
+        documents = layered(read(), file=Path(file), find=find)
     except ConfigError as error:
         raise ScenarioError(error.what, where=error.where, remedy=error.remedy) from None
-    world = _read_world(documents[0])
+    return documents
+
+
+def _scenario(read: Callable[[], list[Document]], file: str, grain: Grain | None) -> Scenario:
+    documents = _documents(read, file)
+    world, template = _read_world(documents[0])
     wanted = 2 + len(world.spec.beside)
     if len(documents) != wanted:
         many = "1 YAML document" if len(documents) == 1 else f"{len(documents)} YAML documents"
         what = f"a scenario of {wanted - 1} services is {wanted}" if world.spec.beside else "a scenario is two"
+        others = ", then those of the services beside it" if world.spec.beside else "; or say what it `extends`"
         raise ScenarioError(
             f"holds {many}; {what}",
             where=file,
-            remedy="write the scenario, a line '---', then the policy it is judged by"
-            + (", then those of the services beside it" if world.spec.beside else ""),
+            remedy=f"write the scenario, a line '---', then the policy it is judged by{others}",
         )
-    scenario = Scenario(metadata=world.metadata, spec=world.spec, policy=_read_policy(documents[1]))
-    others = (scenario.other(number, _read_policy(one)) for number, one in enumerate(documents[2:]))
-    scenario = msgspec.structs.replace(scenario, beside=tuple(others))
+    policies = tuple(_read_policy(one) for one in documents[1:])
+    scenario = Scenario(
+        metadata=world.metadata, spec=world.spec, policy=policies[0], policies=policies[1:], template=template
+    )
+    if template is not None:
+        scenario = msgspec.structs.replace(scenario, values=template.middle())
     for one, document in zip((scenario, *scenario.beside), documents[1:], strict=True):
         _check(one, document)
     return _in_grain(scenario, grain or world.spec.grain, documents[0])
@@ -129,9 +148,33 @@ def judged_by(scenario: Scenario, policy: Policy, *, file: str) -> Scenario:
     return msgspec.structs.replace(scenario, policy=policy)
 
 
-def _read_world(document: Document) -> ScenarioFile:
+def _read_world(document: Document) -> tuple[ScenarioFile, Template | None]:
+    """Return the world, its parameters in the middle of their ranges; every end of them must be a world, too."""
+    data = document.data
+    written = data.get("parameters") if isinstance(data, dict) else None
+    drawn = written if isinstance(written, dict) else {}
+    spec = data.get("spec", {}) if isinstance(data, dict) else {}
+    for path, what, remedy in misused(spec, drawn):
+        raise ScenarioError(what, where=document.where(path, key=path[0] == "parameters"), remedy=remedy)
+    if not drawn:
+        return _validated(document, data), None
     try:
-        return ScenarioFile.model_validate(document.data)
+        parameters = Drawn.model_validate({"parameters": drawn}).parameters
+    except ValidationError as error:
+        raise _first(findings_of(error, document, Drawn)) from None
+    template = Template(data=spec, parameters=parameters)
+    for values in template.corners():
+        told = ", ".join(f"{name} = {value}" for name, value in values.items())
+        try:
+            _validated(document, {**data, "spec": template.filled(values)})
+        except ScenarioError as error:
+            raise ScenarioError(f"{error.what} (with {told})", where=error.where, remedy=error.remedy) from None
+    return _validated(document, {**data, "spec": template.filled(template.middle())}), template
+
+
+def _validated(document: Document, data: Any) -> ScenarioFile:
+    try:
+        return ScenarioFile.model_validate(data)
     except ValidationError as error:
         raise _first(findings_of(error, document, ScenarioFile)) from None
 
@@ -181,10 +224,10 @@ def _strange(world: Spec, policy: Policy) -> Iterator[_Mistake]:
             "write `pods: {control: ...}` in the scenario's service, or remove it",
         )
     for number, guardrail in enumerate(policy.guardrails):
-        if metric_of(guardrail) is None:
-            what = f"guardrail '{guardrail.name}' measures what a simulated service does not have"
-            remedy = f"measure {TOTAL} or {BUCKET}"
-            yield ("spec", "guardrails", number, "sli"), what, remedy
+        try:
+            measured(guardrail, world)
+        except Refused as error:
+            yield ("spec", "guardrails", number, "sli"), error.what, error.remedy
         for place, label in enumerate(guardrail.strata):
             if label != ZONE or not service.zones:
                 what = f"guardrail '{guardrail.name}': no metrics of this service have the label '{label}'"

@@ -45,6 +45,7 @@ def run_naive(scenario: Scenario, seed: int) -> Run:
 
 
 def _run(scenario: Scenario, seed: int, *, looks: bool) -> Run:
+    scenario = scenario.drawn(seed)
     worlds = worlds_of(scenario, seed)
     gates = [_Gate(one, worlds[one.place.service], looks=looks) for one in (scenario, *scenario.beside)]
     own = gates[0]
@@ -75,6 +76,7 @@ def _run(scenario: Scenario, seed: int, *, looks: bool) -> Run:
         decided_at=verdict.at if verdict is not None else scenario.horizon,
         seen=seen,
         harm=own.world.harm,
+        values=scenario.values,
     )
 
 

@@ -16,6 +16,7 @@ from scipy.special import betaincinv
 from guardian.core import records as r
 from guardian.core.events import NAMES
 from guardian.core.model import Seconds, Verdict
+from simulator.parameters import Values
 from simulator.scenario import LATE, Scenario
 from simulator.truth import Happening, Milestone
 from simulator.world import Harm
@@ -45,7 +46,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one seed of a scenario came to. decided_at: seconds after the shift; a hold is decided at the end."""
+    """What one seed of a scenario came to. decided_at: seconds after the shift; a hold is decided at the end.
+
+    values: what the seed drew for the scenario's parameters.
+    """
 
     scenario: str
     seed: int
@@ -53,6 +57,7 @@ class Run:
     decided_at: Seconds
     seen: tuple[Seen, ...]
     harm: Harm
+    values: Values = field(default_factory=dict)
 
     def count(self, happening: Happening, before: float = math.inf, of: str | None = None) -> int:
         """Return how often something happened, up to a time; of: to which service or revision, see Seen."""

@@ -41,10 +41,10 @@ class Simulation:
 
     def __init__(self, scenario: Scenario, seed: int, *, keep: Callable[[Part], None] | None = None) -> None:
         """Set it up. keep: takes the tape of the run, at its end."""
-        self.scenario, self.seed = scenario, seed
+        self.scenario, self.seed = scenario.drawn(seed), seed
         self.chance = Chance(seed)
-        everybody = (scenario, *scenario.beside)
-        self.worlds = worlds_of(scenario, seed)
+        everybody = (self.scenario, *self.scenario.beside)
+        self.worlds = worlds_of(self.scenario, seed)
         self.world = self.worlds[scenario.place.service]
         self.environment = Environment(initial_time=min(world.opening for world in self.worlds.values()))
         clock = VirtualClock(self.environment)
@@ -100,6 +100,7 @@ class Simulation:
                 for when, happening, event, record in self._seen
             ),
             harm=self.world.harm,
+            values=self.scenario.values,
         )
 
     def _events(self, of: Scenario, number: int) -> list[Arrival]:

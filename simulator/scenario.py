@@ -6,6 +6,7 @@ Reading the file is simulator/library.py's part; running it, driver.py's.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
@@ -15,11 +16,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
-from guardian.core.model import Place, Seconds, Verdict, Weight
+from guardian.core.model import Place, Seconds, Weight
 from guardian.core.policy import Policy
 from simulator.beside import Beside, Deploy
-from simulator.faults import Cause, Fault, ServiceFault, known_fault
+from simulator.chance import Chance
+from simulator.faults import AttemptStep, Cause, Fault, GaugeShift, ServiceFault, known_fault
 from simulator.messages import DeployEvent
+from simulator.parameters import Drawn, Template, Values
 from simulator.request.language import Grain, Requests, missing_causes
 from simulator.service import Service
 from simulator.traffic import Traffic
@@ -31,6 +34,10 @@ LATE: Final = 4.0
 
 BEFORE: Final = 900.0
 """Seconds after the deploy event within which the first traffic should reach the canary."""
+
+
+MOST_ROUNDS: Final = 200_000
+"""Scrapes of a run: three weeks at every ten seconds."""
 
 
 class Scrape(Part):
@@ -121,17 +128,44 @@ class Spec(Part):
     truth: Truth
 
     @model_validator(mode="after")
-    def _faults_are_somewhere(self) -> Spec:
-        known = [zone.name for zone in self.service.zones]
-        own = (self.request.faults if self.request is not None else None) or ()
-        for before, faults in ((), self.faults), (("request",), own):
-            for number, fault in enumerate(faults):
-                zone = getattr(fault, "zone", None)
-                if zone is not None and zone not in known:
-                    remedy = hint(zone, known) if known else "remove it, or give the service `zones`"
-                    what = f"the service has no zone '{zone}'"
-                    raise complaint(what, remedy, at=(*before, "faults", number, "zone"))
+    def _faults_change_what_there_is(self) -> Spec:
+        service = self.service
+        zones = [zone.name for zone in service.zones]
+        attempts, gauges = ([one.metric for one in shown] for shown in (service.attempts, service.gauges))
+        for path, fault in self._written_faults():
+            if isinstance(fault, AttemptStep):
+                _known("attempt", fault.of, attempts, at=(*path, "of"))
+            if isinstance(fault, GaugeShift):
+                _known("gauge", fault.of, gauges, at=(*path, "of"))
+            if (zone := getattr(fault, "zone", None)) is not None:
+                _known("zone", zone, zones, at=(*path, "zone"))
         return self
+
+    def _written_faults(self) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+        """Yield every fault of both grains, and where it is written."""
+        own = (self.request.faults if self.request is not None else None) or ()
+        for before, faults in (((), self.faults), (("request",), own)):
+            for number, fault in enumerate(faults):
+                yield (*before, "faults", number), fault
+
+    @model_validator(mode="after")
+    def _ends(self) -> Spec:
+        if self.lasts is None and not self.truth.milestones:
+            what = "nothing says when a run is over: this hold has no milestones"
+            raise complaint(what, "add `lasts: 20m`, or what must be seen under `truth: expect:`", at=("truth",))
+        rounds = (self.history + self.watched) / self.scrape.every
+        if rounds > MOST_ROUNDS:
+            what = f"a run has {rounds:.0f} scrapes, {MOST_ROUNDS} are allowed"
+            key = ("lasts",) if self.lasts is not None else ("truth",)
+            raise complaint(what, "write shorter times, or scrape less often", at=key)
+        return self
+
+    @property
+    def watched(self) -> float:
+        """Return how many seconds after the traffic shift a run is watched."""
+        if self.lasts is not None:
+            return self.lasts
+        return max(one.after + LATE * one.within for one in self.truth.milestones)
 
     @model_validator(mode="after")
     def _causes_are_known(self) -> Spec:
@@ -164,22 +198,36 @@ class Spec(Part):
         return self
 
 
-class ScenarioFile(Part):
+def _known(kind: str, name: str, known: list[str], *, at: tuple[str | int, ...]) -> None:
+    """Refuse a fault of something that the service does not have."""
+    if name not in known:
+        remedy = hint(name, known) if known else f"remove it, or give the service `{kind}s`"
+        raise complaint(f"the service has no {kind} '{name}'", remedy, at=at)
+
+
+class ScenarioFile(Drawn):
     """The first document of a scenario file."""
 
     apiVersion: Literal["slo-guardian/v1"]  # noqa: N815 - as Kubernetes writes it
     kind: Literal["Scenario"]
     metadata: Metadata
+    extends: str | None = Field(None, description="a shipped scenario, or a file beside this one: say what differs")
     spec: Spec
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One scenario, ready to run any number of times. beside: those of the other services of its world."""
+    """One scenario, ready to run any number of times.
+
+    policies: of the services beside it, in their order. template: of one with parameters; spec is then that with
+    values, those in the middle until a seed has drawn them.
+    """
 
     metadata: Metadata
     spec: Spec
     policy: Policy
-    beside: tuple[Scenario, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    template: Template | None = None
+    values: Values = {}
 
     @property
     def name(self) -> str:
@@ -191,8 +239,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return where the rollout happens."""
         return Place(service=self.spec.service.name, environment=self.spec.service.environment)
 
-    def other(self, number: int, policy: Policy) -> Scenario:
-        """Return one of the services beside it as a scenario of its own; it is watched as long as this one."""
+    @cached_property
+    def beside(self) -> tuple[Scenario, ...]:
+        """Return the services beside it as scenarios of their own; each is watched as long as this one."""
+        return tuple(self._other(number, policy) for number, policy in enumerate(self.policies))
+
+    def _other(self, number: int, policy: Policy) -> Scenario:
         one = self.spec.beside[number]
         spec = self.spec.model_copy(
             update={
@@ -206,16 +258,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def horizon(self) -> Seconds:
         """Return how long after the traffic shift a run is watched."""
-        truth = self.spec.truth
-        if self.spec.lasts is not None:
-            return Seconds(self.spec.lasts)
-        return Seconds(max(one.after + LATE * one.within for one in truth.milestones))
+        return Seconds(self.spec.watched)
 
     @property
     def risk(self) -> float:
         """Return the share of wrong verdicts that the policy accepts."""
         risk = self.policy.risk
-        return risk.false_promotion if self.spec.truth.verdict is Verdict.ROLLBACK else risk.false_rollback
+        return risk.false_promotion if self.spec.truth.may_roll_back else risk.false_rollback
 
     @cached_property
     def service_faults(self) -> tuple[ServiceFault, ...]:
@@ -235,5 +284,19 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         changes: dict[str, Any] = {"grain": grain}
         if grain is Grain.REQUEST and own is not None:
             changes["faults"] = own
-        beside = tuple(one.played(grain) for one in self.beside)
-        return msgspec.structs.replace(self, spec=self.spec.model_copy(update=changes), beside=beside)
+        return msgspec.structs.replace(self, spec=self.spec.model_copy(update=changes))
+
+    def drawn(self, seed: int) -> Scenario:
+        """Return the scenario with the values that this seed draws; one without parameters is the same for all."""
+        if self.template is None:
+            return self
+        return self._with(self.template, self.template.drawn(Chance(seed)))
+
+    def corners(self) -> tuple[Scenario, ...]:
+        """Return the scenario at the ends of its parameters; itself where it has none."""
+        template = self.template
+        return (self,) if template is None else tuple(self._with(template, values) for values in template.corners())
+
+    def _with(self, template: Template, values: Values) -> Scenario:
+        spec = Spec.model_validate(template.filled(values))
+        return msgspec.structs.replace(self, spec=spec, values=values, template=None).played(self.spec.grain)

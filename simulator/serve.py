@@ -48,7 +48,7 @@ class LiveService:
             if not isinstance(fault, CounterReset | CrashLoop):
                 continue
             if any(self._last < fall <= t for fall in fault.falls(t)):
-                fallen = fault.resets(self._world.topology.slots.first(len(self.pods)))
+                fallen = fault.hits(self._world.topology.slots.first(len(self.pods)))
                 for slot in np.flatnonzero(fallen).tolist():
                     self.pods[slot].restart()
                     self._behaviours[slot] = None
@@ -104,6 +104,7 @@ def as_served(latency: LatencyModel, *, slow: float, tail: float) -> Latency:
 @contextmanager
 def serving(scenario: Scenario, *, seed: int = 1, run: ServiceRun) -> Iterator[LiveService]:
     """Start every pod of all tracks on loopback, behaving as long before the shift; stop them with the block."""
+    scenario = scenario.drawn(seed)
     service, deploy = scenario.spec.service, scenario.spec.deploy
     topology = lay_out(service, old=deploy.previous, new=deploy.revision, since=EPOCH)
     groups = (topology.stable, topology.canary, topology.control)

@@ -18,11 +18,14 @@ from scipy.special import ndtr
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint
+from simulator.meters import Attempt, Gauge
 from simulator.traffic import Floats, Noise
 from simulator.units import Duration, Factor, Part, Portion, Spread
 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets in seconds, the default of Prometheus' client libraries; +Inf follows."""
+TOTAL: Final = "http_requests_total"
+BUCKET: Final = "http_request_duration_seconds_bucket"
 ZONE: Final = "zone"
 """Label of the metrics of a service that has zones."""
 
@@ -124,6 +127,20 @@ class Service(Part):
     zones: tuple[Zone, ...] = ()
     errors: Errors
     latency: Latency
+    attempts: tuple[Attempt, ...] = ()
+    gauges: tuple[Gauge, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_metric_once(self) -> Self:
+        seen = {TOTAL, BUCKET}
+        written = [(("attempts", number), one.metric) for number, one in enumerate(self.attempts)]
+        written += [(("gauges", number), one.metric) for number, one in enumerate(self.gauges)]
+        for path, metric in written:
+            if metric in seen:
+                what = f"the metric '{metric}' is there already"
+                raise complaint(what, "give it another name", at=(*path, "metric"))
+            seen.add(metric)
+        return self
 
     @model_validator(mode="after")
     def _every_pod_is_somewhere(self) -> Self:

@@ -17,15 +17,15 @@ import numpy as np
 from guardian.core.looks import Floats, Ints, Part, SeriesKey, stratum_of
 from guardian.core.measures import MeasureRequest
 from guardian.core.model import RolloutId
-from guardian.core.policy import Guardrail, HistogramSli, RatioSli
+from guardian.core.policy import GaugeSli, Guardrail, HistogramSli, RatioSli
 from guardian.errors import Refused
 from guardian.ports import Clock, Samples
 from simulator.faults import ClockSet
-from simulator.service import ZONE
+from simulator.request.language import Grain
+from simulator.scenario import Spec
+from simulator.service import BUCKET, TOTAL, ZONE
 from simulator.world import Rounds, World
 
-TOTAL: Final = "http_requests_total"
-BUCKET: Final = "http_request_duration_seconds_bucket"
 _METRIC: Final = re.compile(r"[A-Za-z_:][\w:]*")
 
 
@@ -35,7 +35,7 @@ class Telemetry:
     def __init__(self, worlds: Mapping[str, World], clock: Clock) -> None:
         self._worlds, self._clock = worlds, clock
         self._keys: dict[tuple[RolloutId, str, int], tuple[SeriesKey, ...]] = {}
-        self._tapes: dict[tuple[str, bool], _Tape] = {}
+        self._tapes: dict[tuple[str, str], _Tape] = {}
         self._together: dict[tuple[tuple[RolloutId, str, int], ...], tuple[SeriesKey, ...]] = {}
 
     async def measure(self, requests: Sequence[MeasureRequest]) -> Samples:
@@ -62,9 +62,10 @@ class Telemetry:
         return Samples(keys=together, key=key, time=time, value=value)
 
     def _tape_of(self, request: MeasureRequest, world: World) -> _Tape:
-        name = (request.place.service, isinstance(request.guardrail.sli, RatioSli))
+        metric = measured(request.guardrail, world.spec)
+        name = (request.place.service, metric)
         if name not in self._tapes:
-            self._tapes[name] = _Tape(world, ratio=name[1])
+            self._tapes[name] = _Tape(world, metric)
         return self._tapes[name]
 
     def _keys_of(
@@ -77,17 +78,13 @@ class Telemetry:
 
 def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple[SeriesKey, ...]:
     """Return the series of a guardrail: per slot in use its parts, in the order of `_Tape`. Raises Refused."""
-    expected = metric_of(guardrail)
-    if expected is None:
-        raise Refused(
-            f"guardrail '{guardrail.name}': a simulated service has requests and latencies only",
-            where="simulated metrics",
-            remedy=f"measure {TOTAL} or {BUCKET}",
-        )
+    metric = measured(guardrail, world.spec)
     bounds = (*world.spec.service.latency.bounds, math.inf)
     parts: list[tuple[Part, float]] = [(Part.TOTAL, math.nan), (Part.BAD, math.nan)]
-    if expected == BUCKET:
+    if metric == BUCKET:
         parts = [(Part.BUCKET, bound) for bound in bounds]
+    elif isinstance(guardrail.sli, GaugeSli):
+        parts = [(Part.VALUE, math.nan)]
     topology = world.topology
     return tuple(
         SeriesKey(
@@ -99,12 +96,44 @@ def series_keys(world: World, rollout: RolloutId, guardrail: Guardrail) -> tuple
     )  # fmt: skip
 
 
-def metric_of(guardrail: Guardrail) -> str | None:
-    """Return the simulated metric that a guardrail measures; None where it measures something else."""
-    sli = guardrail.sli
-    if isinstance(sli, RatioSli):
-        return TOTAL if _name(sli.total) == _name(sli.bad) == TOTAL else None
-    return BUCKET if isinstance(sli, HistogramSli) and _name(sli.buckets) == BUCKET else None
+def shown(spec: Spec) -> dict[str, str]:
+    """Return the metrics of a simulated service, each with the kind of guardrail that can measure it."""
+    service = spec.service
+    found = {TOTAL: "ratio", BUCKET: "histogram"}
+    found |= {one.metric: "ratio" for one in service.attempts} | dict.fromkeys(_gauges(spec), "gauge")
+    return found
+
+
+def _gauges(spec: Spec) -> list[str]:
+    """Return the gauges, in the order of `Rounds.levels`."""
+    found = [one.metric for one in spec.service.gauges]
+    if spec.request is not None and spec.grain is Grain.REQUEST:
+        found += [spec.request.memory.metric] if spec.request.memory is not None else []
+        found += [spec.request.cpu] if spec.request.cpu is not None else []
+    return found
+
+
+def measured(guardrail: Guardrail, spec: Spec) -> str:
+    """Return the simulated metric that a guardrail measures. Raises Refused where it measures something else."""
+    match guardrail.sli:
+        case RatioSli(bad=bad, total=total):
+            kind, names = "ratio", {_name(bad), _name(total)}
+        case HistogramSli(buckets=buckets):
+            kind, names = "histogram", {_name(buckets)}
+        case GaugeSli(value=value):
+            kind, names = "gauge", {_name(value)}
+        case _:
+            kind, names = "count", set()
+    there = [name for name, its in shown(spec).items() if its == kind]
+    if len(names) != 1 or not names <= set(there):
+        raise Refused(
+            f"guardrail '{guardrail.name}' measures what a simulated service does not have",
+            where="simulated metrics",
+            remedy=f"of a {kind} there is {', '.join(there)}"
+            if there
+            else f"a simulated service has no {kind}; it has {', '.join(shown(spec))}",
+        )
+    return names.pop()
 
 
 def _name(selector: str) -> str:
@@ -124,10 +153,12 @@ class _Scraped:
 
 
 class _Tape:
-    """All rounds of one world as samples of one kind of guardrail; each round is flattened once."""
+    """All rounds of one world as samples of one metric; each round is flattened once."""
 
-    def __init__(self, world: World, *, ratio: bool) -> None:
-        self._world, self._ratio = world, ratio
+    def __init__(self, world: World, metric: str) -> None:
+        self._world, self._metric = world, metric
+        self._attempts = [one.metric for one in world.spec.service.attempts]
+        self._gauges = _gauges(world.spec)
         self._scraped: list[_Scraped] = []
         self._clocks = [fault for fault in world.spec.faults if isinstance(fault, ClockSet)]
         self._newest = np.full(len(world.topology.names), -np.inf)
@@ -149,10 +180,7 @@ class _Tape:
         seen = rounds.seen & (dated > newest)  # a source takes no sample that is older than the last of its series
         newest[:] = np.maximum(newest, np.where(seen, dated, -np.inf).max(axis=0))
         when, slot = np.nonzero(seen)
-        if self._ratio:
-            values = np.stack([rounds.total[when, slot], rounds.bad[when, slot]], axis=1)
-        else:
-            values = np.cumsum(rounds.buckets[when, slot], axis=1)
+        values = self._values(rounds)[when, slot]
         width = values.shape[1]
         key = (slot[:, None] * width + np.arange(width)).ravel()
         time = np.repeat(dated[when, slot], width)
@@ -168,6 +196,18 @@ class _Tape:
         if self._world.shift is None or not self._clocks:
             return time
         return time + sum(clock.ahead(time - self._world.shift) for clock in self._clocks)
+
+    def _values(self, rounds: Rounds) -> Ints | Floats:
+        """Return the parts of each series, shape (rounds, slots, parts)."""
+        if self._metric == TOTAL:
+            return np.stack([rounds.total, rounds.bad], axis=-1)
+        if self._metric == BUCKET:
+            return np.cumsum(rounds.buckets, axis=-1)
+        if self._metric in self._gauges:
+            number = self._gauges.index(self._metric)
+            return rounds.levels[..., number : number + 1]
+        first = 2 * self._attempts.index(self._metric)
+        return rounds.attempts[..., first : first + 2]
 
 
 def _within(one: _Scraped, since: float, until: float) -> tuple[Ints, Floats, Floats]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from guardian.config.findings import complaint
 from guardian.core.model import Verdict
 from simulator.units import FOREVER, Duration, Moment, Part
 
@@ -53,7 +54,8 @@ class Never(_Watched):
 class Truth(Part):
     """Ground truth. onset: when the harm begins. within: deadline of the median run, counted from the onset.
 
-    hold: nothing may be decided while the run lasts; `expect` says what must be seen instead.
+    hold: nothing need be decided while the run lasts; `expect` says what must be seen instead. rollback_allowed: of a
+    hold, taking it back is no mistake either.
     """
 
     verdict: Literal[Verdict.ROLLBACK, Verdict.PROMOTE, Verdict.HOLD]
@@ -61,12 +63,20 @@ class Truth(Part):
     within: Duration | None = None
     expect: tuple[Milestone, ...] = ()
     never: tuple[Never, ...] = ()
+    rollback_allowed: bool = False
 
     @model_validator(mode="after")
     def _has_deadline(self) -> Self:
         if (self.within is None) != (self.verdict is Verdict.HOLD):
             raise ValueError("`within` is the deadline of rollback and promote; a hold has milestones in `expect`")
+        if self.rollback_allowed and self.verdict is not Verdict.HOLD:
+            raise complaint("only a hold leaves it open", "remove it", at=("rollback_allowed",))
         return self
+
+    @property
+    def may_roll_back(self) -> bool:
+        """Whether a rollback is right, or no mistake."""
+        return self.rollback_allowed or self.verdict is Verdict.ROLLBACK
 
     @property
     def milestones(self) -> tuple[Milestone, ...]:
@@ -79,5 +89,5 @@ class Truth(Part):
     @property
     def forbidden(self) -> tuple[Never, ...]:
         """Return all that must not happen: the opposite verdict, and a rollback of what should only wait."""
-        opposite = Happening.PROMOTE if self.verdict is Verdict.ROLLBACK else Happening.ROLLBACK
+        opposite = Happening.PROMOTE if self.may_roll_back else Happening.ROLLBACK
         return (Never(event=opposite), *self.never)

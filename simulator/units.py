@@ -10,7 +10,7 @@ from guardian.config.fields import Duration, Section, ShareField
 from guardian.config.findings import quantity
 from guardian.config.units import parse_duration
 
-__all__ = ["EVENTS", "FOREVER", "Duration", "Factor", "Moment", "Part", "Portion", "Spread"]
+__all__ = ["EVENTS", "FOREVER", "Duration", "Factor", "Metric", "Moment", "Part", "Portion", "Spread"]
 
 
 def _parse_moment(value: object) -> float:
@@ -28,6 +28,8 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "examples": ["8m", "-2m"]}),
 ]
 """Seconds after the traffic shift, written `8m`."""
+Metric = Annotated[str, Field(pattern=r"^[A-Za-z_:][A-Za-z0-9_:]*$", max_length=200)]
+"""Name of a metric, as Prometheus allows it."""
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Spread = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 """Standard deviation of a natural logarithm."""

@@ -25,6 +25,7 @@ from simulator.calls import Calls
 from simulator.chance import Chance, Purpose
 from simulator.conditions import Conditions
 from simulator.faults import CounterReset, CrashLoop, MetricsGap
+from simulator.meters import Meters
 from simulator.scenario import Scenario
 from simulator.service import temper
 from simulator.topology import NEVER, Flags, Group, lay_out
@@ -44,7 +45,8 @@ class Rounds:
 
     Slots that were never used are left out. time: sample times, shape (rounds, slots). total, bad: shape
     (rounds, slots). buckets: per bucket, not yet summed up, shape (rounds, slots, buckets). seen: which
-    samples a scraper got, shape (rounds, slots).
+    samples a scraper got, shape (rounds, slots). attempts: all and those gone wrong of each, shape (rounds, slots, 2 x
+    attempts). levels: what gauges show, shape (rounds, slots, gauges).
     """
 
     time: Floats
@@ -52,11 +54,16 @@ class Rounds:
     bad: Ints
     buckets: Ints
     seen: Flags
+    attempts: Ints
+    levels: Floats
 
 
 @dataclass(slots=True)
 class Harm:
-    """Requests since the traffic shift, those that failed, and those slower than SLOW; fresh: by the new revision."""
+    """Requests since the traffic shift, those that failed, and those slower than SLOW; fresh: by the new revision.
+
+    An attempt that goes wrong under HTTP 200 failed, too.
+    """
 
     total: int = 0
     bad: int = 0
@@ -94,7 +101,7 @@ class World:
         self._resets = [fault for fault in spec.faults if isinstance(fault, CounterReset | CrashLoop)]
         self._jumps: list[float] = []
         self._draw_scenery(slots)
-        self._counters = np.zeros((slots, self._buckets + 2), dtype=np.int64)
+        self._counters = np.zeros((slots, self._buckets + 2 + 2 * len(spec.service.attempts)), dtype=np.int64)
         self._next = 1
         self._previous = np.full(slots, start) + self._places
         self._draw_history()
@@ -103,6 +110,7 @@ class World:
         """Draw all that does not depend on the guardian: noise over time and places within a scrape."""
         spec, service = self.spec, self.spec.service
         self._buckets = len(service.latency.bounds) + 1
+        self._first_attempt = 2 + self._buckets
         self._first_slow = bisect_left(service.latency.bounds, SLOW) + 1
         rounds = math.ceil((spec.history + self.scenario.horizon) / self.every) + 2
         noise = self.chance.at(Purpose.NOISE)
@@ -113,6 +121,7 @@ class World:
         self._rate_noise = wobble(spec.traffic.noise, 1)
         self._error_noise = wobble(service.errors.bursts, 1) * wobble(service.errors.noise, slots)
         self._slow_noise = wobble(service.latency.common, 1) * wobble(service.latency.noise, slots)
+        self.meters = Meters(service.attempts, service.gauges, self.chance.at(Purpose.METERS), (rounds, slots))
         scrapes = self.chance.at(Purpose.SCRAPES)
         self._places = -self.every * spec.scrape.spread * scrapes.uniform(0.02, 0.98, slots)
         jitter = spec.scrape.jitter * scrapes.uniform(-1.0, 1.0, (rounds, slots))
@@ -127,8 +136,9 @@ class World:
         self._add_jumps([at] if open_ is None else [at, at + open_.lasts])
         if self.shift is None and weight > 0:
             self.shift = at
-            edges = [edge for fault in self._service_faults for edge in fault.edges()]
-            edges += [fall for fault in self._resets for fall in fault.falls(self.scenario.horizon)]
+            horizon = self.scenario.horizon
+            edges = [edge for fault in self._service_faults for edge in fault.edges(horizon)]
+            edges += [fall for fault in self._resets for fall in fault.falls(horizon)]
             self._add_jumps([at + edge for edge in edges if 0 <= edge < math.inf])
 
     def start_canary(self, at: Instant, revision: Revision | None = None) -> None:
@@ -170,6 +180,11 @@ class World:
         self._jumps = sorted({*self._jumps, *(float(time) for time in times)})
 
     # -- time
+
+    @property
+    def _zero(self) -> Instant:
+        """The traffic shift; before it, the opening stands for it."""
+        return self.opening if self.shift is None else self.shift
 
     def advance(self, now: Instant) -> None:
         """Draw every round whose nominal time is at or before `now`."""
@@ -231,11 +246,13 @@ class World:
         falls = [old - new for (_, old), (since, new) in moves if new < old and at < since + open_.lasts]
         return open_.share * sum(falls)
 
-    def conditions(self, t: Floats, *, at: float, noise: slice | int | None = None) -> Conditions:
+    def conditions(
+        self, t: Floats, *, at: float, noise: slice | int | None = None, share: Floats | None = None
+    ) -> Conditions:
         """Return what holds at some moments.
 
         t: seconds since the shift, shape (..., slots). at: time by which weight is taken. noise: rounds
-        whose wobble applies; None for none (the ground truth).
+        whose wobble applies; None for none (the ground truth). share: of the canary, instead of what the router serves.
         """
         temper_, width = self.temper, t.shape[-1]
         one = np.ones_like(t)
@@ -244,15 +261,18 @@ class World:
             rate = rate * self._rate_noise[noise]
             errors = errors * temper_.errors[:width] * self._error_noise[noise, :width]
             slow = temper_.slow[:width] * self._slow_noise[noise, :width] * slow
+        wrong, levels = self.meters.usual(t.shape)
         bent = Conditions(
             t=t,
             slots=self.topology.slots.first(width),
             rate=rate,
-            share=self._share(t, at),
+            share=self._share(t, at) if share is None else share,
             errors=errors,
             slow=slow,
             tail=self.spec.service.latency.tail.share * one,
             ready=np.ones(t.shape, dtype=np.bool_),
+            wrong=wrong,
+            levels=levels,
         )
         for fault in self._service_faults:
             fault.bend(bent)
@@ -297,7 +317,8 @@ class World:
         sums = np.cumsum(counts, axis=0)
         seen = np.zeros(until.shape, dtype=np.bool_)
         seen[:, self.topology.stable.slots] = True
-        self._record(until, sums, seen & self._scraped(until))
+        levels = self._levels(until - self.opening, at=self.start, noise=slice(1, rounds + 1))
+        self._record(until, sums, seen & self._scraped(until), levels)
         self._counters[:width], self._previous[:width], self._next = sums[-1], until[-1], rounds + 1
 
     def _draw_round(self, number: int) -> None:
@@ -318,23 +339,28 @@ class World:
         alive = np.zeros(until.shape, dtype=np.bool_)
         for group in (one for one in self.topology.groups if one.slots.stop <= self.width):
             alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
-        self._record(until[None], counters[None].copy(), (alive & self._scraped(until))[None])
+        levels = self._levels(until - self.zero, at=high, noise=row)
+        self._record(until[None], counters[None].copy(), (alive & self._scraped(until))[None], levels[None])
         self._previous[: self.width] = np.maximum(since, until)
         self._tally(low, served)
 
     def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> tuple[Ints, Ints]:
-        """Draw requests, failures and buckets of stretches, as users meet and as pods count them.
+        """Draw requests, failures, buckets and attempts of stretches, as users meet and as pods count them.
 
-        Each of shape (..., slots, 2 + buckets). Who is sent where nobody is ready fails, and is counted nowhere.
+        Each of shape (..., slots, columns). Who is sent where nobody is ready fails, and is counted nowhere.
         """
         conditions = self.conditions(t, at=at, noise=noise)
         loads = self.loads(conditions, at)
         total = self.chance.at(Purpose.TRAFFIC, key).poisson(loads * lasted)
-        counts = np.empty((*total.shape, self._buckets + 2), dtype=np.int64)
+        counts = np.empty((*total.shape, self._counters.shape[1]), dtype=np.int64)
         counts[..., 0] = total
         counts[..., 1] = self.chance.at(Purpose.ERRORS, key).binomial(total, conditions.errors)
         shares = self.spec.service.latency.shares(conditions.slow, conditions.tail)
-        counts[..., 2:] = self.chance.at(Purpose.LATENCY, key).multinomial(total, shares)
+        counts[..., 2 : self._first_attempt] = self.chance.at(Purpose.LATENCY, key).multinomial(total, shares)
+        if self.meters.attempts:
+            chance = self.chance.at(Purpose.ATTEMPTS, key)
+            well = total - counts[..., 1]
+            counts[..., self._first_attempt :] = self.meters.counts(well, conditions.wrong, chance)
         if conditions.ready.all():
             return counts, counts
         refused = ~conditions.ready
@@ -342,13 +368,19 @@ class World:
         met[refused, 1], met[refused, 2:] = total[refused], 0
         return met, np.where(refused[..., None], 0, counts)
 
+    def _levels(self, t: Floats, *, at: float, noise: slice | int) -> Floats:
+        """Return what gauges show at some moments, shape (*t, gauges)."""
+        if not self.meters.gauges:
+            return np.zeros((*t.shape, 0))
+        return self.meters.readings(self.conditions(t, at=at).levels, noise)
+
     def _reset(self, begin: float, since: Floats, until: Floats) -> None:
         """Set counters to 0 of the pods that restart at `begin`."""
         if self.shift is None:
             return
         for fault in self._resets:
             if any(self.shift + fall == begin for fall in fault.falls(self.scenario.horizon)):
-                fallen = fault.resets(self.topology.slots.first(self.width)) & (since < begin) & (begin <= until)
+                fallen = fault.hits(self.topology.slots.first(self.width)) & (since < begin) & (begin <= until)
                 self._counters[: self.width][fallen] = 0
 
     def _scraped(self, until: Floats) -> Flags:
@@ -359,17 +391,21 @@ class World:
                 got &= ~gap.loses(until - self.shift, self.topology.slots.first(self.width))
         return got
 
-    def _record(self, time: Floats, sums: Ints, seen: Flags) -> None:
-        self.rounds.append(Rounds(time=time, total=sums[..., 0], bad=sums[..., 1], buckets=sums[..., 2:], seen=seen))
+    def _record(self, time: Floats, sums: Ints, seen: Flags, levels: Floats) -> None:
+        total, bad, rest = sums[..., 0], sums[..., 1], self._first_attempt
+        buckets, attempts = sums[..., 2:rest], sums[..., rest:]
+        one = Rounds(time=time, total=total, bad=bad, buckets=buckets, seen=seen, attempts=attempts, levels=levels)
+        self.rounds.append(one)
 
     def _tally(self, low: float, served: Ints) -> None:
         """Count users, for the outcome and for the router's own statistics."""
-        total, bad = served[:, :2].sum(axis=0).tolist()
+        failed = served[:, 1] + served[:, self._first_attempt + 1 :: 2].sum(axis=1)
+        total, bad = int(served[:, 0].sum()), int(failed.sum())
         self._served.append((low, int(served[self.topology.canary.slots, 0].sum()), total))
         if self.shift is not None:
             fresh = self.topology.slots.fresh[: self.width]
             self.harm.total += total
             self.harm.bad += bad
-            self.harm.slow += int(served[:, 2 + self._first_slow :].sum())
+            self.harm.slow += int(served[:, 2 + self._first_slow : self._first_attempt].sum())
             self.harm.fresh_total += int(served[fresh, 0].sum())
-            self.harm.fresh_bad += int(served[fresh, 1].sum())
+            self.harm.fresh_bad += int(failed[fresh].sum())

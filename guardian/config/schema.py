@@ -1,10 +1,14 @@
-"""JSON Schema of policies and of guardian.yaml, for editors; and the same as reference pages in Markdown."""
+"""JSON Schema of policies and of guardian.yaml, for editors; and the same as reference pages in Markdown.
+
+Further files that people write (scenarios) join by the entry-point group `guardian.schemas`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -13,16 +17,52 @@ from guardian.config.policy import PolicyConfig
 from guardian.config.settings import Settings
 from guardian.config.units import format_duration, format_share
 
-Subject = Literal["policy", "settings"]
-MODELS: Final[dict[Subject, type[BaseModel]]] = {"policy": PolicyConfig, "settings": Settings}
-TITLES: Final[dict[Subject, str]] = {"policy": "Policy", "settings": "guardian.yaml"}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A kind of file. model: what reads it. publish: what else its JSON Schema allows than the model says.
+
+    hint: what else its reference page says of values; about: further lines of the page.
+    """
+
+    title: str
+    model: type[BaseModel]
+    publish: Callable[[dict[str, Any]], dict[str, Any]] = lambda schema: schema
+    hint: str = "Secrets: `{file: PATH}` or\n`{env: NAME}`, read at use."
+    about: Callable[[], list[str]] = list
+
+    def plain(self) -> dict[str, Any]:
+        """Return the schema of the model; defaults are written as a user would write them."""
+        schema: dict[str, Any] = _readable(self.model.model_json_schema(by_alias=True))
+        return {"$schema": _DIALECT, **schema, "title": self.title}
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema for editors and validators."""
+        return self.publish(self.plain())
+
+    def rows(self) -> list[Key]:
+        """Return every key that may be written, parents before children, in the order of the schema."""
+        schema = self.plain()
+        return list(_keys(schema, schema, "", frozenset(), set()))
+
+    def reference(self, name: str) -> str:
+        """Return the reference page, one row a key; name: as `guardian schema` knows it."""
+        lines = [
+            f"# {self.title}: every key",
+            "",
+            f"Printed by `guardian schema {name} -o markdown`; `guardian schema {name}` prints the JSON Schema.",
+            f"Unknown keys are errors. Durations: `90s`, `5m`, `1h30m`. Shares: `5%` or `0.05`. {self.hint}",
+            "",
+            "| key | what to write | default | meaning |",
+            "|---|---|---|---|",
+        ]
+        for key in self.rows():
+            cells = (f"`{key.path}`", key.kind, key.default, key.meaning)
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        return "\n".join([*lines, *self.about()]) + "\n"
+
+
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-
-def json_schema(subject: Subject) -> dict[str, Any]:
-    """Return the JSON Schema; defaults are written as a user would write them."""
-    schema = MODELS[subject].model_json_schema(by_alias=True)
-    return {"$schema": _DIALECT, **_readable(schema), "title": TITLES[subject]}
 
 
 def _readable(node: Any) -> Any:
@@ -30,9 +70,9 @@ def _readable(node: Any) -> Any:
         return [_readable(item) for item in node]
     if not isinstance(node, dict):
         return node
-    found = {key: _readable(value) for key, value in node.items()}
-    if "default" in node:
-        found["default"] = _default(node["default"], node)
+    found = {key: _readable(value) for key, value in node.items() if value != math.inf}  # which JSON does not have
+    if "default" in found:
+        found["default"] = _default(found["default"], node)
     return found
 
 
@@ -58,13 +98,10 @@ class Key:
     meaning: str
 
 
-def keys(subject: Subject) -> list[Key]:
-    """Return every key that may be written, parents before children, in the order of the schema."""
-    schema = json_schema(subject)
-    return list(_keys(schema, schema, "", frozenset()))
-
-
-def _keys(schema: Mapping[str, Any], node: Mapping[str, Any], path: str, above: frozenset[str]) -> Iterator[Key]:
+def _keys(
+    schema: Mapping[str, Any], node: Mapping[str, Any], path: str, above: frozenset[str], told: set[str]
+) -> Iterator[Key]:
+    """Yield keys below a path. above: titles on the way here; told: those of the variants that were listed already."""
     required = set(node.get("required", []))
     for name, child in node.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
@@ -73,11 +110,24 @@ def _keys(schema: Mapping[str, Any], node: Mapping[str, Any], path: str, above: 
             path=here + suffix,
             kind=_kind(schema, child),
             default="**required**" if name in required else _shown(child.get("default")),
-            meaning=str(child.get("description") or target.get("description") or ""),
+            meaning=" ".join(str(child.get("description") or target.get("description") or "").split()),
         )
-        title = str(target.get("title", ""))
-        if "properties" in target and title not in above:
-            yield from _keys(schema, target, here + suffix, above | {title})
+        for variant, below in _variants(schema, target):
+            title = str(below.get("title", ""))
+            if "properties" not in below or title in above | told:
+                continue
+            if variant:
+                told.add(title)
+            yield from _keys(schema, below, here + suffix + variant, above | {title}, told)
+
+
+def _variants(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the schemas that may apply, and what the path gets: (KIND) where its `kind` chooses between several."""
+    chosen = node.get("discriminator", {}).get("mapping", {})
+    for kind, reference in chosen.items():
+        yield f"({kind})", schema["$defs"][reference.rsplit("/", 1)[-1]]
+    if not chosen:
+        yield "", node
 
 
 def _target(schema: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -124,24 +174,6 @@ def _shown(default: Any) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
-def reference(subject: Subject) -> str:
-    """Return the reference page: one row per key."""
-    lines = [
-        f"# {TITLES[subject]}: every key",
-        "",
-        f"Printed by `guardian schema {subject} -o markdown`; `guardian schema {subject}` prints the JSON Schema.",
-        "Unknown keys are errors. Durations: `90s`, `5m`, `1h30m`. Shares: `5%` or `0.05`. Secrets: `{file: PATH}` or",
-        "`{env: NAME}`, read at use.",
-        "",
-        "| key | what to write | default | meaning |",
-        "|---|---|---|---|",
-    ]
-    for key in keys(subject):
-        cells = (f"`{key.path}`", key.kind, key.default, key.meaning)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join([*lines, *(_margins() if subject == "policy" else [])]) + "\n"
-
-
 def _margins() -> list[str]:
     """Return which margins hold where a policy names none."""
     lines = ["", "## Margins left out", "", "| kind | margin | relative | absolute | tail |", "|---|---|---|---|---|"]
@@ -153,3 +185,9 @@ def _margins() -> list[str]:
             lines.append(f"| {kind} | {side} | {margin.relative:g} | {absolute} | {tail} |")
     written = "A margin that is left out beside one that is written never contradicts it: it is bounded by it."
     return [*lines, "", written]
+
+
+SUBJECTS: Final = {
+    "policy": Subject(title="Policy", model=PolicyConfig, about=_margins),
+    "settings": Subject(title="guardian.yaml", model=Settings),
+}

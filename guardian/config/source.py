@@ -27,12 +27,16 @@ MOST_NODES: Final = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One YAML document: plain data, and where its keys and values stand (line and column from 1)."""
+    """One YAML document: plain data, and where its keys and values stand (line and column from 1).
+
+    files: of what was written in another file, which.
+    """
 
     file: str
     data: Any
     keys: Mapping[YamlPath, tuple[int, int]] = field(default_factory=dict)
     values: Mapping[YamlPath, tuple[int, int]] = field(default_factory=dict)
+    files: Mapping[YamlPath, str] = field(default_factory=dict)
 
     def where(self, path: Sequence[str | int], *, key: bool = False) -> str:
         """Return file:line:column of the value at the path (or of its key), else of its nearest parent.
@@ -42,7 +46,7 @@ class Document:
         found = self.resolve(path)
         marks = self.keys if key and found in self.keys else self.values
         line, column = marks.get(found, (1, 1))
-        return f"{self.file}:{line}:{column}"
+        return f"{self.files.get(found, self.file)}:{line}:{column}"
 
     def resolve(self, path: Sequence[str | int]) -> YamlPath:
         """Return the part of the path that exists in the file."""

@@ -21,6 +21,7 @@ from simulator.library import find_all, library, load
 from simulator.outcome import CONFIDENCE, Outcome, Summary, summarise, upper_limit
 from simulator.request.language import Grain
 from simulator.scenario import LATE, Scenario
+from simulator.stories import page, right
 from simulator.sweep import Played, sweep
 
 FIRST_SEED: Final = 1
@@ -33,6 +34,9 @@ ScenariosArgument = Annotated[
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="how many seeds of each, from 1 on")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="processes; default: one a core")]
 AllOption = Annotated[bool, typer.Option("--all", help="every shipped scenario")]
+ListOption = Annotated[
+    bool, typer.Option("--list", help="say what the shipped scenarios are about; -o markdown: their stories")
+]
 GrainOption = Annotated[
     Grain | None, typer.Option("--grain", help="counts per scrape, or request by request; default: as the file says")
 ]
@@ -64,9 +68,13 @@ def simulate(
     serve: ServeOption = False,
     plot: PlotOption = None,
     tape: TapeOption = None,
+    listed: ListOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Play scenarios with known outcome in virtual time; exit 3 when one does not come out right."""
+    if listed:
+        _list(_wanted(scenarios or [], every=not scenarios), output)
+        return
     files = _wanted(scenarios or [], every=every)
     _check_plot(plot, files, output)
     if serve:
@@ -89,9 +97,8 @@ def simulate(
         show("Simulation", [_plain(guardian) for guardian, _ in summaries], output, tables=[table])
     if plot is not None:
         _plot(plot, [played.guardian for played in outcomes[files[0]]], load(files[0], grain=grain))
-    for guardian, _ in summaries:
-        for failure in guardian.failures:
-            say(f"{guardian.scenario.name} fails: {failure}", style="red")
+    for name, failure in ((one.scenario.name, failure) for one, _ in summaries for failure in one.failures):
+        say(f"{name} fails: {failure}", style="red")
     raise typer.Exit(ExitCode.YES if all(guardian.passed for guardian, _ in summaries) else ExitCode.NO)
 
 
@@ -109,6 +116,7 @@ def line(outcome: Outcome) -> dict[str, Any]:
         "wrong": outcome.wrong,
         "bad_requests": run.harm.bad,
         "total_requests": run.harm.total,
+        **({"parameters": dict(run.values)} if run.values else {}),
         "events": [
             {"t": round(one.at, 3), "event": one.event, "guardrail": one.guardrail, "reason": one.reason}
             | ({"of": list(one.of)} if one.of else {})
@@ -149,6 +157,25 @@ def _plot(plot: str, outcomes: list[Outcome], scenario: Scenario) -> None:
 
     write(played, Path(plot))
     say(f"drawn: {plot}, seed {chosen.run.seed}")
+
+
+def _list(files: tuple[Path, ...], output: Output) -> None:
+    """Say what scenarios are about and what is right, without playing them."""
+    known = [load(file) for file in files]
+    if output is Output.MARKDOWN:
+        print(page(known), end="")
+        return
+    items = [
+        {
+            "scenario": one.name,
+            "title": one.metadata.title,
+            "right": right(one.spec.truth),
+            "origin": one.metadata.origin,
+        }
+        for one in known
+    ]
+    table = Table(columns=("scenario", "title", "right", "origin"), rows=[list(one.values()) for one in items])
+    show("Scenarios", items, output, tables=[table])
 
 
 def _serve(files: tuple[Path, ...]) -> None:

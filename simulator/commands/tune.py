@@ -19,7 +19,7 @@ from guardian.errors import ConfigError, PolicyError, ScenarioError
 from simulator.commands.simulate import JobsOption, progress_of
 from simulator.commands.tune_page import page
 from simulator.commands.tuned import answer, patch_of, plain, tables
-from simulator.library import find_all, library, load
+from simulator.library import find_all, library, load, whole
 from simulator.tuning.crew import Crew, cluster, local
 from simulator.tuning.kept import kept_in
 from simulator.tuning.space import Space, read_space, space_around
@@ -119,7 +119,7 @@ def _texts(files: Sequence[Path]) -> dict[str, str]:
         name = load(file).name
         if name in texts:
             raise ScenarioError(f"two scenarios are called '{name}'", where=str(file), remedy="rename one of them")
-        texts[name] = file.read_text(encoding="utf-8")
+        texts[name] = whole(file)
     return texts
 
 

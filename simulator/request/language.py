@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
 from simulator.faults import Fault, MemoryLeak, Outage, known_fault
-from simulator.units import FOREVER, Duration, Part, Portion, Spread
+from simulator.units import FOREVER, Duration, Metric, Part, Portion, Spread
 
 Positive = Annotated[Duration, Field(gt=0)]
 Workers = Annotated[int, Field(ge=1, le=100_000)]
@@ -85,13 +85,14 @@ class Memory(Part):
     """A heap, in shares of the pod's limit. live: in use for good. garbage: left by each request.
 
     A full heap is collected: everything stands still for `pause` x live. A heap that stays full kills the pod; it is
-    back after `restart`, empty-handed.
+    back after `restart`, empty-handed. metric: gauge that shows the share in use after the last collection.
     """
 
     live: Portion
     garbage: Portion
     pause: Duration
     restart: Duration = 20.0
+    metric: Metric = "process_memory_live_ratio"
 
     @model_validator(mode="after")
     def _fits(self) -> Memory:
@@ -120,11 +121,16 @@ class Autoscaler(Part):
 
 
 class Requests(Capacity):
-    """The section `request`; workers, queue and calls are those of each pod. faults: instead of the scenario's."""
+    """The section `request`; workers, queue and calls are those of each pod. faults: instead of the scenario's.
+
+    cpu: gauge that shows how many workers were at work on average since the last scrape, as a share of all where their
+    number has a limit; waiting for others is no work.
+    """
 
     clients: Patience = Patience()
     dependencies: tuple[Dependency, ...] = ()
     memory: Memory | None = None
+    cpu: Metric | None = None
     autoscaler: Autoscaler | None = None
     faults: tuple[Annotated[Fault, BeforeValidator(known_fault)], ...] | None = None
 

@@ -42,7 +42,7 @@ class Mesh:
         for one in self._section.dependencies:
             errors, slow = np.full(len(slots.fresh), one.errors), np.ones(len(slots.fresh))
             for outage in outages:
-                if outage.of == one.name and outage.at <= t < outage.at + outage.lasts:
+                if outage.of == one.name and outage.runs(np.array(t)):
                     hit = outage.hits(slots)
                     errors[hit] = 1 - (1 - errors[hit]) * (1 - outage.share)
                     slow[hit] *= outage.slow

@@ -21,12 +21,12 @@ class Pod(Server):
     """One pod. chance: that a request fails by itself; speed: factor on its work; tail: share of slow requests.
 
     up: whether it serves. wanted: whether it should; one that died comes back only then. leak: share of its memory that
-    each request keeps. routed: requests sent here so far.
+    each request keeps. live: share of it in use for good. routed: requests sent here so far.
     changed: is called when it went down or came up by itself.
     """
 
     __slots__ = (
-        "_bounds", "_heap", "_live", "_memory", "chance", "changed", "counts", "leak", "routed", "slot",
+        "_bounds", "_heap", "_memory", "chance", "changed", "counts", "leak", "live", "routed", "slot",
         "speed", "tail", "up", "wanted",
     )  # fmt: skip
 
@@ -72,19 +72,19 @@ class Pod(Server):
 
     def _empty(self) -> None:
         self.reset()
-        self._live = self._heap = self._memory.live if self._memory is not None else 0.0
+        self.live = self._heap = self._memory.live if self._memory is not None else 0.0
 
     def _allocate(self, memory: Memory) -> None:
         """Leave garbage behind; collect a full heap, and die of one that stays full."""
-        self._live += self.leak
+        self.live += self.leak
         self._heap += self.leak + memory.garbage
         if self._heap < 1.0:
             return
-        if self._live >= FULL:
+        if self.live >= FULL:
             self._crash(memory)
             return
-        self.pause(memory.pause * self._live)
-        self._heap = self._live
+        self.pause(memory.pause * self.live)
+        self._heap = self.live
 
     def _crash(self, memory: Memory) -> None:
         self.up = False

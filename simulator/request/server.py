@@ -55,10 +55,10 @@ class Server:
     """Works on as many requests at once as it has workers; the others wait in line, or are refused.
 
     life: goes up when the process dies, and what it was at work on is lost. stopped: until when everything stands
-    still; paused: seconds it has stood still so far.
+    still; paused: seconds it has stood still so far. worked: seconds of work begun so far.
     """
 
-    __slots__ = ("busy", "environment", "life", "lines", "paused", "places", "stopped", "waiting", "workers")
+    __slots__ = ("busy", "environment", "life", "lines", "paused", "places", "stopped", "waiting", "worked", "workers")
 
     def __init__(self, environment: Environment, capacity: Capacity) -> None:
         self.environment = environment
@@ -66,7 +66,7 @@ class Server:
         self.places = math.inf if capacity.queue is None else capacity.queue
         self.waiting: deque[Event] = deque()
         self.busy = self.life = 0
-        self.paused, self.stopped = 0.0, -math.inf
+        self.paused, self.stopped, self.worked = 0.0, -math.inf, 0.0
         self.lines: Sequence[Line] = ()
 
     def serve(self, work: float, *, fails: bool, slot: int) -> Steps:
@@ -87,6 +87,7 @@ class Server:
         else:
             self.note(began, well=False)
             return False
+        self.worked += work
         paused, late = self.paused, self.stopped - environment.now
         yield Timeout(environment, work + late if late > 0 else work)
         while self.paused > paused:

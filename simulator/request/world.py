@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from simpy import Environment, Event, Process, Timeout
 
+from guardian.core.looks import Ints
 from guardian.core.model import Instant, Weight
 from simulator.chance import Purpose
 from simulator.faults import MemoryLeak, Outage
@@ -49,6 +50,7 @@ class RequestWorld(World):
         self._leaks = [fault for fault in self.spec.faults if isinstance(fault, MemoryLeak)]
         self._reach: list[float] = []
         self._routed = 0, 0
+        self._read, self._worked = np.full(len(self.pods), float(self.start)), np.zeros(len(self.pods))
         self._fresh_from = self.topology.canary.slots.start
         self._open(self.topology.stable, self.start)
         self.environment.process(self._users())
@@ -74,10 +76,10 @@ class RequestWorld(World):
         self._at(at, self._refresh)
         if first and self.shift is not None:
             for fault in (*self._service_faults, *self._outages, *self._leaks):
-                for edge in fault.edges():
+                for edge in fault.edges(self.scenario.horizon):
                     self._at(at + edge, self._refresh)
             for reset in self._resets:
-                fallen = np.flatnonzero(reset.resets(self.topology.slots)).tolist()
+                fallen = np.flatnonzero(reset.hits(self.topology.slots)).tolist()
                 for fall in reset.falls(self.scenario.horizon):
                     self._at(at + fall, partial(self._reset_counters, fallen))
 
@@ -130,7 +132,7 @@ class RequestWorld(World):
         slots = self.topology.slots
         leak = np.zeros(width)
         for fault in self._leaks:
-            if fault.at <= t < fault.at + fault.lasts:
+            if fault.runs(np.array(t)):
                 leak[fault.hits(slots.first(width))] += fault.share
         columns = (column.tolist() for column in (held.errors, held.slow, held.tail, leak))
         for pod, *values in zip(self.pods, *columns, strict=False):
@@ -227,19 +229,45 @@ class RequestWorld(World):
     def _scrapes(self) -> Life:
         """Read every pod's counters once a round, each at its own time."""
         environment, slots, number = self.environment, len(self.pods), 0
-        width = 2 + self._buckets
         while True:
             number += 1
             until = self.start + number * self.every + self._places + self._jitter[min(number, len(self._jitter) - 1)]
             began = environment.now
             time, up = np.zeros(slots), np.zeros(slots, dtype=np.bool_)
-            counts = np.zeros((slots, width), dtype=np.int64)
+            counts, live, worked = np.zeros_like(self._counters), np.zeros(slots), np.zeros(slots)
             for slot in np.argsort(until).tolist():
                 yield Timeout(environment, max(0.0, float(until[slot]) - environment.now))
-                time[slot], counts[slot], up[slot] = environment.now, self.pods[slot].counts, self.pods[slot].up
-            used = slice(self.width)
-            self._record(time[None, used], counts[None, used], (up[used] & self._scraped(time[used]))[None])
+                pod = self.pods[slot]
+                time[slot], counts[slot, : self._first_attempt], up[slot] = environment.now, pod.counts, pod.up
+                live[slot], worked[slot] = pod.live, pod.worked
+            self._attempt(counts, time, number)
+            used, levels = slice(self.width), self._shown(time, live, worked, number)
+            seen = up[used] & self._scraped(time[used])
+            self._record(time[None, used], counts[None, used], seen[None], levels[None, used])
             self._tally_routed(began)
+
+    def _attempt(self, counts: Ints, time: Floats, number: int) -> None:
+        """Draw what was attempted since the last scrape. counts: of this one, (slots, columns); filled in place."""
+        if self.meters.attempts:
+            new, rest = counts, self._first_attempt
+            again = new[:, 0] < self._counters[:, 0]  # the process began anew
+            old = np.where(again[:, None], 0, self._counters)
+            well = new[:, 0] - new[:, 1] - old[:, 0] + old[:, 1]
+            wrong = self.conditions(time - self._zero, at=self.environment.now).wrong
+            new[:, rest:] = old[:, rest:] + self.meters.counts(well, wrong, self.chance.at(Purpose.ATTEMPTS, number))
+            self._counters = new
+
+    def _shown(self, time: Floats, live: Floats, worked: Floats, number: int) -> Floats:
+        """Return what gauges show, (slots, gauges). live: memory in use for good. worked: seconds, so far."""
+        row = min(number, len(self._jitter) - 1)
+        columns = [self._levels(time - self._zero, at=self.environment.now, noise=row)]
+        if self.section.memory is not None:
+            columns.append(live[:, None])
+        if self.section.cpu is not None:
+            at_work = (worked - self._worked) / np.maximum(time - self._read, 1e-9)
+            columns.append((at_work / (self.section.workers or 1))[:, None])
+        self._read, self._worked = time, worked
+        return np.hstack(columns)
 
     def _tally_routed(self, began: float) -> None:
         """Note where the router sent requests in the round that began then."""

@@ -174,6 +174,13 @@ def test_schema_is_json_schema_by_default(tmp_path: Path) -> None:
     assert "environments" in json.loads(guardian("schema", "settings", folder=tmp_path).out)["properties"]
 
 
+def test_a_schema_of_what_there_is_not_names_what_there_is(tmp_path: Path) -> None:
+    """Kinds of files that join by entry points are among them."""
+    answer = guardian("schema", "scenarios", folder=tmp_path)
+    assert answer.code == 2
+    assert "did you mean 'scenario'? Allowed: policy, scenario, settings" in answer.err
+
+
 @pytest.mark.parametrize("output", ["table", "json", "yaml", "markdown"])
 def test_every_format_shows_the_same(tmp_path: Path, output: str) -> None:
     """JSON and YAML carry apiVersion."""

@@ -43,7 +43,7 @@ def _shorter(name: str, lasts: float) -> Scenario:
 @pytest.mark.parametrize(
     ("name", "seed", "lasts", "verdict", "decided_at"),
     [
-        ("S05", 2, 1500.0, "rollback", 1162.2),
+        ("S05", 2, 300.0, "rollback", 92.2),
         ("S06", 2, 700.0, "promote", 602.2),
         ("S07", 2, 120.0, "rollback", 22.2),
         ("S08", 2, 1200.0, "hold", 1200.0),

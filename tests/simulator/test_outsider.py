@@ -21,7 +21,7 @@ from simulator.run import Simulation, run
 from simulator.world import World
 from tests.simulator.worlds import SERVICE, policy, scenario, shifted, shipped
 
-CRASH = {"kind": "crash_loop", "at": "5m", "lasts": "10m", "every": "100s", "down": "20s"}
+CRASH = {"kind": "crash_loop", "at": "5m", "lasts": "10m", "period": "100s", "down": "20s"}
 
 
 def test_who_moves_the_traffic_takes_the_flag_back_when_told() -> None:

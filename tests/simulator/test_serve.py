@@ -29,7 +29,7 @@ BROKEN = scenario(
         {"kind": "error_step", "at": "60s", "share": "50%"},
         {"kind": "metrics_gap", "at": "120s", "lasts": "60s", "on": "canary"},
         {"kind": "counter_reset", "at": "200s", "on": "canary"},
-        {"kind": "crash_loop", "at": "300s", "every": "60s", "down": "20s"},
+        {"kind": "crash_loop", "at": "300s", "period": "60s", "down": "20s"},
     ],
     truth={"verdict": "rollback", "onset": "60s", "within": "60s"},
 )

@@ -144,7 +144,7 @@ def test_causes_are_not_played_as_if_they_were_effects(arguments: tuple[str, ...
     done = _simulate("S05", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "S05_memory_leak.yaml:12:" in done.stderr
+    assert "S05_memory_leak.yaml:13:" in done.stderr
     assert "play it with --grain request" in done.stderr
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from guardian.config.policy import parse_policy
 from guardian.core import records as r
@@ -13,6 +16,7 @@ from guardian.core.policies import Policies
 from guardian.core.policy import Policy
 from guardian.core.records import Record
 from guardian.core.world import fold
+from guardian.errors import ScenarioError
 from simulator.chance import Chance
 from simulator.grains import world_of
 from simulator.library import LIBRARY, load
@@ -80,6 +84,23 @@ def shifted(scenario: Scenario, *, seed: int = 1, weight: float = 0.1, minutes: 
 def shipped(name: str) -> Scenario:
     """Return a scenario of the library by its name."""
     return load(next(LIBRARY.glob(f"{name}_*.yaml")))
+
+
+HEAD = "apiVersion: slo-guardian/v1\nkind: Scenario\nmetadata: {name: mine, title: a variant}\n"
+
+
+def written(folder: Path, text: str, name: str = "mine.yaml") -> Path:
+    """Write a scenario file: HEAD, then the text, which begins in line 4."""
+    file = folder / name
+    file.write_text(HEAD + text, encoding="utf-8")
+    return file
+
+
+def refused(file: Path) -> ScenarioError:
+    """Return what is said of a file that is no scenario."""
+    with pytest.raises(ScenarioError) as caught:
+        load(file)
+    return caught.value
 
 
 class Whole(Simulation):
