@@ -51,6 +51,12 @@ AT_HALF: Final = {
     "correlation 30 %": replace(CALM, correlation=0.3),
     "half of the failures by users who fail always": replace(CALM, base=0.0005, broken=0.0005),
 }
+SHARES: Final = {  # and the part of the weight by which the router really sends
+    "as given, sessions of 10 min": (USERS, 1.0),
+    "as given, sessions of 30 min": (replace(USERS, session=1800.0), 1.0),
+    "as given, 20 rps, a heavier tail": (replace(USERS, rps=20.0, variation=3.0), 1.0),
+    "half of what was given": (USERS, 0.5),
+}
 CHANGE: Final = 900.0
 """Seconds after which the weight goes from 10 to 50 %."""
 
@@ -60,8 +66,9 @@ def growing(t: Floats) -> Floats:
     return np.where(t < CHANGE, 0.1, 0.5)
 
 
-def evidence(seed: int, runs: int, *, crowd: Crowd) -> Counts:
+def evidence(seed: int, runs: int, *, name: str) -> Counts:
     """Counts of one crowd, judged by a policy that knows it."""
+    crowd = HEALTHY[name] if name in HEALTHY else WORSE[name][0]
     outcome = judged(generate(crowd, runs=runs, seed=seed), structs.replace(ERRORS_ONLY, affinity=crowd.affinity))
     found = outcome.rollbacks()
     return Counts(
@@ -71,8 +78,10 @@ def evidence(seed: int, runs: int, *, crowd: Crowd) -> Counts:
     )
 
 
-def shares(seed: int, runs: int, *, crowd: Crowd, served: float = 1.0) -> Counts:
-    """Runs in which a look calls the share skewed; served: part of the weight by which the router really sends."""
+def shares(seed: int, runs: int, *, name: str) -> Counts:
+    """Runs in which a look calls the share skewed."""
+    users, served = SHARES[name]
+    crowd = replace(users, weight=growing)
     sent = replace(crowd, weight=lambda t: served * crowd.weight(t), length=3.0 * CHANGE, base=0.0, correlation=0.0)
     streams = generate(sent, runs=runs, seed=seed)
     times, canary = streams.situation.times, streams.situation.canary
@@ -89,8 +98,9 @@ def shares(seed: int, runs: int, *, crowd: Crowd, served: float = 1.0) -> Counts
     return Counts(runs=runs, events={"held": int(held.sum()), "missed": int((~held).sum())})
 
 
-def objectives(seed: int, runs: int, *, crowd: Crowd) -> Counts:
-    """Runs in which the critical level is breached within 20 minutes."""
+def objectives(seed: int, runs: int, *, name: str, rps: float) -> Counts:
+    """Runs in which the critical level is breached within 20 minutes; name: of AT_HALF, "" for a service that fails."""
+    crowd = replace(AT_HALF[name] if name else replace(CALM, base=0.02), rps=rps)
     streams, state = generate(crowd, runs=runs, seed=seed), Objectives()
     rows = np.array([state.add(OBJECTIVE, users=crowd.affinity.users) for _ in range(runs)])
     critical = np.zeros(runs, dtype=np.bool_)
@@ -105,40 +115,35 @@ def objectives(seed: int, runs: int, *, crowd: Crowd) -> Counts:
 
 def _cells() -> tuple[Cell, ...]:
     healthy = [
-        Cell(name=f"healthy: {name}", run=partial(evidence, crowd=crowd), at_most={"rolled back": 0.01}, slice_runs=20)
-        for name, crowd in HEALTHY.items()
+        Cell(name=f"healthy: {name}", run=partial(evidence, name=name), at_most={"rolled back": 0.01}, slice_runs=20)
+        for name in HEALTHY
     ]
     worse = [
         Cell(
-            name=f"worse: {name}", run=partial(evidence, crowd=crowd),
+            name=f"worse: {name}", run=partial(evidence, name=name),
             at_most={"missed": missed, "promoted": 0.002}, slice_runs=20,
         )
-        for name, (crowd, missed) in WORSE.items()
+        for name, (_, missed) in WORSE.items()
     ]  # fmt: skip
     share = [
         Cell(
-            name=f"share: {name}", run=partial(shares, crowd=replace(crowd, weight=growing), served=served),
-            at_most={event: most}, slice_runs=20,
+            name=f"share: {name}", run=partial(shares, name=name),
+            at_most={"held": 0.002} if served == 1.0 else {"missed": 0.02}, slice_runs=20,
         )
-        for name, crowd, served, event, most in (
-            ("as given, sessions of 10 min", USERS, 1.0, "held", 0.002),
-            ("as given, sessions of 30 min", replace(USERS, session=1800.0), 1.0, "held", 0.002),
-            ("as given, 20 rps, a heavier tail", replace(USERS, rps=20.0, variation=3.0), 1.0, "held", 0.002),
-            ("half of what was given", USERS, 0.5, "missed", 0.02),
-        )
+        for name, (_, served) in SHARES.items()
     ]  # fmt: skip
     calm = [
         Cell(
             name=f"objective at half its threshold: {name}, {rps:g} rps",
-            run=partial(objectives, crowd=replace(crowd, rps=rps)),
+            run=partial(objectives, name=name, rps=rps),
             at_most={"critical": 0.001}, chunk=1000, slice_runs=50,
         )
-        for name, crowd in AT_HALF.items()
+        for name in AT_HALF
         for rps in (0.4, 2.0, 20.0)
     ]  # fmt: skip
     broken = Cell(
         name="objective at ten times its threshold: correlation 10 %, 100 rps",
-        run=partial(objectives, crowd=replace(CALM, rps=100.0, base=0.02)),
+        run=partial(objectives, name="", rps=100.0),
         at_most={"missed": 0.02}, chunk=1000, slice_runs=50,
     )  # fmt: skip
     return (*healthy, *worse, *share, *calm, broken)

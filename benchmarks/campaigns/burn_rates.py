@@ -1,6 +1,7 @@
 """Burn rates of canaries that are healthy, bad, or hit by what hits stable as well: how often they would go back."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -49,14 +50,26 @@ def _counts(random: Generator, runs: int, *, rps: float, weight: float, burn: tu
     return np.stack((asked, bad), axis=-1).astype(float)
 
 
-def steady(rate: float) -> Burn:
+@dataclass(frozen=True, slots=True)
+class Steady:
     """A canary that burns at this rate, and a stable track that keeps its objective."""
-    return lambda _: (rate, 0.5)
+
+    rate: float
+
+    def __call__(self, _now: float) -> tuple[float, float]:
+        return self.rate, 0.5
 
 
-def incident(rate: float, *, begins: float, ends: float) -> Burn:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
     """Both tracks burn at this rate for a while."""
-    return lambda now: (rate, rate) if begins < now <= ends else (0.5, 0.5)
+
+    rate: float
+    begins: float
+    ends: float
+
+    def __call__(self, now: float) -> tuple[float, float]:
+        return (self.rate, self.rate) if self.begins < now <= self.ends else (0.5, 0.5)
 
 
 TRAFFIC = (0.4, 2.0, 20.0, 200.0)
@@ -66,7 +79,7 @@ def _cells() -> tuple[Cell, ...]:
     calm = [
         Cell(
             name=f"{name}, {rps:g} rps",
-            run=partial(played, rps=rps, burn=steady(rate), weight=0.1, lasts=lasts),
+            run=partial(played, rps=rps, burn=Steady(rate), weight=0.1, lasts=lasts),
             at_most={"back": most}, chunk=500, slice_runs=200,
         )
         for name, rate, lasts, most in (
@@ -81,7 +94,7 @@ def _cells() -> tuple[Cell, ...]:
             name=f"incident of both, burn rate {rate:g}, {minutes:g} minutes, weight {weight:.0%}, {rps:g} rps",
             run=partial(
                 played, rps=rps, weight=weight, lasts=2400.0, history=2400.0,
-                burn=incident(rate, begins=60.0, ends=60.0 + 60.0 * minutes),
+                burn=Incident(rate=rate, begins=60.0, ends=60.0 + 60.0 * minutes),
             ),
             at_most={"back": 0.015}, chunk=500, slice_runs=200,
         )
@@ -93,7 +106,7 @@ def _cells() -> tuple[Cell, ...]:
     bad = [
         Cell(
             name=f"burn rate 30, found within 10 minutes, {rps:g} rps",
-            run=partial(played, rps=rps, weight=0.1, lasts=600.0, history=2400.0, burn=steady(30.0)),
+            run=partial(played, rps=rps, weight=0.1, lasts=600.0, history=2400.0, burn=Steady(30.0)),
             at_most={"missed": most}, chunk=500, slice_runs=200,
         )
         for rps, most in ((20.0, 0.12), (200.0, 0.001))

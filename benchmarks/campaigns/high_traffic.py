@@ -42,9 +42,9 @@ WORSE: Final = {  # and the share that may be missed
 }
 
 
-def measured(seed: int, runs: int, *, family: tuple[Situation, Policy]) -> Counts:
+def measured(seed: int, runs: int, *, name: str) -> Counts:
     """Counts of one situation, healthy or not."""
-    situation, policy = family
+    situation, policy = HEALTHY[name] if name in HEALTHY else WORSE[name][:2]
     outcome = judged(generate(situation, runs=runs, seed=seed), policy)
     found = outcome.rollbacks()
     return Counts(
@@ -56,17 +56,15 @@ def measured(seed: int, runs: int, *, family: tuple[Situation, Policy]) -> Count
 
 def _cells() -> tuple[Cell, ...]:
     healthy = [
-        Cell(
-            name=f"healthy: {name}", run=partial(measured, family=family), at_most={"rolled back": 0.01}, slice_runs=10
-        )
-        for name, family in HEALTHY.items()
+        Cell(name=f"healthy: {name}", run=partial(measured, name=name), at_most={"rolled back": 0.01}, slice_runs=10)
+        for name in HEALTHY
     ]
     worse = [
         Cell(
-            name=f"worse: {name}", run=partial(measured, family=(situation, policy)),
+            name=f"worse: {name}", run=partial(measured, name=name),
             at_most={"missed": missed, "promoted": 0.001}, chunk=250, slice_runs=10,
         )
-        for name, (situation, policy, missed) in WORSE.items()
+        for name, (_, _, missed) in WORSE.items()
     ]  # fmt: skip
     return (*healthy, *worse)
 

@@ -118,5 +118,5 @@ WORSE_MIXES: Final = {  # and within how many seconds half of them are to be fou
     "five times in one zone": (replace(ZONES, effect=(1.0, 5.0)), 40.0),
     "endpoints, twice the errors": (replace(ZONES, spread=True, effect=(2.0, 2.0)), 330.0),
     "regions, a quarter slower": (replace(REGIONS, effect=(1.25, 1.25)), 40.0),
-    "twice the errors, the same mix on both": (replace(ALIKE, effect=(2.0, 2.0)), 360.0),
+    "twice the errors, the same mix on both": (replace(ALIKE, effect=(2.0, 2.0)), 400.0),
 }

@@ -1,5 +1,7 @@
 """The fixed slice of every campaign; a new file in benchmarks/campaigns is held by being there."""
 
+import pickle
+
 import pytest
 
 from benchmarks import campaigns
@@ -20,3 +22,10 @@ def test_no_cell_is_rejected(name: str, cell: str) -> None:
     chosen = campaigns.load(name).cell(cell)
     claims = judge(chosen, run_slice(chosen))
     assert overall(claims) is not Standing.REJECTED, claims
+
+
+@pytest.mark.parametrize("name", campaigns.names())
+def test_every_cell_can_be_given_to_another_process(name: str) -> None:
+    """A full run hands them to a pool; a function made on the spot would fail only there."""
+    cells = campaigns.load(name).cells
+    assert [cell.name for cell in pickle.loads(pickle.dumps(cells))] == [cell.name for cell in cells]  # noqa: S301
