@@ -6,15 +6,16 @@ Each process reads the scenario file itself; what comes back are plain outcomes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from guardian.config.policy import load_policy
+from simulator.gates import GATES
+from simulator.gates.walk import run_gate
 from simulator.library import judged_by, load
-from simulator.naive import run_naive
 from simulator.outcome import Outcome, compare
 from simulator.pool import process_pool
 from simulator.request.language import Grain
@@ -27,12 +28,12 @@ CHUNK: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """One seed of one scenario: by the guardian, and by the naive gate beside it (None: not asked for)."""
+    """One seed of one scenario: by the guardian, and by each gate that was asked for, by its name."""
 
     file: Path
     seed: int
     guardian: Outcome
-    naive: Outcome | None
+    beside: Mapping[str, Outcome]
 
 
 def sweep(
@@ -40,18 +41,19 @@ def sweep(
     *,
     seeds: Sequence[int],
     jobs: int | None = None,
-    naive: bool = False,
+    beside: Sequence[str] = (),
     policy: Path | None = None,
     grain: Grain | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Played]:
     """Yield every seed of every scenario, file by file and seed by seed, whichever process ends first.
 
-    jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. grain: how to
-    play; None: as each file says. progress: is told how many runs have ended since it was told last.
+    jobs: processes; None for one a core. beside: names of gates (GATES) that play the same seeds. policy: file that
+    stands for the policies of all scenarios. grain: how to play; None: as each file says. progress: is told how many
+    runs have ended since it was told last.
     """
     chunks = [
-        (file, tuple(seeds[at : at + CHUNK]), naive, policy, grain)
+        (file, tuple(seeds[at : at + CHUNK]), tuple(beside), policy, grain)
         for file in files
         for at in range(0, len(seeds), CHUNK)
     ]
@@ -73,7 +75,7 @@ def _told(played: list[Played], progress: Callable[[int], None]) -> list[Played]
 def play(
     file: Path,
     seeds: Sequence[int],
-    naive: bool,  # noqa: FBT001  called by a pool's map
+    beside: Sequence[str] = (),
     policy: Path | None = None,
     grain: Grain | None = None,
 ) -> list[Played]:
@@ -84,7 +86,7 @@ def play(
             file=file,
             seed=seed,
             guardian=compare(scenario, run(scenario, seed)),
-            naive=compare(scenario, run_naive(scenario, seed)) if naive else None,
+            beside={name: compare(scenario, run_gate(scenario, seed, GATES[name]())) for name in beside},
         )
         for seed in seeds
     ]
