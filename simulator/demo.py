@@ -23,12 +23,13 @@ from guardian.core.rollout import Rollout
 from guardian.errors import SimulationError
 from guardian.ports import Clock, MetricSource, Target
 from simulator.chance import Chance
+from simulator.counted import Harm
+from simulator.gates.walk import run_gate
 from simulator.library import LIBRARY, find, load
-from simulator.naive import run_by_clock
 from simulator.platform import Platform
 from simulator.scenario import Scenario
 from simulator.telemetry import Telemetry
-from simulator.world import Harm, World
+from simulator.world import World
 
 SPEED: Final = 25.0
 """Virtual seconds in a real one."""
@@ -208,5 +209,5 @@ def _ending(scenario: Scenario, world: World, told: Told) -> Ending:
         explanation=told.explanation,
         evidence=told.evidence,
         guarded=world.harm,
-        unguarded=run_by_clock(scenario, SEED).harm,
+        unguarded=run_gate(scenario, SEED, None).harm,
     )

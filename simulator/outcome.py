@@ -16,10 +16,10 @@ from scipy.special import betaincinv
 from guardian.core import records as r
 from guardian.core.events import NAMES
 from guardian.core.model import Seconds, Verdict
+from simulator.counted import Harm
 from simulator.parameters import Values
 from simulator.scenario import LATE, Scenario
 from simulator.truth import Happening, Milestone
-from simulator.world import Harm
 
 CONFIDENCE: Final = 0.95
 IN_TIME: Final = 0.95

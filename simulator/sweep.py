@@ -6,7 +6,7 @@ Each process reads the scenario file itself; what comes back are plain outcomes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Final
 
 from guardian.config.policy import load_policy
 from guardian.core.tape import Part
+from simulator.gates import GATES
+from simulator.gates.walk import run_gate
 from simulator.library import judged_by, load
-from simulator.naive import run_naive
 from simulator.outcome import Outcome, compare
 from simulator.pool import process_pool
 from simulator.request.language import Grain
@@ -28,12 +29,12 @@ CHUNK: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """One seed of one scenario: by the guardian, and by the naive gate beside it (None: not asked for)."""
+    """One seed of one scenario: by the guardian, and by each gate that was asked for, by its name."""
 
     file: Path
     seed: int
     guardian: Outcome
-    naive: Outcome | None
+    beside: Mapping[str, Outcome]
 
 
 def sweep(
@@ -41,7 +42,7 @@ def sweep(
     *,
     seeds: Sequence[int],
     jobs: int | None = None,
-    naive: bool = False,
+    beside: Sequence[str] = (),
     policy: Path | None = None,
     grain: Grain | None = None,
     tapes: Path | None = None,
@@ -49,12 +50,12 @@ def sweep(
 ) -> Iterator[Played]:
     """Yield every seed of every scenario, file by file and seed by seed, whichever process ends first.
 
-    jobs: processes; None for one a core. policy: file that stands for the policies of all scenarios. grain: how to
-    play; None: as each file says. tapes: folder that gets a tape of each run. progress: is told how many more runs have
-    ended.
+    jobs: processes; None for one a core. beside: names of gates (GATES) that play the same seeds. policy: file that
+    stands for the policies of all scenarios. grain: how to play; None: as each file says. tapes: folder that gets a
+    tape of each run. progress: is told how many runs have ended since it was told last.
     """
     chunks = [
-        (file, tuple(seeds[at : at + CHUNK]), naive, policy, grain, tapes)
+        (file, tuple(seeds[at : at + CHUNK]), tuple(beside), policy, grain, tapes)
         for file in files
         for at in range(0, len(seeds), CHUNK)
     ]
@@ -76,7 +77,7 @@ def _told(played: list[Played], progress: Callable[[int], None]) -> list[Played]
 def play(
     file: Path,
     seeds: Sequence[int],
-    naive: bool,  # noqa: FBT001  called by a pool's map
+    beside: Sequence[str] = (),
     policy: Path | None = None,
     grain: Grain | None = None,
     tapes: Path | None = None,
@@ -88,7 +89,7 @@ def play(
             file=file,
             seed=seed,
             guardian=compare(scenario, run(scenario, seed, keep=_keeper(tapes, scenario, seed))),
-            naive=compare(scenario, run_naive(scenario, seed)) if naive else None,
+            beside={name: compare(scenario, run_gate(scenario, seed, GATES[name])) for name in beside},
         )
         for seed in seeds
     ]

@@ -20,11 +20,12 @@ from guardian.core.model import RolloutId
 from guardian.core.policy import GaugeSli, Guardrail, HistogramSli, RatioSli
 from guardian.errors import Refused
 from guardian.ports import Clock, Samples
+from simulator.counted import Rounds
 from simulator.faults import ClockSet
 from simulator.request.language import Grain
 from simulator.scenario import Spec
 from simulator.service import BUCKET, TOTAL, ZONE
-from simulator.world import Rounds, World
+from simulator.world import World
 
 _METRIC: Final = re.compile(r"[A-Za-z_:][\w:]*")
 

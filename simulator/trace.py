@@ -16,11 +16,12 @@ from guardian.core import records as r
 from guardian.core.course import Course, Readings, marks, thresholds
 from guardian.core.looks import Ints
 from guardian.core.model import RolloutId, Track
+from simulator.counted import Rounds
 from simulator.outcome import Outcome, compare
 from simulator.run import Simulation
 from simulator.scenario import Scenario
 from simulator.traffic import Floats
-from simulator.world import Rounds, World
+from simulator.world import World
 
 WINDOW: Final = 60.0
 """Seconds over which shares of failures and quantiles are taken: a scrape of a small canary holds too few requests."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -24,6 +23,7 @@ from guardian.core.model import Instant, Ratio, Revision, Share, Track, Weight
 from simulator.calls import Calls
 from simulator.chance import Chance, Purpose
 from simulator.conditions import Conditions
+from simulator.counted import Harm, Rounds
 from simulator.faults import CounterReset, CrashLoop, MetricsGap
 from simulator.meters import Meters
 from simulator.scenario import Scenario
@@ -37,39 +37,6 @@ EPOCH: Final = Instant(1_767_571_200.0)
 
 SLOW: Final = 1.0
 """Seconds after which a user has waited too long; counted by whole buckets above it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rounds:
-    """Counters as they stood at some rounds, oldest first.
-
-    Slots that were never used are left out. time: sample times, shape (rounds, slots). total, bad: shape
-    (rounds, slots). buckets: per bucket, not yet summed up, shape (rounds, slots, buckets). seen: which
-    samples a scraper got, shape (rounds, slots). attempts: all and those gone wrong of each, shape (rounds, slots, 2 x
-    attempts). levels: what gauges show, shape (rounds, slots, gauges).
-    """
-
-    time: Floats
-    total: Ints
-    bad: Ints
-    buckets: Ints
-    seen: Flags
-    attempts: Ints
-    levels: Floats
-
-
-@dataclass(slots=True)
-class Harm:
-    """Requests since the traffic shift, those that failed, and those slower than SLOW; fresh: by the new revision.
-
-    An attempt that goes wrong under HTTP 200 failed, too.
-    """
-
-    total: int = 0
-    bad: int = 0
-    slow: int = 0
-    fresh_total: int = 0
-    fresh_bad: int = 0
 
 
 class World:

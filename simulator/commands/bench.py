@@ -17,6 +17,7 @@ from guardian.config.units import parse_share
 from guardian.errors import ScenarioError
 from simulator.baseline import Measured, measured, read_baseline
 from simulator.commands.simulate import FIRST_SEED, JobsOption, progress_of
+from simulator.gates import Naive
 from simulator.library import find_all, library
 from simulator.outcome import Outcome
 from simulator.regress import DELAY, FEWEST, HURT, IN_TIME, LEVEL, WRONG, Compared, Comparison, compared
@@ -94,10 +95,9 @@ def _measure(
     naive: dict[Path, list[Outcome]] = {file: [] for file in files}
     wanted = range(FIRST_SEED, FIRST_SEED + seeds)
     with progress_of(len(files) * seeds, output) as done:
-        for played in sweep(files, seeds=wanted, jobs=jobs, naive=True, policy=policy, progress=done):
+        for played in sweep(files, seeds=wanted, jobs=jobs, beside=(Naive.name,), policy=policy, progress=done):
             ours[played.file].append(played.guardian)
-            if played.naive is not None:
-                naive[played.file].append(played.naive)
+            naive[played.file].append(played.beside[Naive.name])
     figures = [measured(loaded(file, policy), ours[file], naive[file]) for file in files]
     names = [one.name for one in figures]
     for one in figures:

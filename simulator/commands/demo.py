@@ -14,9 +14,10 @@ from guardian.cli.exits import ExitCode
 from guardian.cli.output import Table, console, rich_table
 from guardian.config.units import format_duration
 from guardian.core.model import Phase
+from simulator.counted import Harm
 from simulator.demo import SPEED, Ending, Frame, play, scenarios
 from simulator.scenario import Scenario
-from simulator.world import SLOW, Harm
+from simulator.world import SLOW
 
 COLUMNS: Final = ("service", "revision", "the world has", "phase", "weight", "what the guardian says")
 STYLES: Final = {"verified": "green", "rolled-back": "red", "baking": "cyan"}

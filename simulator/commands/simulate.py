@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,6 +17,8 @@ from guardian.cli.output import SCREEN, Output, Table, console, say, show, show_
 from guardian.config.units import format_duration
 from guardian.errors import ScenarioError
 from simulator.bound import bound
+from simulator.commands.beside import Compared, beside_table, named
+from simulator.gates import GATES, Naive
 from simulator.library import find_all, library, load
 from simulator.outcome import CONFIDENCE, Outcome, Summary, summarise, upper_limit
 from simulator.request.language import Grain
@@ -41,6 +43,9 @@ GrainOption = Annotated[
     Grain | None, typer.Option("--grain", help="counts per scrape, or request by request; default: as the file says")
 ]
 ServeOption = Annotated[bool, typer.Option("--serve", help="serve one scenario as real HTTP pods with /metrics")]
+BesideOption = Annotated[
+    str, typer.Option("--beside", metavar="GATE,..", help=f"other rules on the same seeds: {', '.join(GATES)}, or all")
+]
 PlotOption = Annotated[
     str | None,
     typer.Option(
@@ -65,6 +70,7 @@ def simulate(
     seeds: SeedsOption = 20,
     jobs: JobsOption = None,
     grain: GrainOption = None,
+    beside: BesideOption = Naive.name,
     serve: ServeOption = False,
     plot: PlotOption = None,
     tape: TapeOption = None,
@@ -75,7 +81,7 @@ def simulate(
     if listed:
         _list(_wanted(scenarios or [], every=not scenarios), output)
         return
-    files = _wanted(scenarios or [], every=every)
+    files, gates = _wanted(scenarios or [], every=every), named(beside)
     _check_plot(plot, files, output)
     if serve:
         _serve(files)
@@ -86,20 +92,26 @@ def simulate(
     outcomes: dict[Path, list[Played]] = {file: [] for file in files}
     with progress_of(len(files) * seeds, output) as done:
         wanted = range(FIRST_SEED, FIRST_SEED + seeds)
-        naive = output is not Output.JSON
-        for played in sweep(files, seeds=wanted, jobs=jobs, naive=naive, grain=grain, tapes=tape, progress=done):
+        others = () if output is Output.JSON else gates
+        for played in sweep(files, seeds=wanted, jobs=jobs, beside=others, grain=grain, tapes=tape, progress=done):
             outcomes[played.file].append(played)
             if output is Output.JSON:
                 show_line("SimulatedRun", line(played.guardian))
     summaries = [_judged(load(file, grain=grain), played) for file, played in outcomes.items()]
     if output is not Output.JSON:
-        table = _table(summaries, time.monotonic() - began)
-        show("Simulation", [_plain(guardian) for guardian, _ in summaries], output, tables=[table])
+        _tell(summaries, time.monotonic() - began, output)
     if plot is not None:
         _plot(plot, [played.guardian for played in outcomes[files[0]]], load(files[0], grain=grain))
     for name, failure in ((one.scenario.name, failure) for one, _ in summaries for failure in one.failures):
         say(f"{name} fails: {failure}", style="red")
     raise typer.Exit(ExitCode.YES if all(guardian.passed for guardian, _ in summaries) else ExitCode.NO)
+
+
+def _tell(summaries: list[Compared], took: float, output: Output) -> None:
+    """Show one summary a scenario, and below it that of other rules where they were asked for."""
+    tables = [_table([guardian for guardian, _ in summaries], took)]
+    tables += [beside_table(summaries)] if any(gates for _, gates in summaries) else []
+    show("Simulation", [_plain(*each) for each in summaries], output, tables=tables)
 
 
 def line(outcome: Outcome) -> dict[str, Any]:
@@ -220,25 +232,25 @@ def progress_of(total: int, output: Output) -> Iterator[Any]:
         yield lambda amount: bar.advance(task, amount)
 
 
-def _judged(scenario: Scenario, played: list[Played]) -> tuple[Summary, Summary | None]:
-    naive = [one.naive for one in played if one.naive is not None]
+def _judged(scenario: Scenario, played: list[Played]) -> tuple[Summary, dict[str, Summary]]:
     least = bound(scenario)
     ours = summarise(scenario, [one.guardian for one in played], bound=least)
-    return ours, summarise(scenario, naive, bound=least) if naive else None
+    gates = played[0].beside
+    return ours, {name: summarise(scenario, [one.beside[name] for one in played], bound=least) for name in gates}
 
 
 COLUMNS: Final = (
     "scenario", "title", "expected", "right", "wrong (95 %)", "late", "median", "max", "95 % within", "bound",
-    "hurt", "naive right", "naive wrong", "naive hurt", "",
+    "hurt", "",
 )  # fmt: skip
 
 
-def _table(summaries: list[tuple[Summary, Summary | None]], took: float) -> Table:
-    runs = sum(guardian.runs for guardian, _ in summaries)
+def _table(summaries: list[Summary], took: float) -> Table:
+    runs = sum(each.runs for each in summaries)
     played = "1 run" if runs == 1 else f"{runs} runs"
     return Table(
         columns=COLUMNS,
-        rows=[_row(guardian, naive) for guardian, naive in summaries],
+        rows=[_row(each) for each in summaries],
         notes=(
             (
                 f"{played} in {took:.1f} s. wrong: share, and its upper limit with {CONFIDENCE:.0%} confidence; "
@@ -248,18 +260,15 @@ def _table(summaries: list[tuple[Summary, Summary | None]], took: float) -> Tabl
                 "median: from the onset of the harm to the verdict (hold: milestones, in units of their deadline). "
                 "bound: no test of the requests could be quicker on average."
             ),
-            (
-                "hurt: requests that failed, per run. naive: errors over 1 % or p95 over 500 ms in more than 3 checks, "
-                "60 s apart, each over 5 min."
-            ),
+            ("hurt: requests that failed, per run."),
         ),
     )
 
 
-def _row(guardian: Summary, naive: Summary | None) -> list[str]:
+def _row(guardian: Summary) -> list[str]:
     truth = guardian.scenario.spec.truth
     timed = truth.within is not None
-    cells = [
+    return [
         guardian.scenario.name,
         guardian.scenario.metadata.title,
         truth.verdict.value,
@@ -271,12 +280,8 @@ def _row(guardian: Summary, naive: Summary | None) -> list[str]:
         _time(guardian.p95, timed=timed),
         "-" if guardian.bound is None else _time(guardian.bound, timed=True),
         f"{guardian.hurt:,.0f}",
+        "passes" if guardian.passed else "FAILS",
     ]
-    if naive is not None:
-        cells += [_share(naive.right, naive.runs), _share(naive.wrong, naive.runs), f"{naive.hurt:,.0f}"]
-    else:
-        cells += ["-", "-", "-"]
-    return [*cells, "passes" if guardian.passed else "FAILS"]
 
 
 def _share(count: int, runs: int) -> str:
@@ -289,7 +294,7 @@ def _time(value: float, *, timed: bool) -> str:
     return format_duration(round(value)) if timed else f"{value:.2f}"
 
 
-def _plain(summary: Summary) -> dict[str, Any]:
+def _plain(summary: Summary, gates: Mapping[str, Summary]) -> dict[str, Any]:
     """Return a summary for YAML; null where something never happened."""
 
     def number(value: float | None) -> float | None:
@@ -307,4 +312,8 @@ def _plain(summary: Summary) -> dict[str, Any]:
         "bad_requests": float(summary.hurt),
         "passed": summary.passed,
         "failures": list(summary.failures),
+        "beside": {
+            name: {"right": each.right, "wrong": each.wrong, "late": each.late, "bad_requests": float(each.hurt)}
+            for name, each in gates.items()
+        },
     }

@@ -81,7 +81,7 @@ def simulate_rollout(
         raise ValueError(f"{scenario} is a folder of {1 + len(more)} scenarios: name one file")
     other = None if policy is None else Path(policy)
     known = loaded(file, other)
-    outcomes = tuple(one.guardian for one in play(file, range(1, seeds + 1), naive=False, policy=other))
+    outcomes = tuple(one.guardian for one in play(file, range(1, seeds + 1), policy=other))
     return SimulatedRollout(
         scenario=known, outcomes=outcomes, summary=summarise(known, outcomes, bound=bound(known))
     )  # fmt: skip

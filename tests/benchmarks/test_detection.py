@@ -10,12 +10,12 @@ from benchmarks.detection.rules.argo import Phase, ends, evaluate, settled
 from benchmarks.detection.rules.base import Calls, Rule, Watch, limit
 from benchmarks.detection.rules.flagger import advanced
 from benchmarks.detection.rules.group_sequential import boundaries, spent
-from benchmarks.detection.rules.kayenta import high, scores, statistic
 from benchmarks.detection.rules.keptn import ERRORS, LATENCY, points
 from benchmarks.detection.rules.sequential import half_width, rho
 from benchmarks.detection.streams import Situation, Streams, always, generate
 from benchmarks.detection.tracks import Tracks, quantile
 from guardian.core.policy import Policy
+from simulator.gates.mann_whitney import high, scores, statistic
 
 INF = float("inf")
 NAN = float("nan")

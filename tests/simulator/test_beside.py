@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from guardian.core.model import Instant, Verdict, Weight
 from guardian.errors import ScenarioError
+from simulator.gates import Naive
+from simulator.gates.walk import run_gate
 from simulator.grains import worlds_of
 from simulator.library import find, load
-from simulator.naive import run_naive
 from simulator.outcome import Run, compare
 from simulator.request.language import Grain
 from simulator.run import Simulation, run
@@ -77,7 +78,7 @@ def test_the_one_that_breaks_goes_back_and_the_one_that_shows_it_goes_on(seed: i
     assert compare(one, played).ok
     assert _did(played, Happening.ROLLBACK, (None, "web")) == [1, 0]
     assert _did(played, Happening.PROMOTE, (None, "web")) == [0, 1]
-    naive = run_naive(one, seed)
+    naive = run_gate(one, seed, Naive)
     assert _did(naive, Happening.ROLLBACK, (None, "web")) == [1, 1]
     assert compare(one, naive).wrong
 
@@ -94,8 +95,8 @@ def test_it_is_the_same_story_request_by_request() -> None:
 def test_without_depends_on_the_caller_is_blamed() -> None:
     """What keeps web is that its policy says whom it calls."""
     one = shipped("S20")
-    web = replace(one.beside[0], policy=replace(one.beside[0].policy, depends_on=()))
-    assert run(replace(one, beside=(web,)), 1).count(Happening.ROLLBACK, of="web") == 1
+    web = replace(one.policies[0], depends_on=())
+    assert run(replace(one, policies=(web,)), 1).count(Happening.ROLLBACK, of="web") == 1
 
 
 def test_services_of_one_run_meet_noise_of_their_own() -> None:
@@ -108,7 +109,7 @@ def test_services_of_one_run_meet_noise_of_their_own() -> None:
 def test_a_run_is_that_of_its_scenario_whatever_is_beside_it() -> None:
     """Payment alone: the same users, the same verdict at the same second."""
     one = shipped("S20")
-    alone: Scenario = replace(one, beside=(), spec=one.spec.model_copy(update={"beside": ()}))
+    alone: Scenario = replace(one, policies=(), spec=one.spec.model_copy(update={"beside": ()}))
     both, single = run(one, 3), Simulation(alone, 3).play()
     assert (both.verdict, both.decided_at) == (single.verdict, single.decided_at)
     assert both.verdict is Verdict.ROLLBACK

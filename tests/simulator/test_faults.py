@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from guardian.core.model import Instant, Seconds, Verdict, Weight
+from simulator.counted import Harm
 from simulator.faults import ErrorStep
 from simulator.outcome import Run, Seen, compare
 from simulator.truth import Happening
-from simulator.world import Harm, World
+from simulator.world import World
 from tests.simulator.worlds import refused, scenario, shifted, written
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from simulator.gates import Naive
+from simulator.gates.walk import run_gate
 from simulator.library import find, load
-from simulator.naive import run_naive
 from simulator.outcome import compare
 from simulator.request.language import Grain
 from simulator.run import run
@@ -70,5 +71,5 @@ def test_the_same_seed_gives_the_same_run() -> None:
     ).played(Grain.REQUEST)
     assert run(asked, 3) == run(asked, 3) != run(asked, 4)
     assert run(asked, 3).verdict.value == "rollback"
-    assert run_naive(asked, 3) == run_naive(asked, 3)
-    assert run_naive(asked, 3).verdict.value == "rollback"
+    assert run_gate(asked, 3, Naive) == run_gate(asked, 3, Naive)
+    assert run_gate(asked, 3, Naive).verdict.value == "rollback"

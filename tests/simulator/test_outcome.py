@@ -8,9 +8,9 @@ import pytest
 
 from guardian.core.model import Seconds, Verdict
 from simulator.bound import bound
+from simulator.counted import Harm
 from simulator.outcome import Outcome, Run, Seen, compare, lower_limit, summarise, upper_limit
 from simulator.truth import Happening
-from simulator.world import Harm
 from tests.simulator.worlds import scenario, shipped
 
 

@@ -12,9 +12,10 @@ from guardian.core.model import Instant, Track, Verdict
 from guardian.errors import ScenarioError
 from simulator.bound import bound
 from simulator.chance import Chance
+from simulator.gates import Naive
+from simulator.gates.walk import run_gate
 from simulator.grains import world_of
 from simulator.library import find, judged_by, load
-from simulator.naive import run_naive
 from simulator.outcome import compare
 from simulator.request.language import Grain
 from simulator.run import Simulation, run
@@ -110,7 +111,7 @@ def test_it_is_the_same_request_by_request() -> None:
 def test_a_gate_of_error_rates_promotes_what_nobody_can_reach() -> None:
     """S14a: 0 errors. The guardian asks who is ready."""
     one = shipped("S14a")
-    assert compare(one, run_naive(one, 1)).wrong
+    assert compare(one, run_gate(one, 1, Naive)).wrong
     told = run(one, 1)
     assert compare(one, told).ok
     (back,) = (seen for seen in told.seen if seen.event == "rolled-back")

@@ -20,7 +20,20 @@ from simulator.run import run
 from simulator.sweep import sweep
 from tests.simulator.worlds import shipped
 
-SUMMARY = {"scenario", "runs", "right", "wrong", "late", "median", "p95", "bound", "bad_requests", "passed", "failures"}
+SUMMARY = {
+    "scenario",
+    "runs",
+    "right",
+    "wrong",
+    "late",
+    "median",
+    "p95",
+    "bound",
+    "bad_requests",
+    "passed",
+    "failures",
+    "beside",
+}
 FIELDS = {
     "scenario", "seed", "verdict", "decided_at", "expected", "ok", "late", "wrong", "bad_requests",
     "total_requests", "events",
@@ -113,13 +126,22 @@ def test_json_is_one_object_a_run_with_all_its_fields() -> None:
     assert lines[0]["events"][-1]["event"] == "rolled-back"
 
 
-def test_a_table_stands_beside_the_naive_gate() -> None:
+def test_a_second_table_has_other_rules_on_the_same_seeds() -> None:
     """Both met the same users."""
     done = _simulate("S01", "--seeds", "2", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert "naive right" in done.stdout
+    assert "naive: 0 of 2 bad releases missed or late" in done.stdout
     assert "2/2" in done.stdout
     assert "passes" in done.stdout
+
+
+def test_a_rule_that_is_not_there_is_refused_with_those_there_are() -> None:
+    """Before anything is played."""
+    done = _simulate("S01", "--beside", "argo,spinnaker")
+    assert done.returncode == 2
+    assert "no rule is called spinnaker" in done.stderr
+    assert "naive, argo, flagger, kayenta" in done.stderr
 
 
 def test_a_scenario_is_played_in_the_grain_that_is_asked_for(tmp_path: Path) -> None:
