@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -81,7 +81,7 @@ def simulate(
     if listed:
         _list(_wanted(scenarios or [], every=not scenarios), output)
         return
-    files, gates = _wanted(scenarios or [], every=every), named(beside)
+    files, gates = _wanted(scenarios or [], every=every), named(beside if output is not Output.JSON else "")
     _check_plot(plot, files, output)
     if serve:
         _serve(files)
@@ -92,8 +92,7 @@ def simulate(
     outcomes: dict[Path, list[Played]] = {file: [] for file in files}
     with progress_of(len(files) * seeds, output) as done:
         wanted = range(FIRST_SEED, FIRST_SEED + seeds)
-        others = () if output is Output.JSON else gates
-        for played in sweep(files, seeds=wanted, jobs=jobs, beside=others, grain=grain, tapes=tape, progress=done):
+        for played in sweep(files, seeds=wanted, jobs=jobs, beside=gates, grain=grain, tapes=tape, progress=done):
             outcomes[played.file].append(played)
             if output is Output.JSON:
                 show_line("SimulatedRun", line(played.guardian))
@@ -107,7 +106,7 @@ def simulate(
     raise typer.Exit(ExitCode.YES if all(guardian.passed for guardian, _ in summaries) else ExitCode.NO)
 
 
-def _tell(summaries: list[Compared], took: float, output: Output) -> None:
+def _tell(summaries: Sequence[Compared], took: float, output: Output) -> None:
     """Show one summary a scenario, and below it that of other rules where they were asked for."""
     tables = [_table([guardian for guardian, _ in summaries], took)]
     tables += [beside_table(summaries)] if any(gates for _, gates in summaries) else []
