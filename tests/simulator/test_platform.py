@@ -173,7 +173,7 @@ def test_a_metric_that_is_not_simulated_is_refused() -> None:
     """Nothing would come, for ever; the remedy names what there is."""
     stage = Stage(scenario())
     gauge = Guardrail(name="memory", sli=GaugeSli(value="memory_bytes"))
-    with pytest.raises(Refused, match="requests and latencies only"):
+    with pytest.raises(Refused, match="a simulated service has no gauge; it has http_requests_total"):
         stage.measure(gauge)
 
 
