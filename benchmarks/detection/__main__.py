@@ -23,11 +23,11 @@ from benchmarks.campaign_state import State
 from benchmarks.campaigns.detection import CAMPAIGN
 from benchmarks.cells import Cell
 from benchmarks.detection.document import refresh
-from benchmarks.detection.fixed import run_fixed
 from benchmarks.detection.real.reading import FILES, DataMissingError, require
 from benchmarks.detection.real.table import on_real_data, real_sheets
 from benchmarks.detection.real.trials import SEED
 from benchmarks.detection.report import Sheet, as_markdown, basis, for_terminal, narrowed, sheets
+from benchmarks.fixed import run_fixed
 from benchmarks.progress import reporting
 
 Json = dict[str, Any]

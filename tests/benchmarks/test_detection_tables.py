@@ -22,7 +22,6 @@ from benchmarks.detection.cases import CASES, Kind
 from benchmarks.detection.comparison import compared, hurt
 from benchmarks.detection.document import DOCUMENT, PLOT, filled
 from benchmarks.detection.families import ERRORS_ONLY, HEALTHY_ERRORS, HEALTHY_LATENCY
-from benchmarks.detection.fixed import run_fixed
 from benchmarks.detection.plot import draw
 from benchmarks.detection.real.arms import Arms, histogram, shifted, streams
 from benchmarks.detection.real.machines import Fleet, machine_streams
@@ -32,6 +31,7 @@ from benchmarks.detection.report import Sheet, as_markdown, for_terminal, interv
 from benchmarks.detection.rules import OURS, RULES
 from benchmarks.detection.rules.base import Calls, Watch
 from benchmarks.detection.streams import BOUNDS, Situation, always, generate
+from benchmarks.fixed import run_fixed
 from benchmarks.progress import PlainReporter
 from guardian.core.policy import Margin
 from tests.benchmarks import coins

@@ -1,7 +1,8 @@
-"""Runs every case a fixed number of times, going on where an earlier run stopped.
+"""Runs every cell a fixed number of times, going on where an earlier run stopped.
 
-Chunks, seeds and state file are those of the campaign `detection`, so that `make campaign NAME=detection` can take it
-from there and double the runs until each claim is decided; this one ends when it was told to.
+Chunks, seeds and state file are those of a campaign: `python -m benchmarks.detection` shares them with the campaign
+`detection`, which can take it from there and double the runs until each claim is decided; this one ends when it was
+told to.
 """
 
 from __future__ import annotations
