@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from guardian.cli.output import Table
 from guardian.core.model import Verdict
 from guardian.errors import ScenarioError
 from simulator.gates import GATES, SAYS
-from simulator.outcome import Summary
+from simulator.outcome import Outcome, Summary
 
 ALL: Final = "all"
 OURS: Final = "guardian"
@@ -28,6 +28,18 @@ def named(text: str) -> tuple[str, ...]:
             remedy=f"there are: {', '.join(GATES)}; all of them: {ALL}",
         )  # fmt: skip
     return tuple(name for name in GATES if name in wanted)
+
+
+def lines_beside(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Return what is printed of a run under other rules, in the words of the guardian's; nothing where none played."""
+    told = {
+        name: {
+            "verdict": one.run.verdict.value, "decided_at": round(one.run.decided_at, 3), "ok": one.ok,
+            "late": one.late, "wrong": one.wrong, "bad_requests": one.run.harm.bad,
+        }
+        for name, one in outcomes.items()
+    }  # fmt: skip
+    return {"beside": told} if told else {}
 
 
 def beside_table(compared: Sequence[Compared]) -> Table:

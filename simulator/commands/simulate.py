@@ -17,7 +17,7 @@ from guardian.cli.output import SCREEN, Output, Table, console, say, show, show_
 from guardian.config.units import format_duration
 from guardian.errors import ScenarioError
 from simulator.bound import bound
-from simulator.commands.beside import Compared, beside_table, named
+from simulator.commands.beside import Compared, beside_table, lines_beside, named
 from simulator.gates import GATES, Naive
 from simulator.library import find_all, library, load
 from simulator.outcome import CONFIDENCE, Outcome, Summary, summarise, upper_limit
@@ -44,7 +44,12 @@ GrainOption = Annotated[
 ]
 ServeOption = Annotated[bool, typer.Option("--serve", help="serve one scenario as real HTTP pods with /metrics")]
 BesideOption = Annotated[
-    str, typer.Option("--beside", metavar="GATE,..", help=f"other rules on the same seeds: {', '.join(GATES)}, or all")
+    str | None,
+    typer.Option(
+        "--beside",
+        metavar="RULE,..",
+        help=f"other rules on the same seeds: {', '.join(GATES)}, or all; default: {Naive.name}, in JSON none",
+    ),
 ]
 PlotOption = Annotated[
     str | None,
@@ -70,7 +75,7 @@ def simulate(
     seeds: SeedsOption = 20,
     jobs: JobsOption = None,
     grain: GrainOption = None,
-    beside: BesideOption = Naive.name,
+    beside: BesideOption = None,
     serve: ServeOption = False,
     plot: PlotOption = None,
     tape: TapeOption = None,
@@ -81,7 +86,7 @@ def simulate(
     if listed:
         _list(_wanted(scenarios or [], every=not scenarios), output)
         return
-    files, gates = _wanted(scenarios or [], every=every), named(beside if output is not Output.JSON else "")
+    files, gates = _wanted(scenarios or [], every=every), named(_usual(output) if beside is None else beside)
     _check_plot(plot, files, output)
     if serve:
         _serve(files)
@@ -95,7 +100,7 @@ def simulate(
         for played in sweep(files, seeds=wanted, jobs=jobs, beside=gates, grain=grain, tapes=tape, progress=done):
             outcomes[played.file].append(played)
             if output is Output.JSON:
-                show_line("SimulatedRun", line(played.guardian))
+                show_line("SimulatedRun", line(played.guardian) | lines_beside(played.beside))
     summaries = [_judged(load(file, grain=grain), played) for file, played in outcomes.items()]
     if output is not Output.JSON:
         _tell(summaries, time.monotonic() - began, output)
@@ -104,6 +109,10 @@ def simulate(
     for name, failure in ((one.scenario.name, failure) for one, _ in summaries for failure in one.failures):
         say(f"{name} fails: {failure}", style="red")
     raise typer.Exit(ExitCode.YES if all(guardian.passed for guardian, _ in summaries) else ExitCode.NO)
+
+
+def _usual(output: Output) -> str:
+    return "" if output is Output.JSON else Naive.name
 
 
 def _tell(summaries: Sequence[Compared], took: float, output: Output) -> None:

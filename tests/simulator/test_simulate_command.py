@@ -136,6 +136,14 @@ def test_a_second_table_has_other_rules_on_the_same_seeds() -> None:
     assert "passes" in done.stdout
 
 
+def test_json_has_the_other_rules_that_were_asked_for() -> None:
+    """In the words of the guardian's own run; none unless they are named."""
+    done = _simulate("S01", "--seeds", "1", "--jobs", "1", "-o", "json", "--beside", "kayenta,argo")
+    beside = json.loads(done.stdout)["beside"]
+    assert list(beside) == ["argo", "kayenta"]
+    assert set(beside["argo"]) == {"verdict", "decided_at", "ok", "late", "wrong", "bad_requests"}
+
+
 def test_a_rule_that_is_not_there_is_refused_with_those_there_are() -> None:
     """Before anything is played."""
     done = _simulate("S01", "--beside", "argo,spinnaker")
