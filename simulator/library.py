@@ -23,6 +23,7 @@ from guardian.core.strategies import Canary
 from guardian.errors import ConfigError, Refused, ScenarioError
 from simulator.layers import layered
 from simulator.parameters import Drawn, Template, misused
+from simulator.recorded import with_series
 from simulator.request.language import MOST_EVENTS, Grain
 from simulator.scenario import Scenario, ScenarioFile, Spec
 from simulator.service import ZONE
@@ -85,7 +86,7 @@ def _documents(read: Callable[[], list[Document]], file: str) -> list[Document]:
         documents = layered(read(), file=Path(file), find=find)
     except ConfigError as error:
         raise ScenarioError(error.what, where=error.where, remedy=error.remedy) from None
-    return documents
+    return [with_series(documents[0]), *documents[1:]] if documents else documents
 
 
 def _scenario(read: Callable[[], list[Document]], file: str, grain: Grain | None) -> Scenario:
