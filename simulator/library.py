@@ -21,8 +21,9 @@ from guardian.core.model import Mode
 from guardian.core.policy import Adapter, Match, Policy
 from guardian.core.strategies import Canary
 from guardian.errors import ConfigError, Refused, ScenarioError
-from simulator.layers import EXTENDS, layered
+from simulator.layers import layered
 from simulator.parameters import Drawn, Template, misused
+from simulator.recorded import with_series
 from simulator.request.language import MOST_EVENTS, Grain
 from simulator.scenario import Scenario, ScenarioFile, Spec
 from simulator.service import ZONE
@@ -74,23 +75,23 @@ def parse(text: str, *, file: str) -> Scenario:
 
 
 def whole(path: Path) -> str:
-    """Return a scenario as one text that extends nothing, for whoever has not its folder. Raises ScenarioError.
+    """Return a scenario as one text that needs no other file, for whoever has not its folder. Raises ScenarioError.
 
-    Of one that extends nothing it is the file's own text, so that mistakes keep their lines.
+    Of one that needs none anyway it is the file's own text, so that mistakes keep their lines.
     """
-    written = _documents(lambda: read_documents(path), str(path), layers=False)
-    if not (written and isinstance(written[0].data, dict) and EXTENDS in written[0].data):
-        return path.read_text(encoding="utf-8")
     documents = _documents(lambda: read_documents(path), str(path))
+    if [one.data for one in read_documents(path)] == [one.data for one in documents]:
+        return path.read_text(encoding="utf-8")
     return "\n---\n".join(json.dumps(one.data) for one in documents)  # JSON is YAML
 
 
-def _documents(read: Callable[[], list[Document]], file: str, *, layers: bool = True) -> list[Document]:
-    """Return world and policies as plain data, with what they extend if `layers`. Raises ScenarioError."""
+def _documents(read: Callable[[], list[Document]], file: str) -> list[Document]:
+    """Return world and policies as plain data, with all that stands in other files. Raises ScenarioError."""
     try:
-        return layered(read(), file=Path(file), find=find) if layers else read()
+        documents = layered(read(), file=Path(file), find=find)
     except ConfigError as error:
         raise ScenarioError(error.what, where=error.where, remedy=error.remedy) from None
+    return [with_series(documents[0]), *documents[1:]] if documents else documents
 
 
 def _scenario(read: Callable[[], list[Document]], file: str, grain: Grain | None) -> Scenario:

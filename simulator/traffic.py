@@ -6,12 +6,15 @@ Arrivals themselves are Poisson given this rate; they are drawn in world.py. Doe
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, Literal
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from guardian.config.findings import complaint
 from simulator.units import EVENTS, Duration, Factor, Part, Portion, Spread
@@ -117,4 +120,67 @@ class Daily(Part):
         return shaped
 
 
-Traffic = Annotated[Steady | Ramp | OnOff | Daily, Field(discriminator="kind")]
+MOST_ROWS: Final = 10_000
+"""Rows of a recorded series: a week, minute by minute."""
+
+
+def _recorded(series: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Refuse rows that are no rates in the order of time; rows are counted from 1, without the heading."""
+    if not 2 <= len(series) <= MOST_ROWS:
+        raise complaint(f"a series of {len(series)} rows", f"give 2 to {MOST_ROWS} rows; record it by the minute")
+    for row, (time, rate) in enumerate(series, start=1):
+        if not math.isfinite(time) or not 0.0 <= rate <= MOST:
+            what = f"row {row}: {rate:g} requests/s at {time:g} s"
+            raise complaint(what, f"write a time in seconds and a rate from 0 to {MOST:.0e}")
+    for row, ((before, _), (time, _)) in enumerate(pairwise(series), start=2):
+        if time <= before:
+            what = f"row {row}: {time:g} s does not come after {before:g} s"
+            raise complaint(what, "sort the rows by time, each time once")
+    return series
+
+
+_PAIR: Final = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+Series = Annotated[
+    tuple[tuple[float, float], ...],
+    AfterValidator(_recorded),
+    WithJsonSchema(
+        {
+            "description": "a CSV file beside this one, with columns time_s and requests_per_s; or such pairs",
+            "anyOf": [{"type": "string", "examples": ["monday.csv"]}, {"type": "array", "items": _PAIR}],
+        }
+    ),
+]
+"""Rows of (seconds, requests/s), rising in time; recorded.py reads them from a file."""
+
+
+class Recorded(Part):
+    """What was recorded, each rate until the next row; the last one as long as that before it, then all from the start.
+
+    phase: how far into the series t = 0 is. factor: on every rate.
+    """
+
+    kind: Literal["recorded"]
+    series: Series
+    phase: Duration = 0.0
+    factor: Factor = 1.0
+    noise: Noise = Noise()
+
+    @model_validator(mode="after")
+    def _still_believable(self) -> Self:
+        _believable(self.factor * float(self._columns[1].max()))
+        return self
+
+    @cached_property
+    def _columns(self) -> tuple[Floats, Floats, float]:
+        """Times from 0, rates, and how long all of it lasts."""
+        times, rates = np.array(self.series).T
+        return times - times[0], rates, float(2.0 * times[-1] - times[-2] - times[0])
+
+    def at(self, t: Floats) -> Floats:
+        """t: seconds since the traffic shift, any shape. Returns requests/s, same shape."""
+        times, rates, length = self._columns
+        row = np.searchsorted(times, np.mod(t + self.phase, length), side="right") - 1
+        return np.asarray(self.factor * rates[row])
+
+
+Traffic = Annotated[Steady | Ramp | OnOff | Daily | Recorded, Field(discriminator="kind")]

@@ -5,7 +5,6 @@ The words around the tables are written by people; a test compares what is betwe
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from benchmarks.detection.plot import draw
 from benchmarks.detection.real.table import real_sheets
 from benchmarks.detection.report import Sheet, as_markdown, basis, rules_table, sheets
 from benchmarks.environment import ROOT
+from benchmarks.marks import with_parts
 
 Json = dict[str, Any]
 DOCUMENT: Final = ROOT / "docs" / "detection.md"
@@ -27,14 +27,7 @@ def refresh(streams: Json, real: Json | None, *, document: Path = DOCUMENT, plot
 
 def filled(text: str, streams: Json, real: Json | None) -> str:
     """The document with its parts made anew. Raises LookupError for a part that has no marks."""
-    for name, part in parts(streams, real).items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        if len(pattern.findall(text)) != 1:
-            raise LookupError(f"docs/detection.md needs {begin} and {end} once each")
-        fresh = f"{begin}\n{part}{end}"
-        text = pattern.sub(lambda _, fresh=fresh: fresh, text)  # type: ignore[misc]  # a default holds the loop's value
-    return text
+    return with_parts(text, parts(streams, real), document="docs/detection.md")
 
 
 def parts(streams: Json, real: Json | None) -> dict[str, str]:
