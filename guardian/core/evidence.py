@@ -273,9 +273,7 @@ class Panel:
         )
         return np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
 
-    def _finish(
-        self, groups: Groups, sides: tuple[Floats, ...], *, elapsed: Floats, seconds: Floats
-    ) -> None:
+    def _finish(self, groups: Groups, sides: tuple[Floats, ...], *, elapsed: Floats, seconds: Floats) -> None:
         cells, memory, live = groups.cells, self.strata.rows["memory"][groups.strata], elapsed > 0
         for history in (False, True):
             rows = np.flatnonzero(live[groups.cell] != history)

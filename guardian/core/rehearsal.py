@@ -7,6 +7,7 @@ tests/core/test_rehearsal.py.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,7 +111,7 @@ def rehearse(
 
     The pods of the runs are the same for each change. Judged as if this guardrail were the only one.
     """
-    panel = Panel(test, fresh=stakes.fresh, users=stakes.users)
+    panel, scene = Panel(test, fresh=stakes.fresh, users=stakes.users), deepcopy(scene)  # a scene may remember
     total, count = len(changes) * runs, cast.canary + cast.stable
     cells = np.array([panel.add_cell(stakes.false_rollback) for _ in range(total)])
     canary = np.arange(count) < cast.canary

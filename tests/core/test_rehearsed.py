@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -11,7 +12,8 @@ from guardian.cli.traffic import assumed_buckets
 from guardian.core.foresight import TAIL, Sight, Traffic, forecast, foresee
 from guardian.core.model import Weight
 from guardian.core.policy import Adapter, Compare, Margin, Policy
-from guardian.core.rehearsed import Rehearsals, pods_at
+from guardian.core.rehearsal import HEALTHY, Cast, Change, Stakes, rehearse
+from guardian.core.rehearsed import Rehearsals, pods_at, scene_of
 from tests.builders import ERRORS, LATENCY
 from tests.core.test_foresight import BUCKETS, MEMORY, ORDERS, POLICY
 
@@ -79,6 +81,28 @@ def test_pods_that_differ_more_see_only_larger_changes() -> None:
     assert apart.worse[1] == math.inf
     assert apart.smallest is not None
     assert apart.smallest > 2.0
+
+
+def test_a_fleet_of_thousands_has_its_plan() -> None:
+    """So many pods of a track are rehearsed, and so many rollouts at once, as memory has room for."""
+    many = rehearsed(ERRORS_ALONE, pods=100_000)
+    some = rehearsed(ERRORS_ALONE, pods=400)
+    assert many.smallest is not None
+    assert some.smallest is not None
+    assert many.smallest == some.smallest < 1.5
+
+
+def test_a_rehearsal_leaves_its_scene_as_it_was() -> None:
+    """Levels remember what a pod read before; another rehearsal has other pods."""
+    found = scene_of(MEMORY, traffic(), every=10.0)
+    assert found is not None
+    cast = Cast(canary=2, stable=2, differ=0.1, rate=1.0, weight=0.5)
+    stakes = Stakes(false_rollback=0.01, false_promotion=0.05, tick=10.0, history=3600.0, length=600.0)
+    times = [
+        rehearse(*found, cast, (HEALTHY, Change(times=1.3)), stakes, runs=RUNS, random=np.random.default_rng(1))
+        for _ in range(2)
+    ]
+    assert times[0].tolist() == times[1].tolist()
 
 
 def test_gauges_are_seen_with_pods_and_not_without() -> None:
