@@ -16,7 +16,7 @@ import numpy as np
 from analysis.scoring import quantile_with_misses
 from analysis.sequential.base import Floats, Test
 from guardian.core.foresight import TAIL, WORSE, Sight, Traffic, forecast
-from guardian.core.model import Seconds, Weight
+from guardian.core.model import Seconds, Track, Weight
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, Policy, RatioSli
 from guardian.core.rehearsal import HEALTHY, Cast, Change, Stakes, rehearse
 from guardian.core.roster import comparison
@@ -80,7 +80,7 @@ class Rehearsals:
         test, scene = found
         cast = Cast(
             canary=min(canary, MOST_PODS), stable=min(stable, MOST_PODS), differ=traffic.differ[guardrail.name],
-            rate=rate, weight=float(step.weight),
+            rate=rate, weight=float(step.weight), control=policy.baseline is Track.CONTROL,
         )  # fmt: skip
         changes = _changes(guardrail, traffic)
         stakes = Stakes(
@@ -89,7 +89,7 @@ class Rehearsals:
             users=policy.users_of(guardrail),
         )  # fmt: skip
         random = np.random.default_rng(self._seed)
-        each, asked = max(AT_ONCE // (len(changes) * (cast.canary + cast.stable)), 1), tuple(changes.values())
+        each, asked = max(AT_ONCE // (len(changes) * len(cast.tracks)), 1), tuple(changes.values())
         parts = (min(each, self._runs - done) for done in range(0, self._runs, each))
         seen = np.concatenate(
             [rehearse(test, scene, cast, asked, stakes, runs=runs, random=random) for runs in parts], axis=1

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from guardian.cli.traffic import assumed_buckets
 from guardian.core.foresight import TAIL, Sight, Traffic, forecast, foresee
 from guardian.core.model import Weight
-from guardian.core.policy import Adapter, Compare, Margin, Policy
+from guardian.core.policy import Adapter, Compare, Labels, Margin, Policy
 from guardian.core.rehearsal import HEALTHY, Cast, Change, Stakes, rehearse
 from guardian.core.rehearsed import Rehearsals, pods_at, scene_of
+from guardian.core.strategies import Canary
 from tests.builders import ERRORS, LATENCY
 from tests.core.test_foresight import BUCKETS, MEMORY, ORDERS, POLICY
 
@@ -81,6 +82,21 @@ def test_pods_that_differ_more_see_only_larger_changes() -> None:
     assert apart.worse[1] == math.inf
     assert apart.smallest is not None
     assert apart.smallest > 2.0
+
+
+def test_beside_a_control_track_only_control_is_compared_with() -> None:
+    """A tenth against a tenth, and no more pods than the canary's: less is seen than against all of stable."""
+    beside = replace(ERRORS_ALONE, labels=Labels(control="control"))
+    evenly = replace(ERRORS_ALONE, strategy=Canary(plan=(replace(STEP, weight=Weight(0.5)),)))
+    alone, formula = forecast(ERRORS_ALONE, ERRORS, traffic(), STEP), forecast(beside, ERRORS, traffic(), STEP)
+    fifth = traffic(requests={"errors": 400.0})
+    assert formula.worse == forecast(evenly, ERRORS, fifth, evenly.strategy.steps()[0]).worse
+    assert formula.worse[0] > 1.5 * alone.worse[0]
+    stable, control = (Rehearsals()(policy, ERRORS, traffic(canary_pods=3), STEP) for policy in (ERRORS_ALONE, beside))
+    assert stable.smallest is not None
+    assert control.smallest is not None
+    assert 1.3 < stable.smallest < 1.55 < control.smallest < 1.9
+    assert stable.promote < control.promote
 
 
 def test_a_fleet_of_thousands_has_its_plan() -> None:
