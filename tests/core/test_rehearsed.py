@@ -9,11 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from guardian.cli.traffic import assumed_buckets
+from guardian.core.evidence import Panel
 from guardian.core.foresight import TAIL, Sight, Traffic, forecast, foresee
-from guardian.core.model import Weight
+from guardian.core.model import Track, Weight
 from guardian.core.policy import Adapter, Compare, Labels, Margin, Policy
 from guardian.core.rehearsal import HEALTHY, Cast, Change, Stakes, rehearse
 from guardian.core.rehearsed import Rehearsals, pods_at, scene_of
+from guardian.core.scenes import Moment
 from guardian.core.strategies import Canary
 from tests.builders import ERRORS, LATENCY
 from tests.core.test_foresight import BUCKETS, MEMORY, ORDERS, POLICY
@@ -97,6 +99,29 @@ def test_beside_a_control_track_only_control_is_compared_with() -> None:
     assert control.smallest is not None
     assert 1.3 < stable.smallest < 1.55 < control.smallest < 1.9
     assert stable.promote < control.promote
+
+
+def test_a_lone_canary_lies_as_far_up_as_a_lone_control_pod() -> None:
+    """Old pods beside them, however many, make no lone pod of it: the bound of lasting differences is not moved."""
+    found = scene_of(MEMORY, traffic(), every=10.0)
+    assert found is not None
+    test, scene = found
+    panel = Panel(test, fresh=True)
+    cell = np.array([panel.add_cell(0.01)])
+    before = panel.noise.cells["bound"][cell].copy()
+    old = np.array([panel.add_pod(int(cell[0]), track=Track.STABLE) for _ in range(6)])
+    young = np.array([panel.add_pod(int(cell[0]), track=track) for track in (Track.CANARY, Track.CONTROL)])
+    for number in range(-40, 40):
+        pods = old if number < 0 else young
+        end = 10.0 * (number + 1)
+        moment = Moment(
+            rollouts=np.zeros(1, dtype=np.int64), end=end, seconds=10.0, load=np.ones(8), factor=np.ones((1, 8)),
+            tail=np.zeros((1, 8)), tail_times=np.ones((1, 1)), anew=number == 0,
+        )  # fmt: skip
+        rows = scene.rows(moment, np.random.default_rng(number + 40))[0, : len(pods)]
+        panel.fold(pods, rows, cells=cell, elapsed=np.array([end]), seconds=np.array([10.0]))
+    assert panel.noise.cells["pods"][cell].tolist() == [6.0]
+    assert panel.noise.cells["bound"][cell].tolist() == before.tolist()
 
 
 def test_a_fleet_of_thousands_has_its_plan() -> None:
