@@ -163,7 +163,7 @@ def _sight(policy: Policy, guardrail: Guardrail, traffic: Traffic, weight: Weigh
     )
     promote = requests_needed(found.healthy, alpha=policy.risk.false_promotion)
     asked = guardrail.min_requests
-    default = float(requests_needed(found.sample, alpha=alpha)[0]) * policy.dispersion(guardrail)
+    default = float(requests_needed(found.sample, alpha=policy.risk.false_rollback)[0]) * policy.dispersion(guardrail)
     return Sight(
         guardrail=guardrail.name, worse=worse, fewer=fewer, tail=tail[0] if tail else None,
         promote=_seen(float(promote[0]), canary, users),
