@@ -81,7 +81,8 @@ class Users:
         array([  78., 2335.])
         """
         most = self.dispersion(np.array(np.inf))
-        left = np.maximum(1.0 - seconds * (most - 1.0) / self.visit, 0.0)
+        slope = (most - 1.0) / self.visit
+        left = np.maximum(1.0 - seconds * slope, 0.0) if slope > 0 else np.ones_like(seconds)
         within = np.divide(seconds, left, out=np.full(np.shape(seconds), np.inf), where=left > 0)
         return np.where(within <= self.visit, within, seconds * most)
 

@@ -33,7 +33,9 @@ from guardian.errors import ConfigError
 
 ASSUMED_ERRORS: Final = 0.005
 """Stable's share of bad events where --rps comes without --error-rate."""
-RpsOption = Annotated[float | None, typer.Option("--rps", min=0.0, help="requests a second, both tracks together")]
+RpsOption = Annotated[
+    float | None, typer.Option("--rps", min=0.0, max=1e9, help="requests a second, both tracks together")
+]
 PodsOption = Annotated[int, typer.Option("--pods", min=0, help="pods of both tracks together")]
 CanaryPodsOption = Annotated[
     int, typer.Option("--canary-pods", min=0, help="how many of them are the canary's; default: workload, or weight")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from guardian.cli.output import Table
 from guardian.config.units import format_duration, format_share
 from guardian.core.foresight import TAIL, WORSE, Sight, StepForesight, Traffic
+from guardian.core.model import Track
 from guardian.core.policy import GaugeSli, Guardrail, HistogramSli, Policy
 from guardian.core.rehearsed import pods_at
 
@@ -80,6 +81,8 @@ def notes_of(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic,
     yield f"A healthy rollout takes {_time(total)}{' or more' if unknown else ''}. Traffic: {origin}."
     yield "sample, sees, promote: time until the sample is there, a release so much worse is seen, a good one is shown."
     yield from _basis(steps)
+    if policy.baseline is Track.CONTROL:
+        yield "Compared with a control track: as many pods as the canary's, each as busy; stable's are its past only."
     for number, step in enumerate(steps, start=1):
         if step.extends:
             yield f"Step {number} is the last that compares: it extends itself until the promote verdict."

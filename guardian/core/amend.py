@@ -74,7 +74,7 @@ def _steps(old: Policy, new: Policy) -> Iterator[str]:
             yield f"step {number} bakes for less time"
         if was.approval is not None and becomes.approval is None:
             yield f"step {number} needs no approval any more"
-        if becomes.limit is not None and becomes.limit > was.time_limit:
+        if (becomes.limit, was.limit) != (None, None) and becomes.time_limit > was.time_limit:
             yield f"step {number} may be undecided for longer"
 
 

@@ -108,9 +108,10 @@ def _stale(world: World, request: DeployRequested, running: Rollout | None) -> s
     age = older(request.time, newest, Seconds(0.0))
     if age is None or request.revision != (newest.stable or state.verified):
         return None
+    what = f"stable runs {request.revision}" if newest.phase is not Phase.VERIFIED else "it was replaced by that"
     return (
-        f"event for {request.revision} is {age} older than that of {newest.revision} ({newest.id}), and stable runs "
-        f"{request.revision}: ignored; to have it all the same, send the event with retry: true"
+        f"event for {request.revision} is {age} older than that of {newest.revision} ({newest.id}), and {what}: "
+        "ignored; to have it all the same, send the event with retry: true"
     )
 
 

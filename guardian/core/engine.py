@@ -94,7 +94,8 @@ class Engine:
         if isinstance(fact, Woke):
             return self._wake(now)
         if isinstance(fact, WeightRead):
-            self._readings.note(fact)
+            if (rollout := self.world.rollouts.get(fact.rollout)) is not None:
+                self._readings.note(fact, interval=rollout.policy.interval)
             return Decision()
         refusal: CommandError | None = None
         try:

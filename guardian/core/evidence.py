@@ -115,7 +115,7 @@ class Panel:
         if live.any():
             self._compare(pods, counts, local, track, sides, groups=groups, elapsed=elapsed, begin=elapsed - seconds)
         self._watch_pods(pods, counts, local, track, sides[1], groups=groups, live=live)
-        self._finish(groups, sides, live=live, seconds=seconds)
+        self._finish(groups, sides, elapsed=elapsed, seconds=seconds)
 
     def fold_past(self, pods: Ints, counts: Floats, *, seconds: Floats, cells: Ints) -> None:
         """Take ticks of history as `fold` would one by one: counts (T, S, F) of stable `pods`, sorted by cell.
@@ -273,10 +273,8 @@ class Panel:
         )
         return np.stack((seen.drift, seen.exposure, seen.noise), axis=-1)
 
-    def _finish(
-        self, groups: Groups, sides: tuple[Floats, ...], *, live: npt.NDArray[np.bool_], seconds: Floats
-    ) -> None:
-        cells, memory = groups.cells, self.strata.rows["memory"][groups.strata]
+    def _finish(self, groups: Groups, sides: tuple[Floats, ...], *, elapsed: Floats, seconds: Floats) -> None:
+        cells, memory, live = groups.cells, self.strata.rows["memory"][groups.strata], elapsed > 0
         for history in (False, True):
             rows = np.flatnonzero(live[groups.cell] != history)
             if len(rows):
@@ -286,7 +284,7 @@ class Panel:
         self.strata.rows["memory"][groups.strata] = memory
         self.cells["ticks"][cells] += 1
         self.cells["history"][cells] += np.where(live, 0.0, seconds)
-        self.cells["lasted"][cells] += np.where(live, seconds, 0.0)
+        self.cells["lasted"][cells] = np.maximum(self.cells["lasted"][cells], elapsed)
         served = [self.test.requests(side) * live[groups.cell] for side in sides]
         self.strata.serve(groups, *served, seconds=seconds)
         for track, side in enumerate(sides):

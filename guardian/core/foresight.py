@@ -21,13 +21,15 @@ from analysis.power import TAIL_COST, binomial_divergence, latency_growth, ratio
 from analysis.sequential.latency import LatencyTest
 from analysis.users import Users
 from guardian.core.looks import Floats
-from guardian.core.model import Ratio, Seconds, Value, Weight
+from guardian.core.model import Ratio, Seconds, Track, Value, Weight
 from guardian.core.policy import Compare, CountSli, GaugeSli, Guardrail, Policy, RatioSli, full
 from guardian.core.strategies import Step
 
 SMALLEST: Final = 1e-9
 """Stands in for an error share of 0, at which no error will ever be seen."""
 WORSE: Final = (1.5, 2.0)
+EVEN: Final = Weight(0.5)
+"""Canary's share beside a control track: as many control pods as the canary's serve as much."""
 TAIL: Final = (0.005, 6.0)
 """A tail that must be seen: share of requests, and how many times as long they take."""
 Buckets = tuple[tuple[float, ...], tuple[float, ...]]
@@ -151,7 +153,8 @@ def _sight(policy: Policy, guardrail: Guardrail, traffic: Traffic, weight: Weigh
     ):
         return _unknown(guardrail, canary)
     growth = {RatioSli: _ratio, CountSli: _count}.get(type(guardrail.sli), _latency)
-    found = growth(guardrail.name, compare, traffic, weight)
+    part = weight if policy.baseline is Track.STABLE else EVEN  # what is compared is then canary and control alone
+    found = growth(guardrail.name, compare, traffic, part)
     # Rollback evidence is the average over guardrails: one alone must reach their number times as much.
     alpha, users = policy.risk_each, policy.users_of(guardrail)
     worse, fewer, tail = (
@@ -160,7 +163,7 @@ def _sight(policy: Policy, guardrail: Guardrail, traffic: Traffic, weight: Weigh
     )
     promote = requests_needed(found.healthy, alpha=policy.risk.false_promotion)
     asked = guardrail.min_requests
-    default = float(requests_needed(found.sample, alpha=alpha)[0]) * policy.dispersion(guardrail)
+    default = float(requests_needed(found.sample, alpha=policy.risk.false_rollback)[0]) * policy.dispersion(guardrail)
     return Sight(
         guardrail=guardrail.name, worse=worse, fewer=fewer, tail=tail[0] if tail else None,
         promote=_seen(float(promote[0]), canary, users),

@@ -122,6 +122,7 @@ class Noise:
         canary, several, control = np.bincount(
             place, weights=(noise[:, 0] > 0).astype(np.float64), minlength=len(TRACKS) * count
         ).reshape(len(TRACKS), count)
+        beside = np.bincount(place, minlength=len(TRACKS) * count).reshape(len(TRACKS), count)[Track.CONTROL.code] > 0
         curve = passing_noise(self.pods["sums"][pods], self.pods["closed"][pods], lines, cell, count, alone=several < 2)
         passing = noise_at(curve[group], ticks[:, None])
         fit = np.zeros(self.cells["posterior"][cells].shape)
@@ -136,7 +137,7 @@ class Noise:
         prior = np.where(compared, several_prior, np.where(merged, mixture.merged_prior, mixture.lone_prior))
         fit *= mixture.freedom[:, None]
         self.cells["posterior"][cells] = spread_posterior(fit, prior)
-        self._bind(cells, fit, tilt(np.maximum(canary, 1.0), np.maximum(np.where(control > 0, control, several), 1.0)))
+        self._bind(cells, fit, tilt(np.maximum(canary, 1.0), np.maximum(np.where(beside, control, several), 1.0)))
         self.cells["pods"][cells] = several
         self._refresh_tracks(cells, curve)
 

@@ -10,21 +10,27 @@ from typing import Final
 from guardian.core import records as r
 from guardian.core.facts import WeightRead
 from guardian.core.holds import Waiting
-from guardian.core.model import Instant
+from guardian.core.model import Instant, Seconds
 from guardian.core.rollout import Rollout
 from guardian.core.sentences import duration
 
 PAGE: Final = "unready"
+UNSEEN: Final = 30.0
+UNSEEN_LOOKS: Final = 3.0
+"""Seconds, or intervals if that is longer, between two readings after which nobody knows what was in between."""
 
 
-def bare_since(reading: WeightRead, before: Instant | None) -> Instant | None:
+def bare_since(reading: WeightRead, before: WeightRead | None, interval: Seconds) -> Instant | None:
     """Return since when no pod of the canary is known to be ready; None where one is, or nobody can tell.
 
-    before: what it was at the reading before this one.
+    before: the reading before this one; interval: seconds between two, where every question is answered.
     """
     if reading.ready is None or reading.ready.canary > 0:
         return None
-    return reading.asked if before is None else before
+    if before is None or before.bare_since is None:
+        return reading.asked
+    unseen = reading.asked - before.asked > max(UNSEEN, UNSEEN_LOOKS * interval)
+    return reading.asked if unseen else before.bare_since
 
 
 def unready(rollout: Rollout, reading: WeightRead | None) -> str | None:

@@ -7,7 +7,7 @@ import math
 from msgspec.structs import replace
 
 from guardian.core.facts import WeightRead
-from guardian.core.model import Instant, RolloutId
+from guardian.core.model import Instant, RolloutId, Seconds
 from guardian.core.readiness import bare_since
 
 
@@ -17,17 +17,15 @@ class Readings:
     def __init__(self) -> None:
         self._newest: dict[RolloutId, WeightRead] = {}
         self._weight_set: dict[RolloutId, Instant] = {}
-        self._bare: dict[RolloutId, Instant] = {}
+        self._last: dict[RolloutId, WeightRead] = {}
 
-    def note(self, reading: WeightRead) -> None:
-        """Take one in, with since when the canary has been without a ready pod."""
-        name, since = reading.rollout, bare_since(reading, self._bare.get(reading.rollout))
-        if since is None:
-            self._bare.pop(name, None)
-        else:
-            self._bare[name] = since
+    def note(self, reading: WeightRead, *, interval: Seconds) -> None:
+        """Take one in, with since when the canary has been without a ready pod; interval: seconds between two."""
+        name = reading.rollout
+        reading = replace(reading, bare_since=bare_since(reading, self._last.get(name), interval))
+        self._last[name] = reading
         if reading.asked >= self._weight_set.get(name, -math.inf):
-            self._newest[name] = replace(reading, bare_since=since)
+            self._newest[name] = reading
 
     def weight_set(self, rollout: RolloutId, at: Instant) -> None:
         """A weight was set: older readings do not count any more."""
@@ -40,5 +38,5 @@ class Readings:
 
     def forget(self, rollout: RolloutId) -> None:
         """Nothing of this rollout is read any more."""
-        for table in (self._newest, self._weight_set, self._bare):
+        for table in (self._newest, self._weight_set, self._last):
             table.pop(rollout, None)

@@ -7,6 +7,7 @@ tests/core/test_rehearsal.py.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,24 +53,45 @@ HEALTHY: Final = Change()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """Who serves: pods of each track, how much they differ (sd of a log), requests a second of both, canary's share."""
+    """Who serves: pods of each track, how much they differ (sd of a log), requests a second of both, canary's share.
+
+    control: the canary stands against as many control pods as it has, each as busy; stable's are its past only.
+    """
 
     canary: int
     stable: int
     differ: float
     rate: float
     weight: float
+    control: bool = False
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Of each pod: the canary's, those it stands against, and, where these are control's, stable's old ones."""
+        controls = self.canary if self.control else 0
+        return (Track.CANARY,) * self.canary + (Track.CONTROL,) * controls + (Track.STABLE,) * self.stable
+
+    @property
+    def live(self) -> slice:
+        """Places of the pods that are compared."""
+        return slice(2 * self.canary) if self.control else slice(None)
+
+    @property
+    def past(self) -> slice:
+        """Places of stable's pods, which alone serve before."""
+        return slice(len(self.tracks) - self.stable, None)
 
     @property
     def load(self) -> Floats:
-        """Requests a second of each pod, the canary's first."""
-        shares = ([self.weight / self.canary] * self.canary, [(1.0 - self.weight) / self.stable] * self.stable)
-        return self.rate * np.concatenate(shares)
+        """Requests a second of each pod."""
+        canary = self.weight / self.canary
+        each = {Track.CANARY: canary, Track.CONTROL: canary, Track.STABLE: (1.0 - self.weight) / self.stable}
+        return self.rate * np.array([each[track] for track in self.tracks])
 
     @property
     def past_load(self) -> Floats:
         """The same before the canary came."""
-        return self.rate * np.repeat([0.0, 1.0 / self.stable], [self.canary, self.stable])
+        return self.rate / self.stable * np.array([track is Track.STABLE for track in self.tracks])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +132,12 @@ def rehearse(
 
     The pods of the runs are the same for each change. Judged as if this guardrail were the only one.
     """
-    panel = Panel(test, fresh=stakes.fresh, users=stakes.users)
-    total, count = len(changes) * runs, cast.canary + cast.stable
+    panel = Panel(test, fresh=stakes.fresh or cast.control, users=stakes.users)
+    scene = deepcopy(scene)  # it may remember
+    total, count = len(changes) * runs, len(cast.tracks)
     cells = np.array([panel.add_cell(stakes.false_rollback) for _ in range(total)])
     canary = np.arange(count) < cast.canary
-    tracks = [Track.CANARY] * cast.canary + [Track.STABLE] * cast.stable
-    pods = np.array([[panel.add_pod(cell, track=track) for track in tracks] for cell in cells.tolist()])
+    pods = np.array([[panel.add_pod(cell, track=track) for track in cast.tracks] for cell in cells.tolist()])
     lasting = np.exp(random.standard_normal((runs, count)) * cast.differ - cast.differ**2 / 2.0)
     crowd = Crowd(lasting=np.tile(lasting, (len(changes), 1)), canary=canary, changes=changes, runs=runs)
     _fold_past(panel, scene, cast, stakes, pods, cells, crowd, random)
@@ -124,10 +146,10 @@ def rehearse(
         waiting = np.flatnonzero(np.isinf(seen))
         if not len(waiting):
             break
-        rows = scene.rows(crowd.moment(waiting, begin, end, cast.load), random)
+        rows = scene.rows(crowd.moment(waiting, begin, end, cast.load), random)[:, cast.live]
         length = np.full(len(waiting), end - begin)
         panel.fold(
-            pods[waiting].ravel(), rows.reshape(-1, rows.shape[-1]), cells=cells[waiting],
+            pods[waiting, cast.live].ravel(), rows.reshape(-1, rows.shape[-1]), cells=cells[waiting],
             elapsed=np.full(len(waiting), end), seconds=length,
         )  # fmt: skip
         if end >= looked * LONGER or end == stakes.length:
@@ -174,7 +196,7 @@ def _fold_past(
     random: np.random.Generator,
 ) -> None:  # fmt: skip
     """Let stable serve alone before."""
-    tick, stable, everyone = stakes.history / PAST_TICKS, slice(cast.canary, None), np.arange(len(cells))
+    tick, stable, everyone = stakes.history / PAST_TICKS, cast.past, np.arange(len(cells))
     ends = (np.arange(1 - PAST_TICKS, 1) * tick).tolist()
     moments = (crowd.moment(everyone, end - tick, end, cast.past_load) for end in ends)
     rows = np.stack([scene.rows(moment, random)[:, stable] for moment in moments])

@@ -16,7 +16,7 @@ import numpy as np
 from analysis.scoring import quantile_with_misses
 from analysis.sequential.base import Floats, Test
 from guardian.core.foresight import TAIL, WORSE, Sight, Traffic, forecast
-from guardian.core.model import Seconds, Weight
+from guardian.core.model import Seconds, Track, Weight
 from guardian.core.policy import CountSli, GaugeSli, Guardrail, HistogramSli, Policy, RatioSli
 from guardian.core.rehearsal import HEALTHY, Cast, Change, Stakes, rehearse
 from guardian.core.roster import comparison
@@ -30,6 +30,10 @@ BEYOND: Final = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0)
 """Changes that are tried for the smallest, in multiples of the rollback margin."""
 CLOSE: Final = 0.1
 """Such a change is not tried beside x1.5 and x2, if it differs by no more than this part."""
+MOST_PODS: Final = 40
+"""Pods of a track that are rehearsed. Without the rest a little less is seen, and a fleet of thousands has its plan."""
+AT_ONCE: Final = 12_000
+"""Pods of all rehearsed rollouts that are held in memory at once."""
 LONGEST: Final = 2.0 * 86400.0
 """Seconds after which a rehearsal ends."""
 
@@ -75,8 +79,9 @@ class Rehearsals:
             return formula
         test, scene = found
         cast = Cast(
-            canary=canary, stable=stable, differ=traffic.differ[guardrail.name], rate=rate, weight=float(step.weight)
-        )
+            canary=min(canary, MOST_PODS), stable=min(stable, MOST_PODS), differ=traffic.differ[guardrail.name],
+            rate=rate, weight=float(step.weight), control=policy.baseline is Track.CONTROL,
+        )  # fmt: skip
         changes = _changes(guardrail, traffic)
         stakes = Stakes(
             false_rollback=policy.risk_each, false_promotion=policy.risk.false_promotion, tick=policy.interval,
@@ -84,7 +89,11 @@ class Rehearsals:
             users=policy.users_of(guardrail),
         )  # fmt: skip
         random = np.random.default_rng(self._seed)
-        seen = rehearse(test, scene, cast, tuple(changes.values()), stakes, runs=self._runs, random=random)
+        each, asked = max(AT_ONCE // (len(changes) * len(cast.tracks)), 1), tuple(changes.values())
+        parts = (min(each, self._runs - done) for done in range(0, self._runs, each))
+        seen = np.concatenate(
+            [rehearse(test, scene, cast, asked, stakes, runs=runs, random=random) for runs in parts], axis=1
+        )
         self._heard(1)
         return _sight(formula, dict(zip(changes, seen, strict=True)), step.time_limit)
 

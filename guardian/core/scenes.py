@@ -41,7 +41,7 @@ class Moment:
 
 
 class Scene(Protocol):
-    """Draws what pods count. It may remember earlier ticks, so each rehearsal has one of its own."""
+    """Draws what pods count. It may remember earlier ticks: each rehearsal takes a copy of one that was never used."""
 
     def rows(self, moment: Moment, random: np.random.Generator) -> Floats:
         """Rows (C, P, F) of one tick, as the guardrail's test reads them."""

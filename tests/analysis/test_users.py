@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -64,6 +66,12 @@ def test_waiting_ends_when_evidence_is_that_of_independent_requests(users: Users
     wait = float(users.wait(np.array(alone)))
     assert wait >= alone * (1.0 - 1e-9)
     assert wait / float(users.dispersion(np.array(wait))) == pytest.approx(alone, rel=1e-6, abs=1e-6)
+
+
+def test_what_is_never_shown_is_waited_for_for_ever() -> None:
+    """Also where failures are not alike at all, and nothing has to be waited for."""
+    for each in (USERS, replace(USERS, correlation=0.0)):
+        assert each.wait(np.array([np.inf])).tolist() == [np.inf]
 
 
 def test_failures_of_one_user_breach_nothing() -> None:

@@ -138,3 +138,11 @@ def test_plan_without_traffic_says_where_to_get_it(tmp_path: Path) -> None:
     answer = guardian("plan", str(EXAMPLE), folder=tmp_path)
     assert answer.code == 2
     assert "--rps" in answer.err
+
+
+@pytest.mark.parametrize("rps", ["1e18", "inf", "nan", "-1"])
+def test_plan_refuses_traffic_that_nobody_has(rps: str, tmp_path: Path) -> None:
+    """More than counts can hold is a slip of the hand: wrong usage, not a crash."""
+    answer = guardian("plan", str(EXAMPLE), "--rps", rps, "--pods", "4", folder=tmp_path)
+    assert answer.code == 2
+    assert "--rps" in answer.err

@@ -86,7 +86,7 @@ def healthy(rollout: RolloutId, now: Instant) -> Look | None:
 class Play:
     """The engine, its clock and its world. `router` is the weight the router has; `breaks` makes effects fail.
 
-    ready: pods that can serve; None: nobody can tell.
+    ready: pods that can serve; None: nobody can tell. answers: whether the router does when it is read.
     """
 
     policies: tuple[Policy, ...] = field(default_factory=lambda: (policy(),))
@@ -97,6 +97,7 @@ class Play:
     breaks: dict[type[Effect], str] = field(default_factory=dict)
     world: World | None = None
     ready: Ready | None = None
+    answers: bool = True
 
     def __post_init__(self) -> None:
         self.fleet = ScriptedFleet(lambda rollout, now: self.show(rollout, now))  # noqa: PLW0108  (show may change)
@@ -132,7 +133,7 @@ class Play:
         while (wake := self.engine.wake_at()) is not None and wake <= end:
             self.now = Instant(max(self.now, wake))
             for query in self.engine.queries(self.now):
-                if type(query).__name__ == "ReadWeight":
+                if type(query).__name__ == "ReadWeight" and self.answers:
                     for rollout in query.rollouts:
                         read = WeightRead(
                             rollout=RolloutId(rollout), asked=self.now, accepted=self.router, ready=self.ready

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from guardian.core.amend import loosened
 from guardian.core.burning import Burning
+from guardian.core.evidence import Panel
 from guardian.core.fleet import Fleet
 from guardian.core.foresight import Traffic, foresee
 from guardian.core.looks import Allocation, Breach
-from guardian.core.model import Instant, Ratio, Seconds, Weight
+from guardian.core.model import Instant, Ratio, Seconds, Track, Weight
 from guardian.core.objectives import Objectives
 from guardian.core.policy import Affinity, BurnRate, GaugeSli, Guardrail, Policy, Slo
+from guardian.core.roster import comparison
 from guardian.core.sentences import rollback_sentence
 from tests.builders import ERRORS, OBJECTIVE, policy, seen
 from tests.core.test_fleet import R, look, observe, scrapes
@@ -159,6 +161,22 @@ def test_users_are_fixed_while_a_rollout_runs() -> None:
     """Evidence and windows rest on them."""
     for before, after in ((STICKY, policy()), (policy(), STICKY)):
         assert loosened(before, after) == ("affinity is what the evidence so far rests on and cannot change",)
+
+
+def test_users_are_reckoned_with_by_the_clock_and_not_by_the_rows_there_were() -> None:
+    """Rows that begin late (all pods warm up, a gap) leave every start of the mixture its users since then."""
+    panel = Panel(comparison(ERRORS, (), factor=1.0), users=BUSY)
+    cell = panel.add_cell(0.01)
+    pods = np.array([panel.add_pod(cell, track=track) for track in (Track.CANARY, Track.CONTROL)])
+    cells = np.array([cell])
+    for end in np.arange(1200.0, 1801.0, 10.0):
+        counts = np.array([[500.0, 10.0], [500.0, 3.0]])
+        panel.fold(pods, counts, cells=cells, elapsed=np.array([end]), seconds=np.array([10.0]))
+    sums = panel.sums(cells, panel.gains(cells))
+    known = sums.information[0, :, 0] > 0
+    assert known.sum() > 5
+    extra = sums.passing[0, known, 0] / sums.information[0, known, 0]
+    assert extra.min() >= float(BUSY.dispersion(np.array(500.0))) - 1.0
 
 
 def test_a_verdict_says_which_users_it_reckoned_with() -> None:

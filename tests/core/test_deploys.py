@@ -92,6 +92,20 @@ def test_an_older_event_for_what_stable_runs_anyway_is_noted_and_ignored(after: 
     assert "2.0.3" in phases(play)
 
 
+def test_an_older_event_for_what_a_verified_release_replaced_is_ignored_as_that() -> None:
+    """Stable runs the newer one by then, and whoever reads the note must not be told otherwise."""
+    play = Play()
+    play.tell(requested("2.1.0", at=T0))
+    play.until(8000.0)
+    assert phases(play) == {"2.1.0": Phase.VERIFIED}
+    play.tell(requested("2.0.3", at=Instant(T0 - 120.0)))
+    assert list(phases(play)) == ["2.1.0"]
+    note = play.all(r.Noted)[-1].reason
+    assert "2.0.3 is 2m older than that of 2.1.0" in note
+    assert "it was replaced by that" in note
+    assert "stable runs" not in note
+
+
 def test_a_newer_event_for_what_stable_runs_takes_the_canary_back() -> None:
     """Deploying the old revision again is how many pipelines go back."""
     play = Play()

@@ -284,3 +284,15 @@ def test_a_fault_in_deciding_stops_one_rollout_and_pages() -> None:
     assert [page.key for page in play.all(r.Paged)] == ["internal-error"]
     play.tell(ordered(play.rollout.id, Order.ROLLBACK))
     assert play.phase() is Phase.ROLLED_BACK
+
+
+def test_an_amendment_does_not_take_a_steps_own_limit_away() -> None:
+    """Its default is longer; a longer bake may have a default that is longer still."""
+
+    def steps(**change: Any) -> Policy:
+        return policy(replace(policy().strategy.steps()[0], **{"bake": Seconds(300.0), **change}))
+
+    limited, default = steps(limit=Seconds(600.0)), steps()
+    assert loosened(limited, default) == ("step 1 may be undecided for longer",)
+    assert loosened(default, limited) == ()
+    assert loosened(default, steps(bake=Seconds(900.0))) == ()

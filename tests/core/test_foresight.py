@@ -104,3 +104,13 @@ def test_a_step_that_outlasts_its_limit_is_late() -> None:
 def test_no_errors_at_all_are_lawful() -> None:
     """A service without errors still has an absolute margin."""
     assert sight(errors=0.0).promote < math.inf
+
+
+def test_a_sample_is_as_large_as_the_step_asks_for() -> None:
+    """Other guardrails share the risk, and leave the default of `min_requests` as it is."""
+    both, alone = (
+        foresee(replace(POLICY, guardrails=rules), traffic(200.0))[0].sights[0]
+        for rules in ((ERRORS, LATENCY), (ERRORS,))
+    )
+    assert both.sample == alone.sample
+    assert both.worse[0] > alone.worse[0]

@@ -72,6 +72,19 @@ def test_who_cannot_tell_says_nothing() -> None:
     assert play.until(250).phase() is Phase.ROLLED_BACK
 
 
+def test_a_router_that_does_not_answer_for_a_while_says_nothing_of_that_time() -> None:
+    """Two readings without a ready pod, minutes apart: the pods may have been ready in between."""
+    play = _watched(140)
+    play.ready, play.answers = GONE, True
+    play.until(155)
+    play.answers = False
+    play.until(400)
+    play.answers = True
+    assert play.until(440).phase() is Phase.PROGRESSING
+    assert play.until(480).phase() is Phase.ROLLED_BACK
+    assert "for 1m," in play.all(r.RollbackOrdered)[-1].reason
+
+
 def test_where_stable_has_none_either_nothing_goes_back() -> None:
     """A cluster is gone, not a release: hold, page once, and go on when they are back."""
     play = _watched()

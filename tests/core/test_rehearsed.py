@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from guardian.cli.traffic import assumed_buckets
+from guardian.core.evidence import Panel
 from guardian.core.foresight import TAIL, Sight, Traffic, forecast, foresee
-from guardian.core.model import Weight
-from guardian.core.policy import Adapter, Compare, Margin, Policy
-from guardian.core.rehearsed import Rehearsals, pods_at
+from guardian.core.model import Track, Weight
+from guardian.core.policy import Adapter, Compare, Labels, Margin, Policy
+from guardian.core.rehearsal import HEALTHY, Cast, Change, Stakes, rehearse
+from guardian.core.rehearsed import Rehearsals, pods_at, scene_of
+from guardian.core.scenes import Moment
+from guardian.core.strategies import Canary
 from tests.builders import ERRORS, LATENCY
 from tests.core.test_foresight import BUCKETS, MEMORY, ORDERS, POLICY
 
@@ -79,6 +84,66 @@ def test_pods_that_differ_more_see_only_larger_changes() -> None:
     assert apart.worse[1] == math.inf
     assert apart.smallest is not None
     assert apart.smallest > 2.0
+
+
+def test_beside_a_control_track_only_control_is_compared_with() -> None:
+    """A tenth against a tenth, and no more pods than the canary's: less is seen than against all of stable."""
+    beside = replace(ERRORS_ALONE, labels=Labels(control="control"))
+    evenly = replace(ERRORS_ALONE, strategy=Canary(plan=(replace(STEP, weight=Weight(0.5)),)))
+    alone, formula = forecast(ERRORS_ALONE, ERRORS, traffic(), STEP), forecast(beside, ERRORS, traffic(), STEP)
+    fifth = traffic(requests={"errors": 400.0})
+    assert formula.worse == forecast(evenly, ERRORS, fifth, evenly.strategy.steps()[0]).worse
+    assert formula.worse[0] > 1.5 * alone.worse[0]
+    stable, control = (Rehearsals()(policy, ERRORS, traffic(canary_pods=3), STEP) for policy in (ERRORS_ALONE, beside))
+    assert stable.smallest is not None
+    assert control.smallest is not None
+    assert 1.3 < stable.smallest < 1.55 < control.smallest < 1.9
+    assert stable.promote < control.promote
+
+
+def test_a_lone_canary_lies_as_far_up_as_a_lone_control_pod() -> None:
+    """Old pods beside them, however many, make no lone pod of it: the bound of lasting differences is not moved."""
+    found = scene_of(MEMORY, traffic(), every=10.0)
+    assert found is not None
+    test, scene = found
+    panel = Panel(test, fresh=True)
+    cell = np.array([panel.add_cell(0.01)])
+    before = panel.noise.cells["bound"][cell].copy()
+    old = np.array([panel.add_pod(int(cell[0]), track=Track.STABLE) for _ in range(6)])
+    young = np.array([panel.add_pod(int(cell[0]), track=track) for track in (Track.CANARY, Track.CONTROL)])
+    for number in range(-40, 40):
+        pods = old if number < 0 else young
+        end = 10.0 * (number + 1)
+        moment = Moment(
+            rollouts=np.zeros(1, dtype=np.int64), end=end, seconds=10.0, load=np.ones(8), factor=np.ones((1, 8)),
+            tail=np.zeros((1, 8)), tail_times=np.ones((1, 1)), anew=number == 0,
+        )  # fmt: skip
+        rows = scene.rows(moment, np.random.default_rng(number + 40))[0, : len(pods)]
+        panel.fold(pods, rows, cells=cell, elapsed=np.array([end]), seconds=np.array([10.0]))
+    assert panel.noise.cells["pods"][cell].tolist() == [6.0]
+    assert panel.noise.cells["bound"][cell].tolist() == before.tolist()
+
+
+def test_a_fleet_of_thousands_has_its_plan() -> None:
+    """So many pods of a track are rehearsed, and so many rollouts at once, as memory has room for."""
+    many = rehearsed(ERRORS_ALONE, pods=100_000)
+    some = rehearsed(ERRORS_ALONE, pods=400)
+    assert many.smallest is not None
+    assert some.smallest is not None
+    assert many.smallest == some.smallest < 1.5
+
+
+def test_a_rehearsal_leaves_its_scene_as_it_was() -> None:
+    """Levels remember what a pod read before; another rehearsal has other pods."""
+    found = scene_of(MEMORY, traffic(), every=10.0)
+    assert found is not None
+    cast = Cast(canary=2, stable=2, differ=0.1, rate=1.0, weight=0.5)
+    stakes = Stakes(false_rollback=0.01, false_promotion=0.05, tick=10.0, history=3600.0, length=600.0)
+    times = [
+        rehearse(*found, cast, (HEALTHY, Change(times=1.3)), stakes, runs=RUNS, random=np.random.default_rng(1))
+        for _ in range(2)
+    ]
+    assert times[0].tolist() == times[1].tolist()
 
 
 def test_gauges_are_seen_with_pods_and_not_without() -> None:
