@@ -39,9 +39,12 @@ class On(StrEnum):
 class _Timed(Part):
     """A fault that begins and may end; every: it begins anew so often, counted from `at`."""
 
-    at: Moment = 0.0
-    lasts: Duration = FOREVER
-    every: Annotated[Duration, Field(ge=SHORTEST_TURN)] | None = None
+    at: Annotated[Moment, Field(description="when it begins, after the traffic shift")] = 0.0
+    lasts: Annotated[Duration, Field(description="left out: to the end of the run")] = FOREVER
+    every: Annotated[
+        Annotated[Duration, Field(ge=SHORTEST_TURN)] | None,
+        Field(description="it begins anew so often, counted from `at`; left out: once"),
+    ] = None
 
     @model_validator(mode="after")
     def _ends_before_it_begins_anew(self) -> Self:
@@ -71,8 +74,8 @@ class _Placed(Part):
     """A fault of some pods; zone: of those there only. pods: of so many only: the machines' fault."""
 
     on: On = On.CANARY
-    zone: Name | None = None
-    pods: Annotated[int, Field(ge=1)] | None = None
+    zone: Annotated[Name | None, Field(description="on pods of this zone only")] = None
+    pods: Annotated[Annotated[int, Field(ge=1)] | None, Field(description="on so many pods only")] = None
 
     def hits(self, slots: Slots) -> Flags:
         """Return which slots the fault is about: the first `pods` of those it is on, or all."""
@@ -90,7 +93,9 @@ class _Trouble(_Timed, _Placed):
 class _Bending(_Trouble):
     """A fault that changes conditions; above: only while the router gives the canary that share of traffic, or more."""
 
-    above: Portion = 0.0
+    above: Annotated[
+        Portion, Field(description="only while the router gives the canary that share of traffic, or more")
+    ] = 0.0
 
     def touches(self, conditions: Conditions) -> Flags:
         """Return which entries of the conditions it acts on, shape of `conditions.t`."""

@@ -106,18 +106,21 @@ class Metadata(Part):
 
 
 class Spec(Part):
-    """The world, in the order one would tell it. lasts: default is 4 x the deadline of the verdict.
+    """The world, in the order one would tell it. grain: how it is played if nobody asks otherwise.
 
-    grain: how it is played if nobody asks otherwise. request: what the request grain knows besides. deploys: what the
-    guardian is told of deploys; left out: one event of `deploy`, at once. beside: other services that have rollouts.
+    request: what the request grain knows besides. deploys: what the guardian is told of deploys; left out: one event
+    of `deploy`, at once. beside: other services that have rollouts.
     """
 
     story: str
     grain: Grain = Grain.FLOW
     service: Service
     traffic: Traffic
-    history: Annotated[Duration, Field(ge=0)] = 2100.0
-    lasts: Duration | None = None
+    history: Annotated[Duration, Field(ge=0, description="measured of stable before the deploy event")] = 2100.0
+    lasts: Annotated[
+        Duration | None,
+        Field(description="from the traffic shift on; left out: 4 x the deadline of the verdict"),
+    ] = None
     scrape: Scrape = Scrape()
     deploy: Deploy = Deploy()
     deploys: tuple[DeployEvent, ...] = (DeployEvent(),)

@@ -33,8 +33,8 @@ def _believable(rate: float) -> float:
     return rate
 
 
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_believable)]
-"""Requests per second."""
+_PER_SECOND: Final = "requests per second"
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False, description=_PER_SECOND), AfterValidator(_believable)]
 
 
 class Noise(Part):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -79,7 +79,7 @@ def _readable(node: Any) -> Any:
 def _default(value: Any, node: Mapping[str, Any]) -> Any:
     kinds = [node, *node.get("anyOf", [])]
     examples = [example for kind in kinds for example in kind.get("examples", [])]
-    if "90s" in examples and isinstance(value, int | float):
+    if {"90s", "8m"} & set(examples) and isinstance(value, int | float):
         return format_duration(value)
     if "5%" in examples and isinstance(value, int | float):
         return format_share(value).replace(" ", "")
@@ -110,7 +110,7 @@ def _keys(
             path=here + suffix,
             kind=_kind(schema, child),
             default="**required**" if name in required else _shown(child.get("default")),
-            meaning=" ".join(str(child.get("description") or target.get("description") or "").split()),
+            meaning=_sentence(child) or _sentence(target),
         )
         for variant, below in _variants(schema, target):
             title = str(below.get("title", ""))
@@ -118,7 +118,13 @@ def _keys(
                 continue
             if variant:
                 told.add(title)
-            yield from _keys(schema, below, here + suffix + variant, above | {title}, told)
+            for key in _keys(schema, below, here + suffix + variant, above | {title}, told):
+                told_of = variant and key.path == f"{here}{suffix}{variant}.kind"
+                yield replace(key, meaning=_sentence(below)) if told_of else key
+
+
+def _sentence(node: Mapping[str, Any]) -> str:
+    return " ".join(str(node.get("description", "")).split())
 
 
 def _variants(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -154,6 +160,8 @@ def _kind(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
     if "examples" in node:
         return ", ".join(f"`{example}`" for example in node["examples"])
+    if "discriminator" in node:
+        return "mapping"
     names = {
         "object": "mapping",
         "array": "list",
@@ -167,7 +175,7 @@ def _kind(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
 def _shown(default: Any) -> str:
     if default is None or default in ({}, [], ""):
         return ""
-    if isinstance(default, dict):
+    if isinstance(default, dict) or (isinstance(default, list) and isinstance(default[0], dict)):
         return "see below"
     if isinstance(default, list):
         return ", ".join(f"`{item}`" for item in default)

@@ -36,3 +36,18 @@ def test_every_kind_of_fault_and_traffic_is_in_the_reference() -> None:
     paths = {key.path for key in SCENARIO.rows()}
     assert {f"spec.faults[]({kind}).kind" for kind in FAULTS} <= paths
     assert {"spec.traffic(steady).rate", "spec.traffic(daily).low", "spec.faults[](attempt_step).of"} <= paths
+
+
+def test_every_kind_says_what_it_is_in_the_reference() -> None:
+    """Who writes a scenario chooses by that; keys that several kinds share are explained with each."""
+    meanings = {key.path: key.meaning for key in SCENARIO.rows()}
+    assert [path for path, meaning in meanings.items() if path.endswith(").kind") and not meaning] == []
+    assert meanings["spec.faults[](error_step).kind"].startswith("Failures jump")
+    assert meanings["spec.traffic(ramp).rate"] == meanings["spec.traffic(ramp).to"] == "requests per second"
+
+
+def test_defaults_are_written_as_a_user_would_write_them() -> None:
+    """Moments as durations; of a list of mappings only that there is a default."""
+    defaults = {key.path: key.default for key in SCENARIO.rows()}
+    assert defaults["spec.faults[](error_step).at"] == "`0s`"
+    assert defaults["spec.deploys[]"] == "see below"
