@@ -1,4 +1,4 @@
-"""What goes wrong, one class a kind, and the table of them. A new fault is a class and a line in FAULTS.
+"""What goes wrong, one class a kind. A new fault is a class and a member of the union `Fault`.
 
 Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `falls`, `ahead`), what the
 guardian is told (`simulator/messages.py`), what it acts through (`simulator/trouble.py`), and causes, which only the
@@ -9,18 +9,18 @@ promotion all users have it.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from guardian.config.fields import Name, Number
-from guardian.config.findings import complaint, hint
+from guardian.config.findings import complaint
 from simulator.conditions import Conditions
 from simulator.messages import AlertStorm
 from simulator.topology import Flags, Slots
 from simulator.traffic import Floats
-from simulator.trouble import RouterDown, RouterSlow, RouterTrouble, WeightReset
+from simulator.trouble import RouterTrouble
 from simulator.units import FOREVER, Duration, Factor, Metric, Moment, Part, Portion
 
 SHORTEST_TURN: Final = 5.0
@@ -309,36 +309,3 @@ Fault = Annotated[
     ServiceFault | MetricsGap | ClockSet | CounterReset | AlertStorm | RouterTrouble | Cause,
     Field(discriminator="kind"),
 ]
-
-FAULTS: Final[dict[str, type[Part]]] = {
-    "error_step": ErrorStep,
-    "attempt_step": AttemptStep,
-    "gauge_shift": GaugeShift,
-    "latency_shift": LatencyShift,
-    "tail_share": TailShare,
-    "warm_up": WarmUp,
-    "shared_incident": SharedIncident,
-    "no_traffic": NoTraffic,
-    "crash_loop": CrashLoop,
-    "metrics_gap": MetricsGap,
-    "clock_set": ClockSet,
-    "counter_reset": CounterReset,
-    "alert_storm": AlertStorm,
-    "router_slow": RouterSlow,
-    "router_down": RouterDown,
-    "weight_reset": WeightReset,
-    "outage": Outage,
-    "memory_leak": MemoryLeak,
-}
-"""Kind in a scenario file -> what it does. The union `Fault` above must list the same (a test compares)."""
-
-
-def known_fault(value: Any) -> Any:
-    """Name the nearest fault: a union's own complaint would list its members."""
-    if isinstance(value, dict):
-        kind = value.get("kind")
-        if kind is None:
-            raise complaint("a fault without 'kind'", f"add one of: {', '.join(sorted(FAULTS))}")
-        if kind not in FAULTS:
-            raise complaint(f"there is no fault '{kind}'", hint(str(kind), FAULTS), at=("kind",))
-    return value

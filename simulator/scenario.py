@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
@@ -20,7 +20,7 @@ from guardian.core.model import Place, Seconds, Weight
 from guardian.core.policy import Policy
 from simulator.beside import Beside, Deploy
 from simulator.chance import Chance
-from simulator.faults import AttemptStep, Cause, Fault, GaugeShift, ServiceFault, known_fault
+from simulator.faults import AttemptStep, Cause, Fault, GaugeShift, ServiceFault
 from simulator.messages import DeployEvent
 from simulator.parameters import Drawn, Template, Values
 from simulator.request.language import Grain, Requests, missing_causes
@@ -126,7 +126,7 @@ class Spec(Part):
     deploys: tuple[DeployEvent, ...] = (DeployEvent(),)
     beside: tuple[Beside, ...] = ()
     platform: Reactions = Reactions()
-    faults: tuple[Annotated[Fault, BeforeValidator(known_fault)], ...] = ()
+    faults: tuple[Fault, ...] = ()
     request: Requests | None = None
     truth: Truth
 

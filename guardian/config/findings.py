@@ -121,9 +121,9 @@ def _line_of(where: str) -> tuple[int, int]:
 def _finding(details: ErrorDetails, document: Document, schema: Mapping[str, Any]) -> Finding:
     loc, kind = details["loc"], details["type"]
     context: dict[str, Any] = details.get("ctx", {})
-    path = (*loc, *context["at"]) if kind == _CODE else loc
+    path = (*loc, *context["at"]) if kind == _CODE else (*loc, _CHOOSES) if kind in _CHOICES else loc
     what, remedy = _text(details, path, document, schema)
-    where = document.where(path[:-1] if kind == "missing" else path, key=kind == "extra_forbidden")
+    where = document.where(path[:-1] if kind in _ABSENT else path, key=kind == "extra_forbidden")
     return Finding(severity=Severity.ERROR, what=what, where=where, remedy=remedy)
 
 
@@ -140,12 +140,14 @@ def _text(
     if kind == "extra_forbidden":
         inside = f" in {_name(document.resolve(path[:-1]))}" if len(path) > 1 else ""
         return f"unknown key '{last}'{inside}", hint(last, _properties(schema, path[:-1]))
-    if kind == "missing":
+    if kind in _ABSENT:
         inside = f" in {_name(document.resolve(path[:-1]))}" if len(path) > 1 else ""
-        return f"key '{last}' is missing{inside}", f"add '{last}:'"
-    if kind in {"literal_error", "enum"}:
+        some = ", ".join(sorted(_properties_enum(schema, path)))
+        return f"key '{last}' is missing{inside}", f"add '{last}:'" + (f", one of {some}" if some else "")
+    if kind in {"literal_error", "enum", _WRONG_CHOICE}:
+        said = details["input"][_CHOOSES] if kind == _WRONG_CHOICE else details["input"]
         allowed = _properties_enum(schema, path) or [str(context.get("expected", ""))]
-        return f"{name}: {_shown(details['input'])} is not allowed", hint(str(details["input"]), allowed)
+        return f"{name}: {_shown(said)} is not allowed", hint(str(said), allowed)
     if kind == "too_short":
         return f"{name}: holds {context['actual_length']} items", f"write at least {context['min_length']}"
     shown = _shown(details["input"])
@@ -163,6 +165,11 @@ def _text(
 
 
 _ADDRESS: Final = "^https?://"
+_CHOOSES: Final = "kind"
+"""Key that says which member of a union a mapping is; every discriminator has this name."""
+_WRONG_CHOICE, _NO_CHOICE = "union_tag_invalid", "union_tag_not_found"
+_CHOICES: Final = {_WRONG_CHOICE, _NO_CHOICE}
+_ABSENT: Final = {"missing", _NO_CHOICE}
 
 
 _BOUNDS: Final[dict[str, tuple[str, str]]] = {

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
-from simulator.faults import Fault, MemoryLeak, Outage, known_fault
+from simulator.faults import Fault, MemoryLeak, Outage
 from simulator.units import FOREVER, Duration, Metric, Part, Portion, Spread
 
 Positive = Annotated[Duration, Field(gt=0)]
@@ -132,7 +132,7 @@ class Requests(Capacity):
     memory: Memory | None = None
     cpu: Metric | None = None
     autoscaler: Autoscaler | None = None
-    faults: tuple[Annotated[Fault, BeforeValidator(known_fault)], ...] | None = None
+    faults: tuple[Fault, ...] | None = None
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Requests:

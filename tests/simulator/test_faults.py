@@ -90,7 +90,7 @@ def test_a_hold_that_may_be_rolled_back_is_wrong_only_when_promoted() -> None:
         ("{truth: {verdict: rollback, within: 5m, rollback_allowed: true}}", "only a hold leaves it open", "remove it"),
         ("{truth: null}", "key 'truth' is missing in spec", "add 'truth:'"),
         ("{truth: {verdict: promot, within: 5m}}", "'promot' is not allowed", "did you mean 'promote'"),
-        ("{faults: [{kind: eror_step}]}", "there is no fault 'eror_step'", "did you mean 'error_step'"),
+        ("{faults: [{kind: eror_step}]}", "faults[0].kind: 'eror_step' is not allowed", "did you mean 'error_step'"),
         ("{traffic: {rate: -1}}", "-1 is not allowed", "at least 0"),
         ("{traffic: {rate: 1e9}}", "1e+09 requests/s are more than any service has", "at most 1e+07"),
     ],

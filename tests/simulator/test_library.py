@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from guardian.core.model import Seconds, Verdict
 from guardian.errors import ScenarioError
-from simulator.faults import FAULTS, Fault
 from simulator.library import LIBRARY, find, find_all, library, load
 from tests.simulator.worlds import POLICY, refused
 
@@ -59,13 +57,6 @@ def test_the_library_has_the_scenarios_it_says() -> None:
     assert set(SHIPPED) <= set(library())
 
 
-def test_the_table_of_faults_lists_every_fault_a_file_may_name() -> None:
-    """A fault in the union but not in the table would be refused as unknown, and the other way round."""
-    union = get_args(get_args(Fault)[0])
-    assert set(union) == set(FAULTS.values())
-    assert all(get_args(fault.model_fields["kind"].annotation) == (name,) for name, fault in FAULTS.items())
-
-
 def test_a_good_file_of_a_user_loads(tmp_path: Path) -> None:
     """A run is watched until four times the deadline after the onset."""
     file = tmp_path / "mine.yaml"
@@ -87,6 +78,24 @@ def test_an_unknown_fault_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
     assert "eror_step" in error.what
     assert ":14:" in error.where
     assert "did you mean 'error_step'" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("instead", "place", "what", "remedy"),
+    [
+        ("{rate: 200}", "12:12", "key 'kind' is missing in spec.traffic", "one of daily, on_off, ramp"),
+        ("{kind: rampe, rate: 200}", "12:19", "spec.traffic.kind: 'rampe' is not allowed", "did you mean 'ramp'?"),
+        ("{kind: [ramp], rate: 200}", "12:19", "spec.traffic.kind: a list is not allowed", "Allowed: daily,"),
+    ],
+)
+def test_traffic_of_no_kind_is_refused_with_the_kinds_there_are(
+    tmp_path: Path, instead: str, place: str, what: str, remedy: str
+) -> None:
+    """In the words of every other mistake, where it was written."""
+    error = _refused(tmp_path, WORLD.replace("{kind: steady, rate: 200}", instead) + POLICY)
+    assert error.where.endswith(place)
+    assert what in error.what
+    assert remedy in error.remedy
 
 
 def test_a_wrong_track_of_a_fault_lists_each_track_once(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from simulator.faults import FAULTS
+from simulator.faults import Fault
 from simulator.schema import SCENARIO
 
 
@@ -34,7 +35,9 @@ def test_the_schema_is_published_beside_that_of_policies() -> None:
 def test_every_kind_of_fault_and_traffic_is_in_the_reference() -> None:
     """With its own keys."""
     paths = {key.path for key in SCENARIO.rows()}
-    assert {f"spec.faults[]({kind}).kind" for kind in FAULTS} <= paths
+    union = get_args(get_args(Fault)[0])
+    kinds = {kind for fault in union for kind in get_args(fault.model_fields["kind"].annotation)}
+    assert {f"spec.faults[]({kind}).kind" for kind in kinds} <= paths
     assert {"spec.traffic(steady).rate", "spec.traffic(daily).low", "spec.faults[](attempt_step).of"} <= paths
 
 
