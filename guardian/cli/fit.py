@@ -25,8 +25,9 @@ def widths(columns: Sequence[str], rows: Sequence[Sequence[object]], *, room: in
     if left < 0:
         return None
     found = list(least)
-    for number in sorted(range(len(full)), key=lambda at: full[at] - least[at]):  # short columns stay on one line
-        more = min(left, full[number] - least[number])
+    wanting = sorted(range(len(full)), key=lambda at: full[at] - least[at])
+    for taken, number in enumerate(wanting):  # short columns stay on one line, long ones share alike
+        more = min(left // (len(wanting) - taken), full[number] - least[number])
         found[number] += more
         left -= more
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from guardian.cli.output import Table
@@ -13,7 +13,7 @@ from simulator.outcome import Outcome, Summary
 
 ALL: Final = "all"
 OURS: Final = "guardian"
-PARTS: Final = ("right", "wrong", "hurt")
+COLUMNS: Final = ("scenario", "expected", "rule", "right", "wrong", "late", "hurt")
 Compared = tuple[Summary, Mapping[str, Summary]]
 """The guardian's summary of a scenario, and each gate's."""
 
@@ -43,16 +43,12 @@ def lines_beside(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
 
 
 def beside_table(compared: Sequence[Compared]) -> Table:
-    """Rows of scenarios, and for each rule right, wrong, requests that failed; notes count mistakes by their kind."""
+    """A row for each scenario and rule, so that any number of rules fits; notes count mistakes by their kind."""
     gates = tuple(compared[0][1]) if compared else ()
-    columns = ("scenario", "expected", *(f"{name} {part}" for name in (OURS, *gates) for part in PARTS))
-    rows = [
-        (ours.scenario.name, ours.scenario.spec.truth.verdict.value, *_cells([ours, *others.values()]))
-        for ours, others in compared
-    ]
+    rows = [row for ours, others in compared for row in _rows({OURS: ours, **others})]
     kinds = [_kinds(compared, name) for name in (OURS, *gates)]
     return Table(
-        columns=columns,
+        columns=COLUMNS,
         rows=rows,
         title="The same seeds under other rules",
         notes=(
@@ -62,12 +58,13 @@ def beside_table(compared: Sequence[Compared]) -> Table:
     )
 
 
-def _cells(summaries: Sequence[Summary]) -> list[str]:
-    return [
-        cell
-        for each in summaries
-        for cell in (f"{each.right}/{each.runs}", f"{each.wrong}/{each.runs}", f"{each.hurt:,.0f}")
-    ]
+def _rows(summaries: Mapping[str, Summary]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each rule; the scenario is named in the first."""
+    for number, (name, each) in enumerate(summaries.items()):
+        scenario = each.scenario
+        shown = ("", "") if number else (scenario.name, scenario.spec.truth.verdict.value)
+        counts = (f"{count}/{each.runs}" for count in (each.right, each.wrong, each.late))
+        yield (*shown, name, *counts, f"{each.hurt:,.0f}")
 
 
 def _kinds(compared: Sequence[Compared], rule: str) -> str:

@@ -248,8 +248,8 @@ def _judged(scenario: Scenario, played: list[Played]) -> tuple[Summary, dict[str
 
 
 COLUMNS: Final = (
-    "scenario", "title", "expected", "right", "wrong (95 %)", "late", "median", "max", "95 % within", "bound",
-    "hurt", "",
+    "scenario", "expected", "right", "wrong (95 %)", "late", "median", "deadline", "95 % within", "bound", "hurt", "",
+    "title",
 )  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def _table(summaries: list[Summary], took: float) -> Table:
         notes=(
             (
                 f"{played} in {took:.1f} s. wrong: share, and its upper limit with {CONFIDENCE:.0%} confidence; "
-                f"late: after {LATE:g} x max or never."
+                f"late: after {LATE:g} x the deadline or never."
             ),
             (
                 "median: from the onset of the harm to the verdict (hold: milestones, in units of their deadline). "
@@ -278,10 +278,9 @@ def _row(guardian: Summary) -> list[str]:
     timed = truth.within is not None
     return [
         guardian.scenario.name,
-        guardian.scenario.metadata.title,
         truth.verdict.value,
         _share(guardian.right, guardian.runs),
-        f"{_share(guardian.wrong, guardian.runs)} (<= {upper_limit(guardian.wrong, guardian.runs):.1%})",
+        f"{_share(guardian.wrong, guardian.runs)} (<={upper_limit(guardian.wrong, guardian.runs):.1%})",
         _share(guardian.late, guardian.runs),
         _time(guardian.median, timed=timed),
         _time(guardian.deadline, timed=timed),
@@ -289,6 +288,7 @@ def _row(guardian: Summary) -> list[str]:
         "-" if guardian.bound is None else _time(guardian.bound, timed=True),
         f"{guardian.hurt:,.0f}",
         "passes" if guardian.passed else "FAILS",
+        guardian.scenario.metadata.title,
     ]
 
 

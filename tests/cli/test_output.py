@@ -53,6 +53,12 @@ def test_a_terminal_too_narrow_for_columns_gets_a_block_a_row(monkeypatch: pytes
     assert sum(line.startswith("now") for line in lines) == 1
 
 
+def test_long_columns_share_alike() -> None:
+    """What two columns say of the same is compared line by line."""
+    cell = "rollback after 5m40s (errors, evidence 474)"
+    assert fit.widths(("when", "recorded", "replayed"), [("5m", cell, cell)], room=60) == [4, 26, 26]
+
+
 @given(st.lists(st.lists(st.text("ab c", max_size=12), min_size=3, max_size=3), max_size=4), st.integers(5, 60))
 def test_columns_never_take_more_than_there_is(rows: list[list[str]], room: int) -> None:
     """And each has room for its longest word."""

@@ -130,7 +130,10 @@ def test_a_second_table_has_other_rules_on_the_same_seeds() -> None:
     """Both met the same users."""
     done = _simulate("S01", "--seeds", "2", "--jobs", "1")
     assert done.returncode == 0, done.stderr
-    assert "naive right" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["scenario", "expected", "rule", "right", "wrong", "late", "hurt"] in rows
+    assert any(row[:5] == ["S01", "rollback", "guardian", "2/2", "0/2"] for row in rows)
+    assert any(row[:3] == ["naive", "2/2", "0/2"] for row in rows)
     assert "naive: 0 of 2 bad releases missed or late" in done.stdout
     assert "2/2" in done.stdout
     assert "passes" in done.stdout
