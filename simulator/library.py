@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from guardian.config.findings import Finding, findings_of, hint
+from guardian.config.findings import Finding, findings_of, nearest
 from guardian.config.policy import read_policy
 from guardian.config.source import Document, parse_documents, read_documents
 from guardian.core.model import Mode
@@ -30,6 +30,8 @@ from simulator.service import ZONE
 from simulator.telemetry import measured
 
 LIBRARY: Final = Path(__file__).parent / "scenarios"
+
+NAMES: Final = "`guardian simulate --list` names those that are shipped; give one of them, a file or a folder"
 
 
 def library() -> dict[str, Path]:
@@ -51,9 +53,9 @@ def find(name: str) -> tuple[Path, ...]:
     for key, file in known.items():
         if name.lower() in {key.lower(), file.stem.lower()}:
             return (file,)
-    raise ScenarioError(
-        f"there is no scenario '{name}'", remedy=f"give a file, a folder or a name; {hint(name, known)}"
-    )
+    meant = nearest(name, known)
+    near = f"did you mean '{meant}'? " if meant else ""
+    raise ScenarioError(f"there is no scenario '{name}'", remedy=near + NAMES)
 
 
 def find_all(names: Iterable[str]) -> tuple[Path, ...]:

@@ -19,7 +19,7 @@ from guardian.errors import ScenarioError
 from simulator.bound import bound
 from simulator.commands.beside import Compared, beside_table, lines_beside, named
 from simulator.gates import GATES, Naive
-from simulator.library import find_all, library, load
+from simulator.library import NAMES, find_all, library, load
 from simulator.outcome import CONFIDENCE, Outcome, Summary, summarise, upper_limit
 from simulator.request.language import Grain
 from simulator.scenario import LATE, Scenario
@@ -219,9 +219,7 @@ def _wanted(names: list[str], *, every: bool) -> tuple[Path, ...]:
         what = f"--all and {', '.join(names)} were both given"
         raise ScenarioError(what, remedy="leave one out; a folder of your own is played by naming it")
     if not every and not names:
-        raise ScenarioError(
-            "name the scenarios, or say --all", remedy=f"give files, folders or names: {', '.join(library())}"
-        )
+        raise ScenarioError("no scenario is named", remedy=f"{NAMES}; or say --all")
     return tuple(library().values()) if every else find_all(names)
 
 

@@ -66,7 +66,9 @@ def tune(
     state: StateOption = None,
     patch: PatchOption = None,
     report: ReportOption = None,
-    output: Annotated[Output, typer.Option("-o", "--output")] = Output.TABLE,
+    output: Annotated[
+        Output, typer.Option("-o", "--output", help="json: one object with every candidate")
+    ] = Output.TABLE,
 ) -> None:
     """Search a better policy on simulated incidents; the answer is a patch, or to keep it."""
     searched = _space(policy, space)

@@ -167,7 +167,7 @@ def test_a_file_without_its_policy_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     """One letter off is the usual mistake."""
-    with pytest.raises(ScenarioError, match="did you mean 'S02'"):
+    with pytest.raises(ScenarioError, match=r"'S022'.*did you mean 'S02'.*`guardian simulate --list`"):
         find("S022")
 
 
