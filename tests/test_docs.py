@@ -32,6 +32,18 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def test_every_page_is_reached_from_the_readme() -> None:
+    """A page that nothing leads to is not read."""
+    reached, ahead = set[Path](), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        found = ((page.parent / link).resolve() for link in links(page.read_text(encoding="utf-8")))
+        ahead += [link for link in found if link.suffix == ".md" and link not in reached]
+    decisions = set((ROOT / "docs" / "decisions").glob("*.md"))  # the README leads to their folder
+    assert set(DOCUMENTS) - reached - decisions == set()
+
+
 def test_links_within_and_to_the_web_are_told_apart() -> None:
     """Only files of the repository can be looked for."""
     assert list(links("[a](b.md#c) [d](#e) [f](https://example.org) ![g](h.png)")) == ["b.md", "h.png"]
