@@ -59,7 +59,7 @@ class Noise:
             columns.reach(cell)
         self.cells["posterior"][cell] = self._mixture.lone_prior
         self.cells["risk"][cell] = risk
-        self._bind(np.array([cell]), np.zeros((1, *self._mixture.spreads.shape)), tilt(np.ones(1), np.ones(1)))
+        self._bind(np.array([cell]), np.zeros((1, *self._mixture.spreads.shape)), np.zeros(1))
         self.cells["wander"][cell] = WANDERS
 
     def drop_cell(self, cell: int) -> None:

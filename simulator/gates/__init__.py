@@ -9,9 +9,10 @@ from simulator.gates.flagger import Flagger
 from simulator.gates.kayenta import Kayenta
 from simulator.gates.naive import Naive
 
-GATES: Final[Mapping[str, Callable[[], Gate]]] = {gate.name: gate for gate in (Naive, Argo, Flagger, Kayenta)}
+_ALL: Final = (Naive, Argo, Flagger, Kayenta)
+GATES: Final[Mapping[str, Callable[[], Gate]]] = {gate.name: gate for gate in _ALL}
 """Name -> a fresh gate, for one run."""
-SAYS: Final[Mapping[str, str]] = {gate.name: gate.says for gate in (Naive, Argo, Flagger, Kayenta)}
+SAYS: Final[Mapping[str, str]] = {gate.name: gate.says for gate in _ALL}
 """Name -> its thresholds."""
 
 __all__ = ["GATES", "SAYS", "Argo", "Flagger", "Gate", "Kayenta", "Naive"]

@@ -46,6 +46,7 @@ class View:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._usual: dict[float, Window] = {}
 
     def window(self, track: Track, t: float, seconds: float) -> Window:
         """Increases over `seconds` up to t, seconds after the shift; control pods stand for stable's."""
@@ -62,7 +63,9 @@ class View:
 
     def usual(self, seconds: float) -> Window:
         """Increases of stable's pods over the last `seconds` before the traffic shift."""
-        return self.window(Track.STABLE, 0.0, seconds)
+        if seconds not in self._usual:  # the past does not change
+            self._usual[seconds] = self.window(Track.STABLE, 0.0, seconds)
+        return self._usual[seconds]
 
     def _rows(self, slots: slice, since: float, until: float) -> tuple[Ints, Flags]:
         """Return counters (rounds, pods, columns) and what was scraped (rounds, pods) of rounds in (since, until]."""
