@@ -13,7 +13,7 @@ import numpy as np
 
 from guardian.core.looks import Ints
 from guardian.core.model import Track
-from simulator.topology import Flags
+from simulator.topology import Flags, Group
 from simulator.traffic import Floats
 from simulator.world import World
 
@@ -50,9 +50,18 @@ class View:
 
     def window(self, track: Track, t: float, seconds: float) -> Window:
         """Increases over `seconds` up to t, seconds after the shift; control pods stand for stable's."""
+        topology = self._world.topology
+        return self._over(topology.canary if track is Track.CANARY else topology.baseline, t, seconds)
+
+    def usual(self, seconds: float) -> Window:
+        """Increases of stable's pods over the last `seconds` before the traffic shift."""
+        if seconds not in self._usual:  # the past does not change
+            self._usual[seconds] = self._over(self._world.topology.stable, 0.0, seconds)
+        return self._usual[seconds]
+
+    def _over(self, group: Group, t: float, seconds: float) -> Window:
         world = self._world
-        until = (world.opening if world.shift is None else world.shift) + t
-        group = world.topology.canary if track is Track.CANARY else world.topology.baseline
+        until = world.zero + t
         counts, seen = self._rows(group.slots, until - seconds - world.every, until)
         near = max(1, int(FRESH / world.every))
         total, bad, *buckets = increase(counts, seen).tolist()
@@ -60,12 +69,6 @@ class View:
             seen=bool(seen[-near:].any()), total=total, bad=bad, buckets=np.array(buckets, dtype=np.int64),
             bounds=world.spec.service.latency.bounds,
         )  # fmt: skip
-
-    def usual(self, seconds: float) -> Window:
-        """Increases of stable's pods over the last `seconds` before the traffic shift."""
-        if seconds not in self._usual:  # the past does not change
-            self._usual[seconds] = self.window(Track.STABLE, 0.0, seconds)
-        return self._usual[seconds]
 
     def _rows(self, slots: slice, since: float, until: float) -> tuple[Ints, Flags]:
         """Return counters (rounds, pods, columns) and what was scraped (rounds, pods) of rounds in (since, until]."""

@@ -6,7 +6,9 @@ import pytest
 
 from guardian.core.model import Verdict
 from simulator.gates import GATES, Argo, Flagger, Kayenta, Naive
+from simulator.gates.view import View
 from simulator.gates.walk import run_gate
+from simulator.grains import worlds_of
 from tests.simulator.worlds import scenario, shipped
 
 
@@ -90,3 +92,10 @@ def test_every_gate_meets_the_same_world_and_decides_the_same_again(name: str) -
     """A fresh gate each time: no state is left from the run before."""
     first, second = (run_gate(shipped("S02"), 5, GATES[name]) for _ in range(2))
     assert first == second
+
+
+def test_what_is_usual_is_read_off_old_pods_though_control_pods_stand_for_stable_later() -> None:
+    """Control pods have no past: without stable's a limit would silently be the documented example's."""
+    one = shipped("S37a")
+    world = worlds_of(one, 1)[one.place.service]
+    assert View(world).usual(300.0).total > 1000
