@@ -2,9 +2,11 @@
 
 Requests keep their version: the canary of checkout calls the canary of payment, so that harm of payment's canary shows
 on one track of both. This is no call graph: a `Failures` says outright how often each track of each service fails.
+
+One engine may hold many such pairs, which know nothing of each other: copy 7 is `checkout/7` and `payment/7`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,23 +51,28 @@ def policy(service: str, *calls: str) -> Policy:
 
 @dataclass(slots=True)
 class Overlap:
-    """An engine and the two services around it. rate: requests a second of each service."""
+    """An engine and the services around it. rate: requests a second of each service.
+
+    seed: of the services without a copy's name. seeds: of each copy, by its name.
+    """
 
     failures: "Failures"
     seed: int
     policies: tuple[Policy, ...] = (policy("payment"), policy("checkout", "payment"))
     rate: float = 200.0
+    seeds: Mapping[str, int] = field(default_factory=dict)
     now: Instant = START
     records: list[Record] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
     engine: Engine = field(init=False)
-    _random: np.random.Generator = field(init=False)
+    _random: dict[str, np.random.Generator] = field(init=False)
     _sums: dict[tuple[RolloutId, Track, int], Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with nothing deployed."""
         self.engine = Engine(policies=Policies(self.policies), fleet=Fleet())
-        self._random = np.random.default_rng(self.seed)
+        seeds = {"": self.seed, **self.seeds}
+        self._random = {copy: np.random.default_rng(seed) for copy, seed in seeds.items()}
 
     def weight(self, service: str) -> Weight:
         """The share of traffic that the canary of a service has."""
@@ -134,14 +141,14 @@ class Overlap:
 
     def _measure(self, rollout: Rollout, at: Instant, *, tracks: tuple[Track, ...]) -> None:
         service, series, value = rollout.place.service, [], []
-        weight = self.weight(service)
+        weight, random = self.weight(service), self._random[copied(service)[1]]
         for track in tracks:
             part = weight if track is Track.CANARY else 1.0 - weight
             share = self.failures(self, service, track)
             for pod in range(PODS[track] if part > 0 else 0):
-                asked = self._random.poisson(self.rate * TICK * part / PODS[track])
+                asked = random.poisson(self.rate * TICK * part / PODS[track])
                 sums = self._sums.setdefault((rollout.id, track, pod), np.zeros(2))
-                sums += (asked, self._random.binomial(asked, share))
+                sums += (asked, random.binomial(asked, share))
                 for kind, number in zip((Part.TOTAL, Part.BAD), sums, strict=True):
                     key = SeriesKey(rollout=rollout.id, guardrail="errors", track=track, pod=f"p{pod}", part=kind)
                     series.append(self.engine.series(key))
@@ -153,13 +160,33 @@ class Overlap:
 Failures = Callable[[Overlap, str, Track], float]
 
 
-def played(failures: Failures, *, seed: int, lasts: float, after: float = 300.0, blamed: bool = True) -> Overlap:
-    """Checkout goes out, payment `after` seconds later. blamed: whether checkout's policy names payment."""
-    policies = policy("payment"), policy("checkout", *(("payment",) if blamed else ()))
-    overlap = Overlap(failures, seed, policies)
-    overlap.deploy("checkout")
-    overlap.until(after)
-    overlap.deploy("payment")
+def copied(service: str) -> tuple[str, str]:
+    """Return what a service is and the name of its copy: `("payment", "7")` of `payment/7`, `("payment", "")`."""
+    kind, _, copy = service.partition("/")
+    return kind, copy
+
+
+def played(failures: Failures, *, seed: int, lasts: float, blamed: bool = True) -> Overlap:
+    """Checkout goes out, payment 300 seconds later. blamed: whether checkout's policy names payment."""
+    return _played(Overlap(failures, seed, _policies("", blamed=blamed)), [""], lasts)
+
+
+def played_together(failures: Failures, *, seeds: Sequence[int], lasts: float, blamed: bool = True) -> Overlap:
+    """Play one copy for each seed, named 0, 1, ... in order; each ends as it would have alone."""
+    named = {str(copy): seed for copy, seed in enumerate(seeds)}
+    policies = tuple(one for copy in named for one in _policies(f"/{copy}", blamed=blamed))
+    return _played(Overlap(failures, 0, policies, seeds=named), [f"/{copy}" for copy in named], lasts)
+
+
+def _policies(copy: str, *, blamed: bool) -> tuple[Policy, ...]:
+    return policy(f"payment{copy}"), policy(f"checkout{copy}", *((f"payment{copy}",) if blamed else ()))
+
+
+def _played(overlap: Overlap, copies: Sequence[str], lasts: float) -> Overlap:
+    for service, at in (("checkout", 0.0), ("payment", 300.0)):
+        overlap.until(at)
+        for copy in copies:
+            overlap.deploy(f"{service}{copy}")
     return overlap.until(lasts)
 
 
@@ -180,10 +207,12 @@ class World:
 
     def __call__(self, overlap: Overlap, service: str, track: Track) -> float:
         """Share of failed requests now."""
+        kind, _ = copied(service)
         if track is Track.STABLE:
-            return self.payment if service == "payment" else self.checkout
+            return self.payment if kind == "payment" else self.checkout
         extra = self.payment * (self.times - 1.0)
-        if service == "payment":
+        if kind == "payment":
             return self.payment + extra
         own = self.checkout * (self.own if overlap.now >= START + self.since else 1.0)
-        return own + (self.shared * extra if overlap.weight("payment") > 0 else 0.0)
+        beneath = overlap.weight(service.replace("checkout", "payment"))
+        return own + (self.shared * extra if beneath > 0 else 0.0)

@@ -6,7 +6,7 @@
 from functools import partial
 
 from benchmarks.cells import Campaign, Cell, Counts
-from benchmarks.overlapping import World, played
+from benchmarks.overlapping import World, played_together
 from guardian.core.model import Phase
 
 LASTS = 2400.0
@@ -18,9 +18,9 @@ def overlapping(seed: int, runs: int, *, world: World, lasts: float, blamed: boo
     """Counts of runs of one world."""
     back, promoted, stayed = 0, 0, 0
     delays: list[float] = []
-    for run in range(runs):
-        overlap = played(world, seed=seed + run, lasts=lasts, blamed=blamed)
-        checkout, payment = overlap.rollout("checkout"), overlap.rollout("payment")
+    overlap = played_together(world, seeds=range(seed, seed + runs), lasts=lasts, blamed=blamed)
+    for copy in range(runs):
+        checkout, payment = overlap.rollout(f"checkout/{copy}"), overlap.rollout(f"payment/{copy}")
         if checkout is None or payment is None:
             raise AssertionError("a rollout did not start")
         went_back = checkout.phase is Phase.ROLLED_BACK

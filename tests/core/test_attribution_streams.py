@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.overlapping import Overlap, World, played
+from benchmarks.overlapping import Overlap, World, played, played_together
 from guardian.core import records as r
 from guardian.core.model import Phase
 from guardian.core.world import fold
@@ -32,6 +32,18 @@ def test_a_guilty_dependent_goes_back_soon_after_its_dependency(seed: int) -> No
     assert checkout is not None
     assert payment.phase is checkout.phase is Phase.ROLLED_BACK
     assert 0.0 < (checkout.ended_at or 0.0) - (payment.ended_at or 0.0) < 200.0
+
+
+def test_pairs_in_one_engine_end_as_each_would_alone() -> None:
+    """What is looked at together shares arrays, and nothing else."""
+    together = played_together(SUFFERS, seeds=range(6), lasts=1300.0)
+    for copy in range(6):
+        alone = played(SUFFERS, seed=copy, lasts=1300.0)
+        for service in ("checkout", "payment"):
+            one, beside = alone.rollout(service), together.rollout(f"{service}/{copy}")
+            assert one is not None
+            assert beside is not None
+            assert (one.phase, one.ended_at, one.promoted_at) == (beside.phase, beside.ended_at, beside.promoted_at)
 
 
 def test_without_the_dependency_named_the_innocent_would_have_gone_back() -> None:
