@@ -50,6 +50,8 @@ class SimDriver:
         self.performed: list[tuple[Instant, Effect]] = []
         self.watch: Callable[[Record], None] = lambda _: None
         self.looked: Callable[[], None] = lambda: None
+        self.before_look: Callable[[], Event] | None = None
+        """What each look waits for, once its samples are there; None: nothing."""
         self._metrics, self._platforms = metrics, platforms
         self._inbox = Store(environment)
         self._keys: object = None
@@ -90,6 +92,8 @@ class SimDriver:
                 readings += [self.environment.process(self._read_weight(name)) for name in owing]
         if readings:
             yield self.environment.all_of(readings) | self.environment.timeout(PATIENCE)
+        if self.before_look is not None:
+            yield self.before_look()
         self._carry_out(self.engine.receive(Woke(), self.clock.now()))
         self.looked()
 

@@ -39,8 +39,15 @@ Process = Generator[Event, Any, None]
 class Simulation:
     """A scenario set up just before its deploy event, its history already behind it."""
 
-    def __init__(self, scenario: Scenario, seed: int, *, keep: Callable[[Part], None] | None = None) -> None:
-        """Set it up. keep: takes the tape of the run, at its end."""
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        keep: Callable[[Part], None] | None = None,
+        fleet: Fleet | None = None,
+    ) -> None:
+        """Set it up. keep: takes the tape of the run, at its end. fleet: holds its evidence; None: one of its own."""
         self.scenario, self.seed = scenario.drawn(seed), seed
         self.chance = Chance(seed)
         everybody = (self.scenario, *self.scenario.beside)
@@ -48,7 +55,7 @@ class Simulation:
         self.world = self.worlds[scenario.place.service]
         self.environment = Environment(initial_time=min(world.opening for world in self.worlds.values()))
         clock = VirtualClock(self.environment)
-        policies, fleet = Policies([one.policy for one in everybody]), Fleet()
+        policies, fleet = Policies([one.policy for one in everybody]), fleet if fleet is not None else Fleet()
         self.engine = (
             Engine(policies=policies, fleet=fleet)
             if keep is None
@@ -70,11 +77,24 @@ class Simulation:
 
     def play(self) -> Run:
         """Play it to its end and return what it came to."""
+        self.begin()
+        self.environment.run(until=self._over)
+        return self.end()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to be played."""
+        return self._over.processed
+
+    def begin(self) -> None:
+        """Set going what happens by itself."""
         self.environment.process(self.driver.guard())
         for number, one in enumerate((self.scenario, *self.scenario.beside)):
             self.environment.process(self._deliver(self._events(one, number)))
         self.environment.process(self._watch_traffic())
-        self.environment.run(until=self._over)
+
+    def end(self) -> Run:
+        """Return what the run came to; it is over."""
         if isinstance(self.engine, TapedEngine):
             self.engine.stop(Instant(self.environment.now))
         shift = self.world.opening if self.world.shift is None else self.world.shift
