@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,10 @@ from simulator.pool import process_pool
 from simulator.request.language import Grain
 from simulator.run import run
 from simulator.scenario import Scenario
+from simulator.together import TOGETHER, run_together
 
-CHUNK: Final = 5
-"""Seeds a process is given at once: few enough to show progress, enough to outweigh handing them over."""
+MOST: Final = {Grain.FLOW: TOGETHER, Grain.REQUEST: 2}
+"""Seeds a process is given at once, at most: as many as are played side by side, or few enough to show progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +56,14 @@ def sweep(
     stands for the policies of all scenarios. grain: how to play; None: as each file says. tapes: folder that gets a
     tape of each run. progress: is told how many runs have ended since it was told last.
     """
+    workers = jobs or len(os.sched_getaffinity(0))
+    least = -(-workers // max(len(files), 1))  # parts of each file's seeds, so that every process has something
     chunks = [
-        (file, tuple(seeds[at : at + CHUNK]), tuple(beside), policy, grain, tapes)
+        (file, some, tuple(beside), policy, grain, tapes)
         for file in files
-        for at in range(0, len(seeds), CHUNK)
+        for some in parts_of(seeds, least, MOST[loaded(file, policy, grain).spec.grain])
     ]
-    workers = min(jobs or len(os.sched_getaffinity(0)), len(chunks))
+    workers = min(workers, len(chunks))
     if workers <= 1:
         for chunk in chunks:
             yield from _told(play(*chunk), progress)
@@ -67,6 +71,13 @@ def sweep(
     with process_pool(workers) as pool:
         for played in pool.map(play, *zip(*chunks, strict=True)):
             yield from _told(played, progress)
+
+
+def parts_of(seeds: Sequence[int], least: int, most: int) -> list[tuple[int, ...]]:
+    """Cut seeds into `least` parts or more, as equal as can be, none longer than `most` and none empty."""
+    parts = min(max(least, -(-len(seeds) // most)), len(seeds))
+    ends = [len(seeds) * part // parts for part in range(parts + 1)]
+    return [tuple(seeds[begin:end]) for begin, end in pairwise(ends)]
 
 
 def _told(played: list[Played], progress: Callable[[int], None]) -> list[Played]:
@@ -84,20 +95,22 @@ def play(
 ) -> list[Played]:
     """Play some seeds of one scenario in this process."""
     scenario = loaded(file, policy, grain)
+    if tapes is None:
+        runs = run_together(scenario, seeds)
+    else:
+        runs = [run(scenario, seed, keep=_keeper(tapes, scenario, seed)) for seed in seeds]
     return [
         Played(
             file=file,
             seed=seed,
-            guardian=compare(scenario, run(scenario, seed, keep=_keeper(tapes, scenario, seed))),
+            guardian=compare(scenario, one),
             beside={name: compare(scenario, run_gate(scenario, seed, GATES[name])) for name in beside},
         )
-        for seed in seeds
+        for seed, one in zip(seeds, runs, strict=True)
     ]
 
 
-def _keeper(tapes: Path | None, scenario: Scenario, seed: int) -> Callable[[Part], None] | None:
-    if tapes is None:
-        return None
+def _keeper(tapes: Path, scenario: Scenario, seed: int) -> Callable[[Part], None]:
     from guardian.adapters.tapes.folder import TapeFolder  # noqa: PLC0415  pyarrow, for tapes only
 
     folder = tapes / f"{scenario.name}-{seed}"

@@ -13,7 +13,7 @@ from simulator.bound import bound
 from simulator.library import library, load
 from simulator.outcome import IN_TIME, compare
 from simulator.request.language import Grain
-from simulator.run import run
+from simulator.together import run_together
 
 SLICE: Final = {Grain.FLOW: 2, Grain.REQUEST: 1}
 CHUNK: Final = {Grain.FLOW: 50, Grain.REQUEST: 5}
@@ -23,7 +23,7 @@ MEDIAN: Final = 0.5
 def played(seed: int, runs: int, *, file: Path) -> Counts:
     """Play `runs` seeds of one scenario; a seed of the campaign gives seeds of its own to every run."""
     scenario = load(file)
-    outcomes = [compare(scenario, run(scenario, seed * 1_000_003 + number)) for number in range(runs)]
+    outcomes = [compare(scenario, one) for one in run_together(scenario, [seed * 1_000_003 + at for at in range(runs)])]
     return Counts(
         runs=runs,
         events={

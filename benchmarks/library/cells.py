@@ -10,13 +10,13 @@ from benchmarks.cells import Campaign, Cell, Counts
 from simulator.gates import GATES
 from simulator.gates.walk import run_gate
 from simulator.library import library, load
-from simulator.outcome import Outcome, compare
+from simulator.outcome import compare
 from simulator.request.language import Grain
-from simulator.run import run
+from simulator.together import TOGETHER, run_together
 
 OURS: Final = "guardian"
 RULES: Final = (OURS, *GATES)
-CHUNK: Final = {Grain.FLOW: 10, Grain.REQUEST: 2}
+CHUNK: Final = {Grain.FLOW: TOGETHER, Grain.REQUEST: 2}
 
 
 def played(seed: int, runs: int, *, file: Path) -> Counts:
@@ -26,10 +26,10 @@ def played(seed: int, runs: int, *, file: Path) -> Counts:
     figures: dict[str, tuple[float, ...]] = {}
     seeds = [seed * 1_000_003 + number for number in range(runs)]
     for rule in RULES:
-        found: list[Outcome] = [
-            compare(scenario, run(scenario, one) if rule == OURS else run_gate(scenario, one, GATES[rule]))
-            for one in seeds
-        ]
+        ended = (
+            run_together(scenario, seeds) if rule == OURS else [run_gate(scenario, one, GATES[rule]) for one in seeds]
+        )
+        found = [compare(scenario, one) for one in ended]
         events |= {
             f"{rule}: right": sum(one.ok for one in found),
             f"{rule}: wrong": sum(one.wrong for one in found),

@@ -10,7 +10,7 @@ from guardian.config.policy import parse_policy
 from simulator.baseline import Scored, scored
 from simulator.library import judged_by, parse
 from simulator.outcome import compare
-from simulator.run import run
+from simulator.together import run_together
 from simulator.truth import Happening
 
 
@@ -49,5 +49,5 @@ def play(task: Task) -> tuple[Tried, ...]:
             slow_requests=outcome.run.harm.slow,
             pages=outcome.run.count(Happening.PAGED),
         )
-        for outcome in (compare(scenario, run(scenario, seed)) for seed in task.seeds)
+        for outcome in (compare(scenario, one) for one in run_together(scenario, task.seeds))
     )
