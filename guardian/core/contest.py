@@ -73,6 +73,8 @@ class Contest:
                 "stable_seen": (), "warm_requests": (), "front": (), "born": (), "handed_over": (),
             }
         )  # fmt: skip
+        self._mine: dict[int, list[int]] = {}
+        """Members of each cell: looking for them among all would cost every look the more, the more rollouts run."""
         self.cells.add()
 
     @property
@@ -143,12 +145,13 @@ class Contest:
         row["whole"] = member if whole is None else whole
         for name, value in row.items():
             self.members[name][member] = value
+        self._mine.setdefault(cell, []).append(member)
         return member
 
     def drop(self, cell: int) -> None:
         """Forget a cell with its members; their numbers are used again."""
-        for member in np.flatnonzero(self.members["cell"][: self.members.size] == cell):
-            self.members.give_back(int(member))
+        for member in self._mine.pop(cell, ()):
+            self.members.give_back(member)
         for arm in self.arms:
             arm.drop(cell)
             arm.panel.drop(cell)
@@ -216,22 +219,25 @@ class Contest:
     def calibrated(self, cell: int) -> bool:
         """Whether enough was seen of stable against itself; and, against control, of pods of the canary's age."""
         enough = bool(self.panel.calibrated(np.array([cell]))[0])
-        several = max(self.controls(cell), len(self._pods(cell, Track.CANARY))) > 1
-        return enough and (self.baseline is Track.STABLE or several)
+        if self.baseline is Track.STABLE or not enough:
+            return enough
+        return max(self.controls(cell), len(self._pods(cell, Track.CANARY))) > 1
 
     def _pods(self, cell: int, track: Track) -> Ints:
         """The pods of a track, each once."""
-        state, size = self.members, self.members.size
-        mine = (state["cell"][:size] == cell) & (state["track"][:size] == track.code)
-        return np.flatnonzero(mine & (state["whole"][:size] == np.arange(size)))
+        mine = np.array(self._mine.get(cell, ()), dtype=np.int64)
+        track_of, whole = (self.members[name][mine] for name in ("track", "whole"))
+        return np.asarray(mine[(track_of == track.code) & (whole == mine)])
 
     def controls(self, cell: int) -> int:
         """How many control pods of the canary's age were seen."""
-        return int((~self.too_old(self._pods(cell, Track.CONTROL))).sum())
+        control = self._pods(cell, Track.CONTROL)
+        return len(control) - int(self.too_old(control).sum())
 
     def older(self, cell: int) -> int:
         """How many control pods were seen that are too old for it."""
-        return int(self.too_old(self._pods(cell, Track.CONTROL)).sum())
+        control = self._pods(cell, Track.CONTROL)
+        return int(self.too_old(control).sum()) if len(control) else 0
 
     def stretches(self, members: Ints, end: Floats, seconds: Floats) -> Stretches | None:
         """Ticks of history (T, S) of stable members (S,), for each arm; None if an arm must get them one by one."""

@@ -61,6 +61,7 @@ class Panel:
         self.strata = Strata(test.remembered)
         self.noise = Noise(test, fresh=fresh)
         self._asked: tuple[Ints, Ints, Ints] | None = None
+        self._mine: dict[int, list[int]] = {}
         self._directions = np.zeros(alternatives, dtype=np.int64)
         self._directions[: len(mixture.partner)] = mixture.harm_direction
         self._directions[mixture.partner] = mixture.harm_direction
@@ -85,14 +86,15 @@ class Panel:
         self.pods["cell"][pod], self.pods["canary"][pod] = cell, float(track is Track.CANARY)
         self.pods["stratum"][pod] = self.strata.first(cell) if stratum is None else stratum
         self.pods["whole"][pod] = pod if whole is None else whole
+        self._mine.setdefault(cell, []).append(pod)
         return pod
 
     def drop(self, cell: int) -> None:
         """Forget a cell with its pods; their numbers are used again."""
         self._asked = None
-        for pod in np.flatnonzero(self.pods["cell"][: self.pods.size] == cell):
-            self.pods.give_back(int(pod))
-            self.noise.pods.clear(int(pod))
+        for pod in self._mine.pop(cell, ()):
+            self.pods.give_back(pod)
+            self.noise.pods.clear(pod)
         self.cells.give_back(cell)
         self.strata.drop(cell)
         self.noise.drop_cell(cell)
@@ -168,6 +170,9 @@ class Panel:
         """Pods of cells, sorted by cell, and the place of each one's cell; asked again for the same, it remembers."""
         if not len(cells):
             return cells, cells
+        if len(cells) == 1:  # as one rollout's look asks: not to be looked for among the pods of all
+            alone = np.array(sorted(self._mine.get(int(cells[0]), ())), dtype=np.int64)
+            return alone, np.zeros_like(alone)
         if self._asked is None or not np.array_equal(cells, self._asked[0]):
             owner = self._places(cells)[self.pods["cell"][: self.pods.size].astype(np.int64)]
             mine = np.flatnonzero(owner >= 0)

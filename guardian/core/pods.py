@@ -49,10 +49,14 @@ def one_pod(fleet: Fleet, opened: Opened, sheet: Sheet, log_harm: float) -> OneP
     )
 
 
-def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float) -> str:
-    """Return the pod of what it stands against that the promotion evidence hangs on, "" where there is no such pod."""
-    chance = opened.policy.risk.false_promotion
-    if sheet.layout is None or not _counts_requests(fleet, sheet) or not log_safe >= -math.log(chance):
+def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float, at: float) -> str:
+    """Return the pod of what it stands against that the promotion evidence hangs on, "" where there is no such pod.
+
+    at: time of the look. Not looked for before the earliest promotion: nothing hangs on it.
+    """
+    risk, began = opened.policy.risk, float(fleet.rollouts["began"][opened.number])
+    chance, soon = risk.false_promotion, at - began < risk.earliest_promotion
+    if soon or sheet.layout is None or not _counts_requests(fleet, sheet) or not log_safe >= -math.log(chance):
         return ""
     contest = fleet.roster.contests[sheet.contest]
     stable = [pod for (track, _), pod in sheet.pods.items() if track is sheet.baseline and pod.slot >= 0]
@@ -61,7 +65,7 @@ def flatterer(fleet: Fleet, opened: Opened, sheet: Sheet, log_safe: float) -> st
         sheet.layout.totals["counts"][sheet.slot, 0],
         contest.panel.strata.memory(np.array([sheet.cell]))[0],
     )
-    elapsed = float(fleet.sheets["front"][sheet.number] - fleet.rollouts["began"][opened.number])
+    elapsed = float(fleet.sheets["front"][sheet.number] - began)
     found = outlier.flatterer(contest.test, canary, counts, memory, elapsed=elapsed, chance=chance)
     return stable[found].name if found is not None else ""
 

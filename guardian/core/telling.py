@@ -33,18 +33,19 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
     began = float(fleet.rollouts["began"][opened.number])
     numbers = [sheet.number for sheet in sheets]
     front = _newest(fleet.sheets["front"][numbers])
-    looks = tuple(_guardrail(fleet, opened, sheet, began) for sheet in sheets)
+    at = front if front is not None else now
+    looks = tuple(_guardrail(fleet, opened, sheet, began, at) for sheet in sheets)
     compared = [look for look in looks if look.participates and not np.isnan(began)]
     harm = np.array([[look.log_harm for look in compared]])
     safe = np.array([[look.log_safe for look in compared]])
     log_harm, log_safe, rising = np.nan, np.nan, False
     if compared:
         log_harm, log_safe = (float(each[0]) for each in combine(harm, safe, np.ones_like(harm)))
-        rising = _rising(fleet, opened, log_harm, float(front if front is not None else now))
+        rising = _rising(fleet, opened, log_harm, float(at))
     last = [_newest(fleet.sheets["last"][numbers, tracks].ravel()) for tracks in (slice(1), slice(1, None))]
     return Look(
         rollout=opened.id,
-        at=front if front is not None else now,
+        at=at,
         began=None if np.isnan(began) else Instant(began),
         log_harm=log_harm,
         log_safe=log_safe - log(2.0) * (len(opened.left_out) + bool(opened.marks)),
@@ -78,7 +79,7 @@ def _rising(fleet: Fleet, opened: Opened, log_harm: float, at: float) -> bool:
     return bool(uneasy(value, before, np.array([unrest]))[0])
 
 
-def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> GuardrailLook:
+def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float, at: float) -> GuardrailLook:
     burn = fleet.burning.standing(sheet.burn, sheet.burn_alike)
     breach, stable_breach = worse(*_levels(fleet, sheet), burn)
     log_harm, log_safe, needed, moved = np.nan, np.nan, 0.0, None
@@ -91,7 +92,8 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
             arms = fleet.roster.arms
             log_harm, log_safe = float(arms["harm"][sheet.arm]), float(arms["safe"][sheet.arm])
             comparable = _comparable(contest, sheet.cell)
-    canary, stable, control = _sides(fleet, sheet)
+    older = _older(fleet, sheet)
+    canary, stable, control = _sides(fleet, sheet, older)
     return GuardrailLook(
         name=sheet.guardrail.name,
         participates=participates,
@@ -102,7 +104,7 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         canary=canary,
         stable=stable,
         control=control if sheet.baseline is Track.CONTROL else None,
-        older=_older(fleet, sheet),
+        older=older,
         step_requests=float(fleet.sheets["step"][sheet.number]),
         needed=needed,
         breach=breach,
@@ -111,7 +113,7 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float) -> Guar
         moved=moved,
         anomalies=dict(sheet.anomalies),
         one_pod=one_pod(fleet, opened, sheet, log_harm),
-        flatterer=flatterer(fleet, opened, sheet, log_safe),
+        flatterer=flatterer(fleet, opened, sheet, log_safe, at),
         refused=_refused(fleet, sheet),
         unmatched=_unmatched(fleet, sheet),
         open_ended=sheet.open_ended,
@@ -164,13 +166,12 @@ def _older(fleet: Fleet, sheet: Sheet) -> int:
     return fleet.roster.contests[sheet.contest].older(sheet.cell) if sheet.arm >= 0 else 0
 
 
-def _sides(fleet: Fleet, sheet: Sheet) -> tuple[Side, ...]:
-    """Totals of each track, in the order of their codes."""
+def _sides(fleet: Fleet, sheet: Sheet, older: int) -> tuple[Side, ...]:
+    """Totals of each track, in the order of their codes; `older` control pods are stable's."""
     asked, bad, last, seen = (fleet.sheets[name][sheet.number].tolist() for name in ("requests", "bad", "last", "seen"))
     totals = np.zeros((len(TRACKS), 2)) if sheet.layout is None else sheet.layout.totals["counts"][sheet.slot]
     levels = sheet.levels(totals)
     pods = [sum(each is track for each, _ in sheet.hosts) for track in TRACKS]
-    older = _older(fleet, sheet)
     pods[Track.STABLE.code] += older
     pods[Track.CONTROL.code] -= older
     return tuple(
