@@ -28,6 +28,7 @@ class Purpose(Enum):
     METERS = 9
     ATTEMPTS = 10
     PARAMETERS = 11
+    DELIVERY = 12
     ARRIVALS = 20
     CAUSES = 21
 

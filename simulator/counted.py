@@ -13,12 +13,13 @@ from simulator.traffic import Floats
 class Rounds:
     """Counters as they stood at some rounds, oldest first.
 
-    Slots that were never used are left out. time: sample times, shape (rounds, slots). total, bad: shape
-    (rounds, slots). buckets: per bucket, not yet summed up, shape (rounds, slots, buckets). seen: which
-    samples a scraper got, shape (rounds, slots). attempts: all and those gone wrong of each, shape (rounds, slots, 2 x
-    attempts). levels: what gauges show, shape (rounds, slots, gauges).
+    Slots that were never used are left out. number: of each round, from 1, shape (rounds,). time: sample times, shape
+    (rounds, slots). total, bad: shape (rounds, slots). buckets: per bucket, not yet summed up, shape (rounds, slots,
+    buckets). seen: which samples a scraper got, shape (rounds, slots). attempts: all and those gone wrong of each,
+    shape (rounds, slots, 2 x attempts). levels: what gauges show, shape (rounds, slots, gauges).
     """
 
+    number: Ints
     time: Floats
     total: Ints
     bad: Ints

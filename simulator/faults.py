@@ -1,96 +1,30 @@
 """What goes wrong, one class a kind. A new fault is a class and a member of the union `Fault`.
 
-Five families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `falls`, `ahead`), what the
-guardian is told (`simulator/messages.py`), what it acts through (`simulator/trouble.py`), and causes, which only the
-request grain has. Times are seconds after the traffic shift. A fault `on: canary` follows the new revision: after a
-promotion all users have it.
+Six families, by what they act on: the service (`bend`), the scrapes of it (`loses`, `falls`, `ahead`), how samples
+reach the guardian (`simulator/delivery.py`), what it is told (`simulator/messages.py`), what it acts through
+(`simulator/trouble.py`), and causes, which only the request grain has. Times are seconds after the traffic shift. A
+fault `on: canary` follows the new revision: after a promotion all users have it.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from guardian.config.fields import Name, Number
-from guardian.config.findings import complaint
 from simulator.conditions import Conditions
+from simulator.delivery import Delivery, PrometheusDown
 from simulator.messages import AlertStorm
+from simulator.placed import On, Placed, Timed, Trouble
 from simulator.topology import Flags, Slots
 from simulator.traffic import Floats
 from simulator.trouble import RouterTrouble
-from simulator.units import FOREVER, Duration, Factor, Metric, Moment, Part, Portion
-
-SHORTEST_TURN: Final = 5.0
-"""Seconds: a round of scrapes is drawn in pieces, one between any two jumps of conditions."""
+from simulator.units import FOREVER, Duration, Factor, Metric, Moment, Portion
 
 
-class On(StrEnum):
-    """Which pods a fault is about, by their revision; young: those that began with the rollout, whatever they run."""
-
-    CANARY = "canary"
-    STABLE = "stable"
-    BOTH = "both"
-    YOUNG = "young"
-
-
-class _Timed(Part):
-    """A fault that begins and may end; every: it begins anew so often, counted from `at`."""
-
-    at: Annotated[Moment, Field(description="when it begins, after the traffic shift")] = 0.0
-    lasts: Annotated[Duration, Field(description="left out: to the end of the run")] = FOREVER
-    every: Annotated[
-        Annotated[Duration, Field(ge=SHORTEST_TURN)] | None,
-        Field(description="it begins anew so often, counted from `at`; left out: once"),
-    ] = None
-
-    @model_validator(mode="after")
-    def _ends_before_it_begins_anew(self) -> Self:
-        if self.every is not None and self.lasts >= self.every:
-            what = "a fault that comes again must have ended before"
-            raise complaint(what, "write a `lasts` shorter than `every`", at=("every",))
-        return self
-
-    def edges(self, until: float) -> list[float]:
-        """Return the times at which conditions jump, those of turns up to `until`."""
-        turns = 1 if self.every is None else 1 + max(0, int((until - self.at) // self.every))
-        begins = [self.at + turn * (self.every or 0.0) for turn in range(turns)]
-        return begins if self.lasts == FOREVER else [at + after for at in begins for after in (0.0, self.lasts)]
-
-    def since(self, t: Floats) -> Floats:
-        """Return seconds since it began last; negative before it first does. t: seconds after the shift, any shape."""
-        gone = t - self.at
-        return gone if self.every is None else np.where(gone < 0, gone, gone % self.every)
-
-    def runs(self, t: Floats) -> Flags:
-        """t: seconds after the shift, any shape. Returns when it acts, same shape."""
-        gone = self.since(t)
-        return (gone >= 0) & (gone < self.lasts)
-
-
-class _Placed(Part):
-    """A fault of some pods; zone: of those there only. pods: of so many only: the machines' fault."""
-
-    on: On = On.CANARY
-    zone: Annotated[Name | None, Field(description="on pods of this zone only")] = None
-    pods: Annotated[Annotated[int, Field(ge=1)] | None, Field(description="on so many pods only")] = None
-
-    def hits(self, slots: Slots) -> Flags:
-        """Return which slots the fault is about: the first `pods` of those it is on, or all."""
-        fresh = slots.fresh
-        hit = {On.CANARY: fresh, On.STABLE: ~fresh, On.BOTH: np.ones_like(fresh), On.YOUNG: slots.young}[self.on]
-        if self.zone is not None:
-            hit = hit & (slots.zones == self.zone)
-        return hit if self.pods is None else hit & (np.cumsum(hit) <= self.pods)
-
-
-class _Trouble(_Timed, _Placed):
-    """A fault of some pods that begins and may end."""
-
-
-class _Bending(_Trouble):
+class _Bending(Trouble):
     """A fault that changes conditions; above: only while the router gives the canary that share of traffic, or more."""
 
     above: Annotated[
@@ -213,7 +147,7 @@ class SharedIncident(_Bending):
         conditions.slow = np.where(touched, conditions.slow * self.slow, conditions.slow)
 
 
-class NoTraffic(_Timed):
+class NoTraffic(Timed):
     """The weight is set, the router says so, and not one request reaches the canary."""
 
     kind: Literal["no_traffic"]
@@ -224,7 +158,7 @@ class NoTraffic(_Timed):
         conditions.share = np.where(self.runs(conditions.t), 0.0, conditions.share)
 
 
-class MetricsGap(_Trouble):
+class MetricsGap(Trouble):
     """Scrapes fail: the service lives, its counters go on, nobody reads them."""
 
     kind: Literal["metrics_gap"]
@@ -235,7 +169,7 @@ class MetricsGap(_Trouble):
         return self.runs(t) & self.hits(slots)
 
 
-class ClockSet(_Timed):
+class ClockSet(Timed):
     """The clock that scrapes are dated by is set: `by` so much, a minus is back, until it is put right again."""
 
     kind: Literal["clock_set"]
@@ -246,7 +180,7 @@ class ClockSet(_Timed):
         return np.where(self.runs(t), self.by, 0.0)
 
 
-class CounterReset(_Placed):
+class CounterReset(Placed):
     """Processes restart in place: their counters begin at 0 again, what was not scraped yet is lost."""
 
     kind: Literal["counter_reset"]
@@ -283,7 +217,7 @@ class CrashLoop(_Bending):
         return tuple(at for begin, end in zip(begins, ends, strict=True) for at in np.arange(begin, end, self.period))
 
 
-class Outage(_Trouble):
+class Outage(Trouble):
     """A dependency fails `share` of the calls to it and takes `slow` times as long; on: for calls of these pods."""
 
     kind: Literal["outage"]
@@ -293,7 +227,7 @@ class Outage(_Trouble):
     slow: Factor = 1.0
 
 
-class MemoryLeak(_Trouble):
+class MemoryLeak(Trouble):
     """Every request leaves `share` of the pod's memory limit behind for good."""
 
     kind: Literal["memory_leak"]
@@ -306,6 +240,14 @@ ServiceFault = (
 Cause = Outage | MemoryLeak
 """What only the request grain can do: harm follows from it."""
 Fault = Annotated[
-    ServiceFault | MetricsGap | ClockSet | CounterReset | AlertStorm | RouterTrouble | Cause,
+    ServiceFault
+    | MetricsGap
+    | PrometheusDown
+    | Delivery
+    | ClockSet
+    | CounterReset
+    | AlertStorm
+    | RouterTrouble
+    | Cause,
     Field(discriminator="kind"),
 ]

@@ -16,13 +16,16 @@ from pydantic import Field, model_validator
 
 from guardian.config.fields import Name
 from guardian.config.findings import complaint, hint
+from guardian.core.looks import Ints
 from guardian.core.model import Place, Seconds, Weight
 from guardian.core.policy import Policy
 from simulator.beside import Beside, Deploy
 from simulator.chance import Chance
+from simulator.delivery import PrometheusDown
 from simulator.faults import AttemptStep, Cause, Fault, GaugeShift, ServiceFault
 from simulator.messages import DeployEvent
 from simulator.parameters import Drawn, Template, Values
+from simulator.reception import Source
 from simulator.request.language import Grain, Requests, missing_causes
 from simulator.service import Service
 from simulator.traffic import Traffic
@@ -44,18 +47,31 @@ class Scrape(Part):
     """How the service is scraped.
 
     spread: how far apart pods lie within the interval, 0..1. jitter: by how much one scrape is early or late at most.
+    replicas: 2 is a pair that scrapes by turns, half an interval apart; the guardian takes the samples of one. source:
+    how it comes by them, which decides when it takes those of the other.
     """
 
     every: Annotated[Duration, Field(gt=0)] = 10.0
     spread: Annotated[float, Field(ge=0, le=1)] = 0.9
     jitter: Duration = 0.05
+    replicas: Annotated[int, Field(ge=1, le=2)] = 1
+    source: Source = Source.STREAMED
+
+    @property
+    def turn(self) -> float:
+        """Return the seconds from one scrape of a pod to the next, whoever makes them."""
+        return self.every / self.replicas
+
+    def scraper(self, number: Ints) -> Ints:
+        """Return which replica, from 0, makes the scrapes of a round; number: of rounds, from 1, any shape."""
+        return (number - 1) % self.replicas
 
     @model_validator(mode="after")
     def _in_order(self) -> Scrape:
-        if 2.0 * self.jitter >= self.every:
+        if 2.0 * self.jitter >= self.turn:
             raise complaint(
                 f"jitter {self.jitter:g}s can bring one scrape before the last",
-                f"write less than {self.every / 2.0:g}s, half of the interval",
+                f"write less than {self.turn / 2.0:g}s, half of the time between two",
             )
         return self
 
@@ -142,6 +158,9 @@ class Spec(Part):
                 _known("gauge", fault.of, gauges, at=(*path, "of"))
             if (zone := getattr(fault, "zone", None)) is not None:
                 _known("zone", zone, zones, at=(*path, "zone"))
+            if isinstance(fault, PrometheusDown) and (fault.replica or 1) > self.scrape.replicas:
+                what = f"replica {fault.replica} of Prometheus is down, and there is one"
+                raise complaint(what, "add `scrape: {replicas: 2}`, or remove it", at=(*path, "replica"))
         return self
 
     def _written_faults(self) -> Iterator[tuple[tuple[str | int, ...], Any]]:
@@ -156,7 +175,7 @@ class Spec(Part):
         if self.lasts is None and not self.truth.milestones:
             what = "nothing says when a run is over: this hold has no milestones"
             raise complaint(what, "add `lasts: 20m`, or what must be seen under `truth: expect:`", at=("truth",))
-        rounds = (self.history + self.watched) / self.scrape.every
+        rounds = (self.history + self.watched) / self.scrape.turn
         if rounds > MOST_ROUNDS:
             what = f"a run has {rounds:.0f} scrapes, {MOST_ROUNDS} are allowed"
             key = ("lasts",) if self.lasts is not None else ("truth",)

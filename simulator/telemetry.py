@@ -21,7 +21,9 @@ from guardian.core.policy import GaugeSli, Guardrail, HistogramSli, RatioSli
 from guardian.errors import Refused
 from guardian.ports import Clock, Samples
 from simulator.counted import Rounds
+from simulator.delivery import SlowShards, shard_of
 from simulator.faults import ClockSet
+from simulator.reception import Reception, Rows
 from simulator.request.language import Grain
 from simulator.scenario import Spec
 from simulator.service import BUCKET, TOTAL, ZONE
@@ -52,11 +54,12 @@ class Telemetry:
                     where="simulated metrics",
                     remedy=f"there are: {', '.join(sorted(self._worlds))}",
                 )
-            world.advance(self._clock.now())
+            now = self._clock.now()
+            world.advance(now)
             offset = len(keys)
             names.append((request.rollout, request.guardrail.name, world.width))
             keys.extend(self._keys_of(names[-1], request, world))
-            key, time, value = self._tape_of(request, world).read(request.since, request.until)
+            key, time, value = self._tape_of(request, world).read(request.since, request.until, now=now)
             parts.append((key + offset, time, value))
         together = self._together.setdefault(tuple(names), tuple(keys))
         key, time, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -143,12 +146,16 @@ def _name(selector: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scraped:
-    """One round as samples: series number, sample time, value; each series part of a slot has a number."""
+class _Came:
+    """Samples that came together: series number, sample time, value, who scraped them; each part of a slot is a series.
+
+    first, last: the earliest sample time, and the latest that came so far.
+    """
 
     key: Ints
     time: Floats
     value: Floats
+    replica: Ints
     first: float
     last: float
 
@@ -160,22 +167,38 @@ class _Tape:
         self._world, self._metric = world, metric
         self._attempts = [one.metric for one in world.spec.service.attempts]
         self._gauges = _gauges(world.spec)
-        self._scraped: list[_Scraped] = []
+        self._came: list[_Came] = []
+        self._taken = 0
         self._clocks = [fault for fault in world.spec.faults if isinstance(fault, ClockSet)]
+        self._shards = [fault for fault in world.spec.faults if isinstance(fault, SlowShards)]
         self._newest = np.full(len(world.topology.names), -np.inf)
+        scrape = world.spec.scrape
+        self._reception = (
+            Reception(source=scrape.source, replicas=scrape.replicas)
+            if scrape.replicas > 1 or world.deliveries
+            else None
+        )
 
-    def read(self, since: float, until: float) -> tuple[Ints, Floats, Floats]:
-        """Return every sample in (since, until], round by round."""
-        for one in self._world.rounds[len(self._scraped) :]:
-            self._scraped.append(self._flat(one))
-        start = bisect_right(self._scraped, since, key=lambda one: one.last)
-        parts = [_within(one, since, until) for one in self._scraped[start:]]
+    def read(self, since: float, until: float, *, now: float) -> tuple[Ints, Floats, Floats]:
+        """Return every sample in (since, until] that came by now, in the order in which they did."""
+        for one in self._world.rounds[self._taken :]:
+            self._take(one)
+        self._taken = len(self._world.rounds)
+        if self._reception is not None:
+            rows = self._reception.receive(now)
+            self._keep(rows.key, rows.time, rows.value, rows.replica)
+        start = bisect_right(self._came, since, key=lambda one: one.last)
+        parts = [_within(one, since, until) for one in self._came[start:]]
         if not parts:
             return np.empty(0, np.int64), np.empty(0), np.empty(0)
-        key, time, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+        key, time, value, replica = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if self._reception is not None:
+            counts = self._reception.answer(key, time, replica)
+            return key[counts], time[counts], value[counts]
         return key, time, value
 
-    def _flat(self, rounds: Rounds) -> _Scraped:
+    def _take(self, rounds: Rounds) -> None:
+        """Put the samples of rounds on their way, or keep them where nothing is in it."""
         dated = self._dated(rounds.time)
         newest = self._newest[: dated.shape[1]]
         seen = rounds.seen & (dated > newest)  # a source takes no sample that is older than the last of its series
@@ -184,13 +207,33 @@ class _Tape:
         values = self._values(rounds)[when, slot]
         width = values.shape[1]
         key = (slot[:, None] * width + np.arange(width)).ravel()
-        time = np.repeat(dated[when, slot], width)
-        # A round without samples still has its place in the order of time.
-        first, last = (
-            float(dated.min()),
-            max(float(dated.max()), self._scraped[-1].last if self._scraped else -math.inf),
-        )
-        return _Scraped(key, time, values.ravel().astype(np.float64), first, last)
+        time, value = np.repeat(dated[when, slot], width), values.ravel().astype(np.float64)
+        replica = np.repeat(self._world.spec.scrape.scraper(rounds.number)[when], width)
+        if self._reception is None:
+            self._keep(key, time, value, replica)
+            return
+        for arrival in self._world.arrivals(rounds):
+            comes = self._sharded(key, np.repeat(arrival[when, slot], width))
+            rows = Rows(key=key, time=time, value=value, replica=replica, arrival=comes)
+            self._reception.send(rows.only(np.isfinite(comes)))
+
+    def _keep(self, key: Ints, time: Floats, value: Floats, replica: Ints) -> None:
+        if len(key):
+            last = max(float(time.max()), self._came[-1].last if self._came else -math.inf)
+            self._came.append(_Came(key, time, value, replica, float(time.min()), last))
+
+    def _sharded(self, key: Ints, arrival: Floats) -> Floats:
+        """Return when samples come, given when they are there to be sent; (n,)."""
+        if self._world.shift is None or not self._shards:
+            return arrival
+        there = np.isfinite(arrival)
+        names = [shard_of(f"{self._metric}/{one}") for one in range(int(key.max(initial=0)) + 1)]
+        series, came = np.array(names, dtype=np.int64)[key[there]], arrival[there] - self._world.shift
+        for shards in self._shards:
+            came = shards.sent(came, series)
+        found = arrival.copy()
+        found[there] = came + self._world.shift
+        return found
 
     def _dated(self, time: Floats) -> Floats:
         """Return the times that samples carry: those of a clock that may be off."""
@@ -211,8 +254,8 @@ class _Tape:
         return rounds.attempts[..., first : first + 2]
 
 
-def _within(one: _Scraped, since: float, until: float) -> tuple[Ints, Floats, Floats]:
+def _within(one: _Came, since: float, until: float) -> tuple[Ints, Floats, Floats, Ints]:
     if one.first > since and one.last <= until:
-        return one.key, one.time, one.value
+        return one.key, one.time, one.value, one.replica
     wanted = (one.time > since) & (one.time <= until)
-    return one.key[wanted], one.time[wanted], one.value[wanted]
+    return one.key[wanted], one.time[wanted], one.value[wanted], one.replica[wanted]

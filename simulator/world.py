@@ -3,9 +3,9 @@
 Answers what a scraper would read at any time up to now, and how many users were hurt. Knows the ground truth;
 nothing of it leaves through the ports (telemetry.py, platform.py). Decides nothing.
 
-A round is one scrape of every pod. Each pod has its own place within the scrape interval and its own jitter,
-so the stretch (previous sample, this sample] differs from pod to pod. Where conditions jump within a round (a
-weight moves, a fault begins), the round is drawn in pieces, so no count is smeared over a jump.
+A round is one scrape of every pod; two replicas scrape by turns. Each pod has its own place within the interval
+and its own jitter, so the stretch (previous sample, this sample] differs from pod to pod. Where conditions jump
+within a round (a weight moves, a fault begins), the round is drawn in pieces, so no count is smeared over a jump.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from simulator.calls import Calls
 from simulator.chance import Chance, Purpose
 from simulator.conditions import Conditions
 from simulator.counted import Harm, Rounds
+from simulator.delivery import Delivery, PrometheusDown, arrivals
 from simulator.faults import CounterReset, CrashLoop, MetricsGap
 from simulator.meters import Meters
 from simulator.scenario import Scenario
@@ -48,7 +49,7 @@ class World:
         self.scenario, self.chance, self.start = scenario, chance, start
         self.calls = calls
         self.spec = spec = scenario.spec
-        self.every = spec.scrape.every
+        self.every = spec.scrape.turn
         self.opening = Instant(start + spec.history)
         self.shift: Instant | None = None
         self.topology = lay_out(spec.service, old=spec.deploy.previous, new=spec.deploy.revision, since=start)
@@ -65,6 +66,8 @@ class World:
         self._served: list[tuple[float, int, int]] = []
         self._service_faults = scenario.service_faults
         self._gaps = [fault for fault in spec.faults if isinstance(fault, MetricsGap | CrashLoop)]
+        self.deliveries = [fault for fault in spec.faults if isinstance(fault, Delivery)]
+        self._downs = [fault for fault in spec.faults if isinstance(fault, PrometheusDown)]
         self._resets = [fault for fault in spec.faults if isinstance(fault, CounterReset | CrashLoop)]
         self._jumps: list[float] = []
         self._draw_scenery(slots)
@@ -158,6 +161,13 @@ class World:
         while self.start + self._next * self.every <= now + 1e-6:
             self._draw_round(self._next)
             self._next += 1
+
+    def arrivals(self, rounds: Rounds) -> Floats:
+        """Return when the samples of rounds come, and when once more, unix seconds; shape (2, rounds, slots)."""
+        if self.shift is None or not self.deliveries:
+            return np.stack((rounds.time, np.full_like(rounds.time, np.inf)))
+        slots = self.topology.slots.first(rounds.time.shape[1])
+        return arrivals(self.deliveries, rounds, slots, shift=self.shift, chance=self.chance)
 
     def observed_share(self, since: float) -> Share:
         """Return the canary's share of requests in whole rounds after `since`, and their number."""
@@ -285,7 +295,7 @@ class World:
         seen = np.zeros(until.shape, dtype=np.bool_)
         seen[:, self.topology.stable.slots] = True
         levels = self._levels(until - self.opening, at=self.start, noise=slice(1, rounds + 1))
-        self._record(until, sums, seen & self._scraped(until), levels)
+        self._record(which, until, sums, seen & self._scraped(until, which), levels)
         self._counters[:width], self._previous[:width], self._next = sums[-1], until[-1], rounds + 1
 
     def _draw_round(self, number: int) -> None:
@@ -307,7 +317,9 @@ class World:
         for group in (one for one in self.topology.groups if one.slots.stop <= self.width):
             alive[group.slots] = (group.since <= until[group.slots]) & (until[group.slots] < group.until)
         levels = self._levels(until - self.zero, at=high, noise=row)
-        self._record(until[None], counters[None].copy(), (alive & self._scraped(until))[None], levels[None])
+        which = np.array([number])
+        seen = alive & self._scraped(until[None], which)
+        self._record(which, until[None], counters[None].copy(), seen, levels[None])
         self._previous[: self.width] = np.maximum(since, until)
         self._tally(low, served)
 
@@ -350,18 +362,22 @@ class World:
                 fallen = fault.hits(self.topology.slots.first(self.width)) & (since < begin) & (begin <= until)
                 self._counters[: self.width][fallen] = 0
 
-    def _scraped(self, until: Floats) -> Flags:
-        """Return which samples are not lost in a gap."""
+    def _scraped(self, until: Floats, number: Ints) -> Flags:
+        """Return which samples are not lost in a gap. until: shape (rounds, slots); number: of these rounds."""
         got = np.ones(until.shape, dtype=np.bool_)
         if self.shift is not None:
+            for down in self._downs:
+                got &= ~down.loses(until - self.shift, self.spec.scrape.scraper(number)[:, None])
             for gap in self._gaps:
                 got &= ~gap.loses(until - self.shift, self.topology.slots.first(self.width))
         return got
 
-    def _record(self, time: Floats, sums: Ints, seen: Flags, levels: Floats) -> None:
+    def _record(self, number: Ints, time: Floats, sums: Ints, seen: Flags, levels: Floats) -> None:
         total, bad, rest = sums[..., 0], sums[..., 1], self._first_attempt
         buckets, attempts = sums[..., 2:rest], sums[..., rest:]
-        one = Rounds(time=time, total=total, bad=bad, buckets=buckets, seen=seen, attempts=attempts, levels=levels)
+        one = Rounds(
+            number=number, time=time, total=total, bad=bad, buckets=buckets, seen=seen, attempts=attempts, levels=levels
+        )  # fmt: skip
         self.rounds.append(one)
 
     def _tally(self, low: float, served: Ints) -> None:

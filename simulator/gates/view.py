@@ -83,7 +83,7 @@ class View:
             if one.time.shape[1] >= slots.stop:
                 sums = np.stack((one.total[rows, slots], one.bad[rows, slots]), axis=-1)
                 counts.append(np.concatenate((sums, one.buckets[rows, slots]), axis=-1))
-                seen.append(one.seen[rows, slots])
+                seen.append((one.seen & (self._world.arrivals(one)[0] <= until))[rows, slots])
         return np.concatenate(counts[::-1]), np.concatenate(seen[::-1])
 
 

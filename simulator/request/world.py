@@ -242,8 +242,9 @@ class RequestWorld(World):
                 live[slot], worked[slot] = pod.live, pod.worked
             self._attempt(counts, time, number)
             used, levels = slice(self.width), self._shown(time, live, worked, number)
-            seen = up[used] & self._scraped(time[used])
-            self._record(time[None, used], counts[None, used], seen[None], levels[None, used])
+            which = np.array([number])
+            seen = up[used] & self._scraped(time[None, used], which)
+            self._record(which, time[None, used], counts[None, used], seen, levels[None, used])
             self._tally_routed(began)
 
     def _attempt(self, counts: Ints, time: Floats, number: int) -> None:
