@@ -32,7 +32,7 @@ def bound(scenario: Scenario) -> Seconds | None:
     """Return the least mean delay in seconds, from the onset; None where the truth is no verdict, or not known.
 
     In request grain harm follows from causes: what the requests would tell is not known beforehand. Pods that are not
-    ready tell nothing by requests, and what readings of gauges tell is not summed up.
+    ready tell nothing by requests, and what bots and readings of gauges tell is not summed up.
 
     Rollback: evidence of all guardrails together that canary and stable differ at all. Promotion: for the
     slowest guardrail, that the canary is not at its promote margin; never before `earliest_promotion`. Of a scenario
@@ -46,6 +46,7 @@ def bound(scenario: Scenario) -> Seconds | None:
 def _bound(scenario: Scenario) -> Seconds | None:
     truth, policy = scenario.spec.truth, scenario.policy
     silent = any(isinstance(fault, CrashLoop) for fault in scenario.spec.faults)
+    silent |= bool(scenario.spec.bots)
     silent |= any(isinstance(one.sli, GaugeSli) for one in policy.participating)
     if truth.verdict is Verdict.HOLD or scenario.spec.grain is Grain.REQUEST or silent:
         return None

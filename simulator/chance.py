@@ -29,8 +29,10 @@ class Purpose(Enum):
     ATTEMPTS = 10
     PARAMETERS = 11
     DELIVERY = 12
+    BOTS = 13
     ARRIVALS = 20
     CAUSES = 21
+    LOOPS = 22
 
 
 SET_UP: Final = 0

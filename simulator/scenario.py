@@ -20,6 +20,7 @@ from guardian.core.looks import Ints
 from guardian.core.model import Place, Seconds, Weight
 from guardian.core.policy import Policy
 from simulator.beside import Beside, Deploy
+from simulator.bots import MOST_BOTS, Bot
 from simulator.chance import Chance
 from simulator.delivery import PrometheusDown
 from simulator.faults import AttemptStep, Cause, Fault, GaugeShift, ServiceFault
@@ -124,14 +125,15 @@ class Metadata(Part):
 class Spec(Part):
     """The world, in the order one would tell it. grain: how it is played if nobody asks otherwise.
 
-    request: what the request grain knows besides. deploys: what the guardian is told of deploys; left out: one event
-    of `deploy`, at once. beside: other services that have rollouts.
+    bots: who asks besides users. request: what the request grain knows besides. deploys: what the guardian is told of
+    deploys; left out: one event of `deploy`, at once. beside: other services that have rollouts.
     """
 
     story: str
     grain: Grain = Grain.FLOW
     service: Service
     traffic: Traffic
+    bots: Annotated[tuple[Bot, ...], Field(max_length=MOST_BOTS)] = ()
     history: Annotated[Duration, Field(ge=0, description="measured of stable before the deploy event")] = 2100.0
     lasts: Annotated[
         Duration | None,
@@ -196,6 +198,9 @@ class Spec(Part):
                 what = f"'{fault.kind}' is a cause, and flow grain counts effects only"
                 remedy = "write `grain: request`, or put it under `request: faults:`"
                 raise complaint(what, remedy, at=("faults", number, "kind"))
+        if self.grain is Grain.FLOW and self.request is not None and self.request.loops:
+            what = "clients that wait for answers, and flow grain counts requests only"
+            raise complaint(what, "write `grain: request`, or remove them", at=("request", "loops"))
         for path, what, remedy in missing_causes(self.request, self.faults):
             raise complaint(what, remedy, at=path)
         return self
@@ -272,7 +277,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             update={
                 "service": one.service, "traffic": one.traffic, "deploy": one.deploy, "faults": one.faults,
                 "history": self.spec.history + one.at, "lasts": self.horizon + max(0.0, -one.at) + BEFORE,
-                "deploys": (DeployEvent(),), "beside": (), "platform": Reactions(), "request": None,
+                "deploys": (DeployEvent(),), "beside": (), "bots": (), "platform": Reactions(), "request": None,
             }
         )  # fmt: skip
         return Scenario(metadata=self.metadata, spec=spec, policy=policy)
@@ -298,7 +303,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return how many SimPy events a run in request grain has at least, history included."""
         step = self.spec.scrape.every
         t = np.arange(-self.spec.history, self.horizon, step)
-        return EVENTS * float(self.spec.traffic.at(t).sum()) * step
+        sources = (self.spec.traffic, *(bot.traffic for bot in self.spec.bots))
+        asked = sum(float(one.at(t).sum()) * step for one in sources)
+        loops = self.spec.request.loops if self.spec.request is not None else ()
+        return EVENTS * (asked + len(t) * step * sum(one.clients / one.thinks for one in loops))
 
     def played(self, grain: Grain) -> Scenario:
         """Return the scenario as it is in that grain: the request grain may have faults of its own."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from guardian.core.looks import Ints
 from guardian.core.model import Instant, Ratio, Revision, Share, Track, Weight
+from simulator.bots import MOST_BOTS
 from simulator.calls import Calls
 from simulator.chance import Chance, Purpose
 from simulator.conditions import Conditions
@@ -34,7 +35,6 @@ from simulator.traffic import Floats, Noise
 
 EPOCH: Final = Instant(1_767_571_200.0)
 """2026-01-05T00:00:00Z, a Monday: when every simulated run begins."""
-
 
 SLOW: Final = 1.0
 """Seconds after which a user has waited too long; counted by whole buckets above it."""
@@ -91,6 +91,7 @@ class World:
         self._rate_noise = wobble(spec.traffic.noise, 1)
         self._error_noise = wobble(service.errors.bursts, 1) * wobble(service.errors.noise, slots)
         self._slow_noise = wobble(service.latency.common, 1) * wobble(service.latency.noise, slots)
+        self._bot_noise = [wobble(bot.traffic.noise, 1) for bot in spec.bots]
         self.meters = Meters(service.attempts, service.gauges, self.chance.at(Purpose.METERS), (rounds, slots))
         scrapes = self.chance.at(Purpose.SCRAPES)
         self._places = -self.every * spec.scrape.spread * scrapes.uniform(0.02, 0.98, slots)
@@ -150,11 +151,6 @@ class World:
         self._jumps = sorted({*self._jumps, *(float(time) for time in times)})
 
     # -- time
-
-    @property
-    def _zero(self) -> Instant:
-        """The traffic shift; before it, the opening stands for it."""
-        return self.opening if self.shift is None else self.shift
 
     def advance(self, now: Instant) -> None:
         """Draw every round whose nominal time is at or before `now`."""
@@ -324,7 +320,7 @@ class World:
         self._tally(low, served)
 
     def _counts(self, t: Floats, lasted: Floats, *, at: float, noise: slice | int, key: int) -> tuple[Ints, Ints]:
-        """Draw requests, failures, buckets and attempts of stretches, as users meet and as pods count them.
+        """Draw requests, failures, buckets and attempts of stretches, as users meet and as pods count them, with bots.
 
         Each of shape (..., slots, columns). Who is sent where nobody is ready fails, and is counted nowhere.
         """
@@ -340,12 +336,22 @@ class World:
             chance = self.chance.at(Purpose.ATTEMPTS, key)
             well = total - counts[..., 1]
             counts[..., self._first_attempt :] = self.meters.counts(well, conditions.wrong, chance)
-        if conditions.ready.all():
-            return counts, counts
-        refused = ~conditions.ready
-        met = counts.copy()
-        met[refused, 1], met[refused, 2:] = total[refused], 0
-        return met, np.where(refused[..., None], 0, counts)
+        met = counts
+        if not conditions.ready.all():
+            refused = ~conditions.ready
+            met = counts.copy()
+            met[refused, 1], met[refused, 2:] = total[refused], 0
+            counts = np.where(refused[..., None], 0, counts)
+        for number, bot in enumerate(self.spec.bots):
+            conditions.rate = self._bot_rate(number, t, noise)
+            chance, asked = self.chance.at(Purpose.BOTS, key * MOST_BOTS + number), self.loads(conditions, at) * lasted
+            latency, columns = self.spec.service.latency, counts.shape[-1]
+            counts = counts + bot.counts(conditions, asked, latency, columns=columns, chance=chance)
+        return met, counts
+
+    def _bot_rate(self, number: int, t: Floats, noise: slice | int) -> Floats:
+        """Return requests/s of one kind of bots; t, noise: see `conditions`."""
+        return np.asarray(self.spec.bots[number].traffic.at(t) * self._bot_noise[number][noise])
 
     def _levels(self, t: Floats, *, at: float, noise: slice | int) -> Floats:
         """Return what gauges show at some moments, shape (*t, gauges)."""

@@ -12,7 +12,7 @@ from simulator.request.language import Cache
 from simulator.service import Latency
 from simulator.traffic import Floats
 
-T = TypeVar("T", float, int)
+T = TypeVar("T")
 BLOCK: Final = 1024
 
 
@@ -61,6 +61,19 @@ def arrivals(chance: Generator, latency: Latency, *, rate: float, lasts: float) 
     tail = latency.tail.median * np.exp(latency.tail.sigma * shape)
     columns = (gap, place, luck, chosen, _body(latency, mode, shape), tail)
     return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def clients(chance: Generator, latency: Latency, *, thinks: float) -> Callable[[], User]:
+    """Return draws of the requests of closed loops; the first number of each: how long its client thinks before it."""
+
+    def draw(count: int) -> list[User]:
+        place, luck, chosen, mode = (chance.random(count) for _ in range(4))
+        gap, shape = thinks * chance.standard_exponential(count), chance.standard_normal(count)
+        tail = latency.tail.median * np.exp(latency.tail.sigma * shape)
+        columns = (gap, place, luck, chosen, _body(latency, mode, shape), tail)
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    return one_by_one(draw)
 
 
 def _body(latency: Latency, mode: Floats, shape: Floats) -> Floats:

@@ -120,6 +120,18 @@ class Autoscaler(Part):
     settle: Duration = 300.0
 
 
+class Loop(Part):
+    """Clients that ask, wait for the answer, think and ask again: who is slow is asked less. Beside `traffic`.
+
+    thinks: on average; exponential. keeps_track: each client stays with one track as long as weights do, and moves with
+    them; otherwise every request goes where the router sends it.
+    """
+
+    clients: Annotated[int, Field(ge=1, le=100_000)]
+    thinks: Positive
+    keeps_track: bool = True
+
+
 class Requests(Capacity):
     """The section `request`; workers, queue and calls are those of each pod. faults: instead of the scenario's.
 
@@ -128,6 +140,7 @@ class Requests(Capacity):
     """
 
     clients: Patience = Patience()
+    loops: tuple[Loop, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
     memory: Memory | None = None
     cpu: Metric | None = None

@@ -19,10 +19,11 @@ from simpy import Environment, Event, Process, Timeout
 
 from guardian.core.looks import Ints
 from guardian.core.model import Instant, Weight
+from simulator.bots import MOST_BOTS
 from simulator.chance import Purpose
 from simulator.faults import MemoryLeak, Outage
 from simulator.request.autoscaler import scale
-from simulator.request.draws import arrivals
+from simulator.request.draws import User, arrivals, clients
 from simulator.request.language import Requests
 from simulator.request.mesh import Mesh
 from simulator.request.pod import Pod
@@ -54,6 +55,13 @@ class RequestWorld(World):
         self._fresh_from = self.topology.canary.slots.start
         self._open(self.topology.stable, self.start)
         self.environment.process(self._users())
+        for number in range(len(self.spec.bots)):
+            self.environment.process(self._bots(number))
+        chance = self.chance.at(Purpose.LOOPS)
+        for loop in self.section.loops:
+            ask = clients(chance, self.spec.service.latency, thinks=loop.thinks)
+            for place in (np.arange(loop.clients) + 0.5) / loop.clients:
+                self.environment.process(self._client(ask, float(place) if loop.keeps_track else None))
         self.environment.process(self._scrapes())
         if self.section.autoscaler is not None:
             for group in self.topology.groups:
@@ -158,10 +166,9 @@ class RequestWorld(World):
 
     def _users(self) -> Life:
         """Send users as they come, drawn a stretch ahead, whatever the guardian does."""
-        environment, latency, clients = self.environment, self.spec.service.latency, self.section.clients
+        environment, latency, meet = self.environment, self.spec.service.latency, self._meet
         stretches = math.ceil(self.every / STRETCH)
         lasts, number = self.every / stretches, 0
-        meet = self._ask_once if clients.retries == 0 and clients.timeout == math.inf else self._ask_again
         while True:
             number += 1
             chance = self.chance.at(Purpose.ARRIVALS, number)
@@ -173,6 +180,40 @@ class RequestWorld(World):
                     yield Timeout(environment, gap)
                     Process(environment, meet(place, luck, chosen, body, tail))
                 yield Timeout(environment, max(0.0, begin + lasts - environment.now))
+
+    @property
+    def _meet(self) -> Callable[[float, float, float, float, float], Steps]:
+        """How users ask: place, luck, chosen, body and tail of `User`."""
+        patience = self.section.clients
+        return self._ask_once if patience.retries == 0 and patience.timeout == math.inf else self._ask_again
+
+    def _client(self, ask: Callable[[], User], place: float | None) -> Life:
+        """Be a client that thinks, asks and waits; place: where it is sent, 0..1, None: anywhere each time."""
+        meet = self._meet
+        while True:
+            thinks, anywhere, luck, chosen, body, tail = ask()
+            yield Timeout(self.environment, thinks)
+            yield from meet(anywhere if place is None else place, luck, chosen, body, tail)
+
+    def _bots(self, number: int) -> Life:
+        """Send one kind of bots, drawn a stretch ahead; none of them asks again."""
+        environment, bot, begin, stretch = self.environment, self.spec.bots[number], float(self.start), 0
+        while True:
+            stretch += 1
+            chance = self.chance.at(Purpose.BOTS, stretch * MOST_BOTS + number)
+            t, row = np.array(begin + STRETCH / 2 - self.zero), self._row(begin + STRETCH / 2)
+            rate = float(self._bot_rate(number, t, row)[0])
+            for gap, place, luck, chosen, body, tail in arrivals(
+                chance, self.spec.service.latency, rate=rate, lasts=STRETCH
+            ):
+                yield Timeout(environment, gap)
+                pod = self._met(place)
+                if pod is not None:
+                    pod.routed += 1
+                    work = (tail if chosen < pod.tail else body) * pod.speed * bot.slow
+                    Process(environment, pod.serve(work, fails=luck < bot.failing(pod.chance), slot=pod.slot))
+            begin += STRETCH
+            yield Timeout(environment, max(0.0, begin - environment.now))
 
     def _rate(self, at: float) -> float:
         """Return requests/s of the whole service."""
@@ -254,14 +295,14 @@ class RequestWorld(World):
             again = new[:, 0] < self._counters[:, 0]  # the process began anew
             old = np.where(again[:, None], 0, self._counters)
             well = new[:, 0] - new[:, 1] - old[:, 0] + old[:, 1]
-            wrong = self.conditions(time - self._zero, at=self.environment.now).wrong
+            wrong = self.conditions(time - self.zero, at=self.environment.now).wrong
             new[:, rest:] = old[:, rest:] + self.meters.counts(well, wrong, self.chance.at(Purpose.ATTEMPTS, number))
             self._counters = new
 
     def _shown(self, time: Floats, live: Floats, worked: Floats, number: int) -> Floats:
         """Return what gauges show, (slots, gauges). live: memory in use for good. worked: seconds, so far."""
         row = min(number, len(self._jitter) - 1)
-        columns = [self._levels(time - self._zero, at=self.environment.now, noise=row)]
+        columns = [self._levels(time - self.zero, at=self.environment.now, noise=row)]
         if self.section.memory is not None:
             columns.append(live[:, None])
         if self.section.cpu is not None:
