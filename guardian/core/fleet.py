@@ -238,7 +238,11 @@ class Fleet:
         }  # fmt: skip
         for column, value in values.items():
             self.pods[column][number] = value
+        if len(sheet.pods) == 1:
+            tick = self.rollouts["tick"][int(self.sheets["rollout"][sheet.number])]
+            self.table.abreast.open(sheet.number, tick=float(tick))
         self.table.add_pod(number, whole=whole.number)
+        self.table.abreast.add_pod(number, group=sheet.number, track=track.code)
         if sheet.layout is not None:
             self._seat(sheet, pod)
         for events in sheet.exposes:

@@ -2,7 +2,7 @@
 
 Law: any cut and overlap of deliveries gives the same counts and levels, as long as each series' samples come in the
 order of their times. What is late beyond its series' watermark has no effect, and what is ahead of other series of
-its pod waits (alignment.py). It knows pods only as numbers.
+its pod waits (alignment.py), as does what is ahead of a track that comes late (abreast.py). Pods are numbers to it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from analysis.rates import Step, counter_steps
 from analysis.readings import LARGEST
 from analysis.sequential.base import Floats, Ints
+from guardian.core.abreast import Abreast
 from guardian.core.alignment import Alignment
 from guardian.core.columns import Columns
 from guardian.core.looks import Observed
@@ -75,9 +76,9 @@ class SeriesTable:
     def __init__(self) -> None:
         self.rows = Columns({"value": (), "time": (), "pod": (), "column": (), "alive": (), "level": (), "refused": ()})
         self.pods = Columns({"first": (), "whole": (), "seen": ()})
-        self.alignment = Alignment()
+        self.alignment, self.abreast = Alignment(), Abreast()
         self.waiting: Observed | None = None
-        """Samples that wait for other series of their pod."""
+        """Samples that wait for other series of their pod, or for another track."""
         self._free: deque[int] = deque()
         self._levels = 0
 
@@ -163,6 +164,8 @@ class SeriesTable:
             shown = self._show(series[levels], time[levels], value[levels])
         self.alignment.end(series[ended], time[ended])
         whole = self.alignment.whole(series[order], time[order])
+        pods, step = self.rows["pod"][series[order]].astype(np.int64), self.alignment.series["step"][series[order]]
+        whole &= ~self.abreast.ahead(pods, time[order], step)
         if not whole.all():
             rest, order = order[~whole], order[whole]
             self.waiting = came.only(np.sort(rest))

@@ -16,7 +16,7 @@ SHIPPED = (
     "S18", "S19", "S20", "S21", "S23", "S25", "S26a", "S26b", "S26c", "S27", "S28", "S29", "S31", "S32a", "S32b", "S33",
     "S34", "S35a", "S35b", "S36", "S37a", "S37b", "S41a", "S41b", "S42", "S43", "S44", "S50", "S51", "S52", "S53",
     "S54", "S55", "S56", "S60a", "S60b", "S61a", "S61b", "S62a", "S62b", "S63a", "S63b", "S64a", "S64b", "S65",
-    "S66", "S67",
+    "S66", "S67", "S68a", "S68b",
 )  # fmt: skip
 WORLD = """apiVersion: slo-guardian/v1
 kind: Scenario
