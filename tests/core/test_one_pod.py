@@ -15,22 +15,25 @@ from guardian.core.fleet import Fleet
 from guardian.core.gates import missing
 from guardian.core.holds import innocent
 from guardian.core.looks import Breach, Look, Observed, OnePod, Part, SeriesKey
-from guardian.core.model import Instant, Phase, RolloutId, Track
-from guardian.core.policy import Attribution
+from guardian.core.model import Instant, Phase, RolloutId, Seconds, Track
+from guardian.core.policy import Attribution, Policy
 from tests.builders import ERRORS, LATENCY, OBJECTIVE, T0, policy, requested, seen
 from tests.core.play import Play
 
 R = RolloutId("r")
 POLICY = replace(policy(), guardrails=(ERRORS,))
+AT_ONCE = replace(POLICY, risk=replace(POLICY.risk, earliest_promotion=Seconds(0.0)))
 BEGIN, BASE = 180, 0.005
 Share = Callable[[Track, int, int], float]
 """How often a pod fails: its track, its number, and ticks since the canary's first users."""
 
 
-def fed(share: Share, *, ticks: int, canaries: int = 4, stable: int = 6, seed: int = 1) -> tuple[Fleet, list[Look]]:
+def fed(
+    share: Share, *, ticks: int, canaries: int = 4, stable: int = 6, seed: int = 1, under: Policy = POLICY
+) -> tuple[Fleet, list[Look]]:
     """Every look at a rollout whose pods fail so often; half an hour of history before it."""
     random, fleet, looks = np.random.default_rng(seed), Fleet(), []
-    fleet.open(R, POLICY)
+    fleet.open(R, under)
     pods = [(Track.CANARY, number) for number in range(canaries)] + [(Track.STABLE, number) for number in range(stable)]
     sums = np.zeros((len(pods), 2))
     for tick in range(1, BEGIN + ticks + 1):
@@ -163,15 +166,30 @@ def test_a_bad_pod_of_stable_promotes_no_canary_that_is_worse_than_the_others(ti
         return times * BASE if number == 0 and since >= 0 else BASE
 
     for seed in range(2):
-        _, looks = fed(share, ticks=40, canaries=2, seed=seed)
+        _, looks = fed(share, ticks=40, canaries=2, seed=seed, under=AT_ONCE)
         shown = [look for look in looks if look.log_safe >= math.log(20.0)]
         assert {look.of("errors").flatterer for look in shown} <= {"stable-0"}
+
+
+def test_nothing_is_looked_for_before_the_earliest_promotion() -> None:
+    """A pod is named from the first look on at which a promotion could hang on it."""
+
+    def share(track: Track, number: int, since: int) -> float:
+        return 30.0 * BASE if (track, number) == (Track.STABLE, 0) and since >= 0 else BASE
+
+    late = replace(POLICY, risk=replace(POLICY.risk, earliest_promotion=Seconds(30.0)))
+    named = [
+        [look.of("errors").flatterer for look in fed(share, ticks=8, canaries=2, under=under)[1]]
+        for under in (AT_ONCE, late)
+    ]
+    assert any(named[0][:2])
+    assert named[1] == ["", "", *named[0][2:]]
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_good_canary_hangs_on_no_pod_of_stable(seed: int) -> None:
     """Any one pod of stable may be left out, and it is still shown to be good: nothing is promoted later."""
-    _, looks = fed(all_good, ticks=60, stable=3, seed=seed)
+    _, looks = fed(all_good, ticks=60, stable=3, seed=seed, under=AT_ONCE)
     assert not any(look.of("errors").flatterer for look in looks)
 
 
