@@ -77,14 +77,20 @@ class Simulation:
 
     def play(self) -> Run:
         """Play it to its end and return what it came to."""
-        self.begin()
-        self.environment.run(until=self._over)
-        return self.end()
+        self.go()
+        return self.result()
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to be played."""
         return self._over.processed
+
+    def go(self) -> None:
+        """Play it to its end, or until `end` is called."""
+        self.begin()
+        self.environment.run(until=self._over)
+        if isinstance(self.engine, TapedEngine):
+            self.engine.stop(Instant(self.environment.now))
 
     def begin(self) -> None:
         """Set going what happens by itself."""
@@ -93,11 +99,29 @@ class Simulation:
             self.environment.process(self._deliver(self._events(one, number)))
         self.environment.process(self._watch_traffic())
 
-    def end(self) -> Run:
-        """Return what the run came to; it is over."""
-        if isinstance(self.engine, TapedEngine):
-            self.engine.stop(Instant(self.environment.now))
-        shift = self.world.opening if self.world.shift is None else self.world.shift
+    def end(self) -> None:
+        """End it at the present moment of its own time."""
+        if not self._over.triggered:
+            self._over.succeed()
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """What the guardian did until now."""
+        return tuple(
+            Seen(
+                at=Seconds(when - self.world.zero),
+                happening=happening,
+                event=event,
+                guardrail=str(getattr(record, "guardrail", "")),
+                reason=record.reason,
+                of=self._of(record),
+            )
+            for when, happening, event, record in self._seen
+        )
+
+    def result(self) -> Run:
+        """Return what it came to, once it has ended; the world goes on to the horizon under the verdict."""
+        shift = self.world.zero
         end = Instant(shift + self.scenario.horizon)
         if self._verdict is not None and self._verdict[1] is Verdict.PROMOTE:
             self.world.serve(Weight(1.0), Instant(self.environment.now))  # what the verdict means for users
@@ -108,17 +132,7 @@ class Simulation:
             seed=self.seed,
             verdict=verdict,
             decided_at=Seconds(at - shift),
-            seen=tuple(
-                Seen(
-                    at=Seconds(when - shift),
-                    happening=happening,
-                    event=event,
-                    guardrail=str(getattr(record, "guardrail", "")),
-                    reason=record.reason,
-                    of=self._of(record),
-                )
-                for when, happening, event, record in self._seen
-            ),
+            seen=self.seen,
             harm=self.world.harm,
             values=self.scenario.values,
         )
@@ -160,11 +174,7 @@ class Simulation:
                 arrivals = storm.arrivals(shift, self.scenario.place, stream)
                 self.environment.process(self._deliver(arrivals))
             yield self.environment.timeout(max(0.0, shift + self.scenario.horizon - self.environment.now))
-        self._end()
-
-    def _end(self) -> None:
-        if not self._over.triggered:
-            self._over.succeed()
+        self.end()
 
     def _watch(self, record: Record) -> None:
         """Note what the guardian concluded, and end a run whose verdict is there and carried out."""
@@ -184,7 +194,7 @@ class Simulation:
             self._seen.append((record.at, _HAPPENINGS.get(name), name, record))
         promoted = self._verdict is not None and self._verdict[1] is Verdict.PROMOTE
         if (isinstance(record, r.Ended) or promoted) and not self._of(record) and self._may_stop():
-            self._end()
+            self.end()
 
     def _went(self, record: r.OfRollout) -> bool:
         """Whether this rollout was seen to be ordered back; where somebody else moves its traffic, the end says it."""

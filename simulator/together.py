@@ -81,4 +81,4 @@ def _side_by_side(scenario: Scenario, seeds: Sequence[int]) -> list[Run]:
     while going := [lane for lane in going if lane.to_next_look()]:
         for lane in going:
             lane.look()
-    return [lane.simulation.end() for lane in lanes]
+    return [lane.simulation.result() for lane in lanes]

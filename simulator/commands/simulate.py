@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -27,13 +27,27 @@ from simulator.stories import page, right
 from simulator.sweep import Played, sweep
 
 FIRST_SEED: Final = 1
+SEEDS: Final = 20
+"""Seeds of each scenario when nothing else is said."""
 TERMINAL: Final = "-"
 PIPE_WIDTH: Final = 100
 """Characters of a chart that nobody's terminal limits."""
 ScenariosArgument = Annotated[
     list[str] | None, typer.Argument(metavar="SCENARIO..", help="files, folders, or names of shipped scenarios")
 ]
-SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="how many seeds of each, from 1 on")]
+SeedsOption = Annotated[
+    int | None, typer.Option("--seeds", min=1, help=f"how many seeds of each, from 1 on; default {SEEDS}")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="this seed only")]
+WatchOption = Annotated[
+    bool, typer.Option("-w", "--watch", help="show one run of one scenario while it is played; default: seed 1")
+]
+SpeedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--speed", metavar="30|max", help="with --watch: times real time; default: all in a minute, in a pipe max"
+    ),
+]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="processes; default: one a core")]
 AllOption = Annotated[bool, typer.Option("--all", help="every shipped scenario")]
 ListOption = Annotated[
@@ -72,10 +86,13 @@ def simulate(
     scenarios: ScenariosArgument = None,
     *,
     every: AllOption = False,
-    seeds: SeedsOption = 20,
+    seeds: SeedsOption = None,
+    seed: SeedOption = None,
     jobs: JobsOption = None,
     grain: GrainOption = None,
     beside: BesideOption = None,
+    watch: WatchOption = False,
+    speed: SpeedOption = None,
     serve: ServeOption = False,
     plot: PlotOption = None,
     tape: TapeOption = None,
@@ -87,28 +104,77 @@ def simulate(
         _list(_wanted(scenarios or [], every=not scenarios), output)
         return
     files, gates = _wanted(scenarios or [], every=every), named(_usual(output) if beside is None else beside)
+    wanted = _seeds(seeds, seed)
+    _check_speed(speed, watch=watch)
+    if watch:
+        besides = {"--seeds": seeds, "--plot": plot, "--tape": tape, "--beside": beside, "--jobs": jobs}
+        besides |= {"--serve": serve or None, f"-o {output}": None if output is Output.TABLE else output}
+        _watch(files, besides, seed=wanted[0], grain=grain, speed=speed)
     _check_plot(plot, files, output)
     if serve:
         _serve(files)
         return
-    for file in files:
-        load(file, grain=grain)  # a mistake in the last file is told before an hour of runs
     began = time.monotonic()
-    outcomes: dict[Path, list[Played]] = {file: [] for file in files}
-    with progress_of(len(files) * seeds, output) as done:
-        wanted = range(FIRST_SEED, FIRST_SEED + seeds)
-        for played in sweep(files, seeds=wanted, jobs=jobs, beside=gates, grain=grain, tapes=tape, progress=done):
-            outcomes[played.file].append(played)
-            if output is Output.JSON:
-                show_line("SimulatedRun", line(played.guardian) | lines_beside(played.beside))
+    outcomes = _swept(files, wanted, output, jobs=jobs, beside=gates, grain=grain, tapes=tape)
     summaries = [_judged(load(file, grain=grain), played) for file, played in outcomes.items()]
     if output is not Output.JSON:
         _tell(summaries, time.monotonic() - began, output)
     if plot is not None:
         _plot(plot, [played.guardian for played in outcomes[files[0]]], load(files[0], grain=grain))
-    for name, failure in ((one.scenario.name, failure) for one, _ in summaries for failure in one.failures):
-        say(f"{name} fails: {failure}", style="red")
-    raise typer.Exit(ExitCode.YES if all(guardian.passed for guardian, _ in summaries) else ExitCode.NO)
+    _leave(summaries)
+
+
+def _swept(
+    files: tuple[Path, ...], seeds: range, output: Output, *, jobs: int | None, beside: Sequence[str],
+    grain: Grain | None, tapes: Path | None,
+) -> dict[Path, list[Played]]:  # fmt: skip
+    """Return all runs by their file; as JSON each is printed as it comes."""
+    for file in files:
+        load(file, grain=grain)  # a mistake in the last file is told before an hour of runs
+    outcomes: dict[Path, list[Played]] = {file: [] for file in files}
+    with progress_of(len(files) * len(seeds), output) as done:
+        for played in sweep(files, seeds=seeds, jobs=jobs, beside=beside, grain=grain, tapes=tapes, progress=done):
+            outcomes[played.file].append(played)
+            if output is Output.JSON:
+                show_line("SimulatedRun", line(played.guardian) | lines_beside(played.beside))
+    return outcomes
+
+
+def _leave(summaries: Sequence[Compared]) -> NoReturn:
+    """Say what fails, and leave with the exit code."""
+    for one, _ in summaries:
+        for failure in one.failures:
+            say(f"{one.scenario.name} fails: {failure}", style="red")
+    raise typer.Exit(ExitCode.YES if all(one.passed for one, _ in summaries) else ExitCode.NO)
+
+
+def _seeds(seeds: int | None, seed: int | None) -> range:
+    """Return the seeds that are asked for."""
+    if seeds is not None and seed is not None:
+        raise ScenarioError(
+            "--seeds and --seed were both given", remedy=f"leave one out: --seed {seed} plays that one only"
+        )
+    return range(FIRST_SEED, FIRST_SEED + (seeds or SEEDS)) if seed is None else range(seed, seed + 1)
+
+
+def _check_speed(speed: str | None, *, watch: bool) -> None:
+    if speed is not None and not watch:
+        raise ScenarioError("--speed is of --watch, which was not given", remedy="add --watch, or leave out --speed")
+
+
+def _watch(
+    files: tuple[Path, ...], besides: Mapping[str, object], *, seed: int, grain: Grain | None, speed: str | None
+) -> NoReturn:
+    """Show one run while it is played. besides: options that do not go with it, None where they were not given."""
+    from simulator.commands.watch import watch  # noqa: PLC0415  for watching only
+
+    for name, given in besides.items():
+        if given is not None:
+            what = f"--watch shows one run while it is played; {name} does not go with it"
+            raise ScenarioError(what, remedy=f"leave out {name}; --seed N chooses the run")
+    if len(files) != 1:
+        raise ScenarioError(f"--watch shows one scenario, {len(files)} were named", remedy="name one")
+    raise typer.Exit(watch(load(files[0], grain=grain), seed, speed=speed))
 
 
 def _usual(output: Output) -> str:

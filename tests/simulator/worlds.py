@@ -108,7 +108,7 @@ class Whole(Simulation):
 
     def _watch(self, record: Record) -> None:
         if isinstance(record, r.Ended):
-            self._end()
+            self.end()
 
     def restart(self, after: float) -> None:
         """Have a new guardian go on with journal and checkpoints, so many seconds after the deploy event."""
