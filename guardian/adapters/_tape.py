@@ -6,7 +6,7 @@ The header is in the file's metadata, entries are rows in their order. Which fil
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -59,8 +59,12 @@ def write_part(part: Part, path: Path) -> None:
 
 def read_title(path: Path) -> Title:
     """Return what a file says of itself. Raises TapeError when it is no part of a tape, or of another version."""
+    return _title(path, path)
+
+
+def _title(source: Path | pa.BufferReader, path: Path) -> Title:
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        metadata = pq.read_schema(source).metadata or {}
     except (pa.ArrowException, OSError) as cause:
         raise _unreadable(path, cause) from cause
     if TITLE not in metadata:
@@ -82,9 +86,18 @@ def read_title(path: Path) -> Title:
 
 def read_part(path: Path) -> Part:
     """Return the part in a file. Raises TapeError."""
-    header = read_title(path).header
+    return _part(lambda: path, path)
+
+
+def part_in(data: bytes, path: Path) -> Part:
+    """Return the part whose file has this content. path: what errors call it. Raises TapeError."""
+    return _part(lambda: pa.BufferReader(data), path)
+
+
+def _part(source: Callable[[], Path | pa.BufferReader], path: Path) -> Part:
+    header = _title(source(), path).header
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(source())
     except (pa.ArrowException, OSError) as cause:
         raise _unreadable(path, cause) from cause
     if table.schema.names != SCHEMA.names:

@@ -24,6 +24,7 @@ from simulator.tuning.crew import Crew, cluster, local
 from simulator.tuning.kept import kept_in
 from simulator.tuning.space import Space, read_space, space_around
 from simulator.tuning.study import Study, Terms, Tuning, check, header
+from simulator.tuning.tapes import read_tapes
 
 BUDGET: Final = "10m"
 """How long it searches when nothing else is said."""
@@ -31,6 +32,10 @@ PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="file of 
 ScenariosOption = Annotated[
     list[str] | None,
     typer.Option("--scenarios", help="folder, file or name; may be given more than once; default: all"),
+]
+TapesOption = Annotated[
+    list[str] | None,
+    typer.Option("--tapes", help="file or folder of `kind: Tape`: recorded rollouts with what would have been right"),
 ]
 SpaceOption = Annotated[
     Path | None, typer.Option("--space", help="what may change; default: half and twice of margins, bakes and waits")
@@ -56,6 +61,7 @@ def tune(
     policy: PolicyArgument,
     *,
     scenarios: ScenariosOption = None,
+    tapes: TapesOption = None,
     space: SpaceOption = None,
     budget: BudgetOption = None,
     trials: TrialsOption = None,
@@ -70,11 +76,12 @@ def tune(
         Output, typer.Option("-o", "--output", help="json: one object with every candidate")
     ] = Output.TABLE,
 ) -> None:
-    """Search a better policy on simulated incidents; the answer is a patch, or to keep it."""
+    """Search a better policy on simulated incidents and recorded rollouts; the answer is a patch, or to keep it."""
     searched = _space(policy, space)
     terms = Terms(
         scenarios=_texts(find_all(scenarios) if scenarios else tuple(library().values())),
         seeds=seeds, fresh=fresh, trials=trials, budget=_budget(budget, trials),
+        tapes=read_tapes(tapes or [], load_policy(policy), file=str(policy)),
     )  # fmt: skip
     check(searched, terms)
     if report is not None:
@@ -88,7 +95,7 @@ def tune(
             found = study.run()
     _show(found, output)
     _write(found, patch, report)
-    say(f"{found.stopped}; {study.played} of {study.done} times a policy met a scenario were played now")
+    say(f"{found.stopped}; {study.played} of {study.done} times a policy met a scenario or tape were played now")
 
 
 def _steps(advance: Callable[[float], None]) -> Callable[[float], None]:

@@ -11,12 +11,15 @@ import numpy as np
 from guardian.cli.pictures import picture
 from simulator.commands.tuned import (
     COLUMNS,
+    TAPE_COLUMNS,
+    TAPE_NOTE,
     answer,
     confirmation_rows,
     front_rows,
     moved_rows,
     not_looked_at,
     patch_of,
+    tape_rows,
     told,
     value_of,
 )
@@ -58,6 +61,7 @@ def page(found: Tuning) -> str:
             _table(COLUMNS, [cells for _, cells in front_rows(found)], bold="recommended"),
             _note(f"{one.name}: {one.meaning}." for one in OBJECTIVES),
             _note(["score: geometric mean of the six, 1 = the policy that came in. Smaller is better everywhere."]),
+            *_tapes(found),
             *_sensitivity(found),
             "<h2>What was not looked at</h2>\n<ul>",
             *(f"<li>{escape(one)}</li>" for one in not_looked_at(found)),
@@ -75,6 +79,17 @@ def _confirmation(found: Tuning) -> list[str]:
         f"<p>The policy that came in against: {escape(told(found.space.changes(found.candidate)))}</p>",
         _table(("objective", "before", "after", "change (95 %)", ""), confirmation_rows(found.confirmation)),
         _note(["The search never saw these seeds: the best of many looks better than it is on those that chose it."]),
+    ]
+
+
+def _tapes(found: Tuning) -> list[str]:
+    if not found.tapes:
+        return []
+    return [
+        "<h2>On recorded rollouts</h2>",
+        f"<p>Best of the search: {escape(told(found.space.changes(found.candidate)))}</p>",
+        _table(TAPE_COLUMNS, tape_rows(found)),
+        _note([TAPE_NOTE]),
     ]
 
 

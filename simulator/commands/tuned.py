@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from guardian.cli.output import Table
+from guardian.core.model import Verdict
+from guardian.core.sentences import duration
 from simulator.commands.bench import difference, ratio
+from simulator.scenario import LATE
 from simulator.tuning.confirm import LEVEL, Confirmation, Difference
 from simulator.tuning.edit import Value, patch, written
 from simulator.tuning.objectives import OBJECTIVES, Figures, Objective, score, wrong_more
 from simulator.tuning.space import Choice
 from simulator.tuning.study import Moved, Tuning
+from simulator.tuning.trial import Tried
 
 MOST: Final = 12
 """Policies of the front that a table shows."""
@@ -42,7 +46,7 @@ def tables(found: Tuning) -> list[Table]:
     shown = [_front_table(found)]
     if found.confirmation is not None:
         shown.insert(0, _confirmation_table(found, found.confirmation))
-    return [*shown, _moved_table(found)]
+    return [*shown, *([_tapes_table(found)] if found.tapes else []), _moved_table(found)]
 
 
 def told(changes: Mapping[str, Value]) -> str:
@@ -72,6 +76,7 @@ def not_looked_at(found: Tuning) -> list[str]:
         *others,
         *skipped,
         "anything that no scenario shows: a policy is as good as the incidents it was tried on",
+        *(["when it would have promoted recorded releases, and whom it would have hurt"] if found.tapes else []),
         "accepted risks and objectives, unless a search space names them",
     ]
 
@@ -83,6 +88,35 @@ def moved_rows(found: Tuning) -> list[list[str]]:
         [one.knob.place.removeprefix("spec."), value_of(one), *_costs(one.figures, here, found.base)]
         for one in found.moved
     ]
+
+
+TAPE_COLUMNS: Final = ("tape", "right", "recorded", AS_IT_IS, "best of the search")
+TAPE_NOTE: Final = (
+    "A tape counts once for each policy, in false rollbacks, missed and delay. Its traffic was sent as it was "
+    "recorded: it does not tell when another policy would have promoted, nor whom that would have hurt."
+)
+
+
+def tape_rows(found: Tuning) -> list[list[str]]:
+    """Return what was recorded and what policies come to on it, as TAPE_COLUMNS says; times after the first traffic."""
+    return [
+        [
+            name,
+            tape.verdict.value + ("" if tape.within is None else f" by {duration(tape.onset + tape.within)}"),
+            tape.recorded,
+            *(_on_tape(found.replays[choice][name]) for choice in (found.space.base, found.candidate)),
+        ]
+        for name, tape in found.tapes.items()
+    ]
+
+
+def _on_tape(run: Tried) -> str:
+    came = f"{run.verdict} after {duration(run.decided_at)}"
+    if run.verdict == Verdict.HOLD:
+        came = f"undecided after {duration(run.decided_at)}"
+        if run.lateness == LATE:
+            return f"{came}, when its traffic ended: not known"
+    return f"{came}: {'right' if run.right else 'WRONG' if run.wrong else 'missed'}"
 
 
 def confirmation_rows(confirmation: Confirmation) -> list[list[str]]:
@@ -124,9 +158,31 @@ def plain(found: Tuning) -> dict[str, Any]:
             }
             for one in found.moved
         ],
+        "tapes": _plain_tapes(found),
         "stopped": found.stopped,
         "not_looked_at": not_looked_at(found),
     }
+
+
+def _plain_tapes(found: Tuning) -> list[dict[str, Any]]:
+    return [
+        {
+            "tape": name,
+            "right": tape.verdict.value,
+            "recorded": tape.recorded,
+            "replays": [
+                {
+                    "changes": dict(found.space.changes(choice)),
+                    "verdict": replays[name].verdict,
+                    "at": replays[name].decided_at,
+                    "wrong": replays[name].wrong,
+                    "lateness": replays[name].lateness,
+                }
+                for choice, replays in found.replays.items()
+            ],
+        }
+        for name, tape in found.tapes.items()
+    ]
 
 
 def _plain_confirmation(found: Tuning, confirmation: Confirmation) -> dict[str, Any]:
@@ -180,6 +236,11 @@ def _front_table(found: Tuning) -> Table:
             "score: geometric mean of the six, 1 = the policy that came in; smaller is better in all of them.",
         ),
     )
+
+
+def _tapes_table(found: Tuning) -> Table:
+    title = f"Recorded rollouts; best of the search: {told(found.space.changes(found.candidate))}"
+    return Table(title=title, columns=TAPE_COLUMNS, rows=tape_rows(found), notes=(TAPE_NOTE,))
 
 
 def _moved_table(found: Tuning) -> Table:

@@ -20,7 +20,7 @@ import scipy
 
 from guardian.errors import ConfigError, SimulationError
 from simulator.pool import process_pool
-from simulator.tuning.trial import Task, Tried, play
+from simulator.tuning.trial import Tried, Work, play
 
 LOSSES: Final = 3
 """Times that workers may be lost before the work itself is suspected."""
@@ -34,7 +34,7 @@ Result = tuple[int, tuple[Tried, ...]]
 class Crew(Protocol):
     """Does tasks, in whichever order; `play` yields each as it ends. Raises SimulationError when workers keep dying."""
 
-    def play(self, tasks: Sequence[Task]) -> Iterator[Result]: ...
+    def play(self, tasks: Sequence[Work]) -> Iterator[Result]: ...
 
 
 def made_with() -> str:
@@ -46,7 +46,7 @@ def made_with() -> str:
 class _Alone:
     """Plays all of it in the process that asks."""
 
-    def play(self, tasks: Sequence[Task]) -> Iterator[Result]:
+    def play(self, tasks: Sequence[Work]) -> Iterator[Result]:
         for number, task in enumerate(tasks):
             yield number, play(task)
 
@@ -58,7 +58,7 @@ class _Processes:
         self.jobs = jobs
         self.pool = process_pool(jobs)
 
-    def play(self, tasks: Sequence[Task]) -> Iterator[Result]:
+    def play(self, tasks: Sequence[Work]) -> Iterator[Result]:
         left = dict(enumerate(tasks))
         losses = 0
         while left:
@@ -88,7 +88,7 @@ class _Cluster:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def play(self, tasks: Sequence[Task]) -> Iterator[Result]:
+    def play(self, tasks: Sequence[Work]) -> Iterator[Result]:
         from distributed import KilledWorker  # noqa: PLC0415  an extra
         from distributed import as_completed as finished  # noqa: PLC0415
 
@@ -106,7 +106,7 @@ class _Cluster:
             self.client.cancel(list(given))
 
 
-def play_as(task: Task, version: str) -> tuple[Tried, ...]:
+def play_as(task: Work, version: str) -> tuple[Tried, ...]:
     """Do a task on a worker of a cluster. Raises SimulationError where it has other versions: seeds would differ."""
     if made_with() != version:
         raise SimulationError(

@@ -22,13 +22,14 @@ KIND: Final = "TuningState"
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What is searched: digests of the policy, the space and the scenarios, and what plays them."""
+    """What is searched: digests of the policy, the space, the scenarios and the tapes, and what plays them."""
 
     kind: str = KIND
     policy: str
     space: str
     scenarios: str
     made_with: str
+    tapes: str = ""
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +104,7 @@ def _read(file: RawIOBase | BufferedIOBase, header: Header, where: str) -> dict[
     if old != header:
         other = [
             name
-            for name in ("policy", "space", "scenarios", "made_with")
+            for name in ("policy", "space", "scenarios", "tapes", "made_with")
             if getattr(old, name) != getattr(header, name)
         ]
         _refuse(where, f"is of another search: {', '.join(other).replace('made_with', 'version')} changed since")

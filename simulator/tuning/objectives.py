@@ -15,7 +15,7 @@ from simulator.scenario import LATE
 from simulator.tuning.trial import Tried
 
 Runs = Mapping[str, Sequence[Tried]]
-"""Scenario -> its runs, in the order of seeds."""
+"""Scenario -> its runs, in the order of seeds; tape -> its replay."""
 Figures = tuple[float | None, ...]
 """A number for each of OBJECTIVES; None where no scenario asks for it."""
 HOLD, PROMOTE, ROLLBACK = Verdict.HOLD, Verdict.PROMOTE, Verdict.ROLLBACK
@@ -25,8 +25,8 @@ HOLD, PROMOTE, ROLLBACK = Verdict.HOLD, Verdict.PROMOTE, Verdict.ROLLBACK
 class Objective:
     """One figure. asked: truths of the scenarios that tell it; of: its value in one run, never negative.
 
-    verdict: whether it counts verdicts that are plainly wrong. relative: a scenario's runs are taken in units of what
-    the policy that came in does there. grain: a difference too small to mean anything.
+    verdict: whether it counts verdicts that are plainly wrong. taped: whether tapes tell it, too. relative: runs are
+    taken in units of what the policy that came in does there. grain: a difference too small to mean anything.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Objective:
     of: Callable[[Tried], float]
     grain: float
     verdict: bool = False
+    taped: bool = False
     relative: bool = False
 
 
@@ -50,15 +51,15 @@ def _waited(run: Tried) -> float:
 OBJECTIVES: Final = (
     Objective(
         name="false rollbacks", meaning="share of runs wrong where nothing must go back", asked={HOLD, PROMOTE},
-        of=lambda run: float(run.wrong), grain=0.02, verdict=True,
+        of=lambda run: float(run.wrong), grain=0.02, verdict=True, taped=True,
     ),
     Objective(
         name="missed", meaning="share of runs promoted, or later than 4 deadlines, where the release must go back",
-        asked={ROLLBACK}, of=lambda run: float(_missed(run)), grain=0.02, verdict=True,
+        asked={ROLLBACK}, of=lambda run: float(_missed(run)), grain=0.02, verdict=True, taped=True,
     ),
     Objective(
         name="delay", meaning="until rolled back, or held as it must be, in deadlines, 4 at most",
-        asked={ROLLBACK, HOLD}, of=_waited, grain=0.02,
+        asked={ROLLBACK, HOLD}, of=_waited, grain=0.02, taped=True,
     ),
     Objective(
         name="hurt", meaning="requests that failed or took over a second, 1 = under the policy that came in",
@@ -76,13 +77,13 @@ OBJECTIVES: Final = (
 
 
 def values(objective: Objective, runs: Runs, base: Runs, truths: Mapping[str, Verdict]) -> list[list[float]]:
-    """Return an objective's value in each run, a list a scenario that asks for it.
+    """Return an objective's value in each run, a list a scenario or tape that asks for it.
 
     base: runs of the policy that came in; truths: scenario -> what must come out.
     """
     found = []
     for name, each in runs.items():
-        if truths[name] in objective.asked:
+        if truths[name] in objective.asked and (objective.taped or not each[0].recorded):
             unit = _mean([objective.of(run) for run in base[name]]) if objective.relative else 1.0
             found.append([objective.of(run) / unit if unit > 0 else 1.0 + objective.of(run) for run in each])
     return found

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 from guardian.config.policy import parse_policy
 from guardian.core.model import Seconds, Verdict
+from guardian.errors import ScenarioError
 from simulator.library import judged_by, parse
 from simulator.tuning.confirm import Confirmation, confirmed
 from simulator.tuning.crew import Crew, made_with
@@ -21,7 +23,8 @@ from simulator.tuning.kept import Header, Kept
 from simulator.tuning.objectives import Figures, Runs, figures, score, wrong_more
 from simulator.tuning.search import BATCH, Search
 from simulator.tuning.space import Choice, Knob, Space
-from simulator.tuning.trial import Task, Tried
+from simulator.tuning.tapes import Tape, truths
+from simulator.tuning.trial import TapeTask, Task, Tried, Work
 
 FRESH_FROM: Final = 1_000_001
 """First of the seeds that no search sees."""
@@ -31,8 +34,9 @@ SEARCHING: Final = 0.75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What is played, and how much. scenarios: name -> text. seeds, fresh: how many of each scenario.
+    """What is played, and how much. scenarios: name -> text; tapes: name -> tape, of other names.
 
+    seeds, fresh: how many of each scenario; a tape is one world, and played once.
     trials: policies tried at most, the one that came in not counted; budget: seconds. None: no limit.
     """
 
@@ -41,6 +45,12 @@ class Terms:
     fresh: int
     trials: int | None
     budget: Seconds | None
+    tapes: Mapping[str, Tape] = field(default_factory=dict)
+
+    @property
+    def worlds(self) -> int:
+        """How many tasks a policy is in the search."""
+        return len(self.scenarios) + len(self.tapes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,7 @@ class Tuning:
     front: choices that nobody beats, best first. candidate: the best of them without more wrong verdicts; the policy
     itself where nothing is better. recommended: the same after it was proved on fresh seeds. stopped: why the search
     ended. skipped: combinations that are no policy, counted by reason. moved: the recommended one, knob by knob.
+    tapes: what was recorded, and replays: by choice what it came to on each of them.
     """
 
     space: Space
@@ -70,6 +81,8 @@ class Tuning:
     moved: tuple[Moved, ...]
     stopped: str
     skipped: Mapping[str, int]
+    tapes: Mapping[str, Tape]
+    replays: Mapping[Choice, Mapping[str, Tried]]
 
     @property
     def base(self) -> Figures:
@@ -93,8 +106,9 @@ class Study:
 
     @cached_property
     def truths(self) -> Mapping[str, Verdict]:
-        """What must come out of each scenario."""
-        return {name: parse(text, file=name).spec.truth.verdict for name, text in self.terms.scenarios.items()}
+        """What must come out of each scenario and tape."""
+        simulated = {name: parse(text, file=name).spec.truth.verdict for name, text in self.terms.scenarios.items()}
+        return simulated | truths(self.terms.tapes)
 
     def run(self) -> Tuning:
         """Search, choose, prove and explain."""
@@ -108,7 +122,8 @@ class Study:
         return Tuning(
             space=self.space, tried=found, front=tuple(self.search.ranked(found)),
             candidate=candidate, recommended=recommended, confirmation=confirmation,
-            moved=moved, stopped=stopped, skipped=dict(self.search.skipped),
+            moved=moved, stopped=stopped, skipped=dict(self.search.skipped), tapes=self.terms.tapes,
+            replays={choice: {name: runs[name][0] for name in self.terms.tapes} for choice, runs in self.tried.items()},
         )  # fmt: skip
 
     def _search(self) -> str:
@@ -129,9 +144,15 @@ class Study:
         """Return the best without more wrong verdicts than the policy that came in; that one where none is better."""
         found = self._figures()
         base = found[self.space.base]
-        lawful = (one for one in self.search.ranked(found) if not wrong_more(found[one], base))
+        lawful = (one for one in self.search.ranked(found) if self._lawful(one, found))
         best = next(lawful, self.space.base)
         return best if score(found[best], base) < 1.0 else self.space.base
+
+    def _lawful(self, choice: Choice, found: Mapping[Choice, Figures]) -> bool:
+        """Whether there are no more wrong verdicts, and on no tape one where the policy that came in is right."""
+        mine, base = self.tried[choice], self.tried[self.space.base]
+        spoilt = any(base[name][0].right and not mine[name][0].right for name in self.terms.tapes)
+        return not spoilt and not wrong_more(found[choice], found[self.space.base])
 
     def _trimmed(self, choice: Choice) -> Choice:
         """Take back, one by one, changes that bring nothing: nobody should have to wonder why they are there."""
@@ -143,7 +164,7 @@ class Study:
                 self._try([without])
             found = self._figures()
             base = found[self.space.base]
-            if not wrong_more(found[without], base) and score(found[without], base) <= score(found[choice], base):
+            if self._lawful(without, found) and score(found[without], base) <= score(found[choice], base):
                 choice = without
         return choice
 
@@ -161,7 +182,7 @@ class Study:
         share = self.elapsed() / self.terms.budget if self.terms.budget else 0.0
         if self.terms.trials is not None:
             policies = 1 + self.terms.trials + 2 * self.terms.fresh / self.terms.seeds + self.space.others
-            share = max(share, self.done / (policies * len(self.terms.scenarios)))
+            share = max(share, self.done / (policies * self.terms.worlds))
         self.progress(min(share, 1.0))
 
     def _figures(self) -> dict[Choice, Figures]:
@@ -170,7 +191,7 @@ class Study:
 
     def _try(self, choices: Sequence[Choice]) -> None:
         seeds = range(1, self.terms.seeds + 1)
-        for choice, runs in zip(choices, self._play(choices, seeds), strict=True):
+        for choice, runs in zip(choices, self._play(choices, seeds, self.terms.tapes), strict=True):
             self.tried[choice] = runs
 
     def _confirm(self, candidate: Choice) -> Confirmation:
@@ -194,14 +215,19 @@ class Study:
             if one[number] != choice[number]
         )
 
-    def _play(self, choices: Sequence[Choice], seeds: Iterable[int]) -> list[Runs]:
+    def _play(
+        self, choices: Sequence[Choice], seeds: Iterable[int], tapes: Mapping[str, Tape] = MappingProxyType({})
+    ) -> list[Runs]:
         """Return the runs of choices, those that were kept without playing them again."""
         policies = [self.space.policy_text(choice) for choice in choices]
-        wanted = [
-            (number, name, Task(policy=policy, scenario=text, seeds=tuple(seeds)))
-            for number, policy in enumerate(policies)
-            for name, text in self.terms.scenarios.items()
-        ]
+        wanted: list[tuple[int, str, Work]] = []
+        for number, policy in enumerate(policies):
+            simulated = {
+                name: Task(policy=policy, scenario=text, seeds=tuple(seeds))
+                for name, text in self.terms.scenarios.items()
+            }
+            recorded = {name: TapeTask(policy=policy, tape=tape) for name, tape in tapes.items()}
+            wanted += [(number, name, task) for name, task in (simulated | recorded).items()]
         found: dict[tuple[int, str], tuple[Tried, ...]] = {}
         new = []
         for number, name, task in wanted:
@@ -217,7 +243,9 @@ class Study:
             found[number, name] = runs
             self.played += 1
             self._tell()
-        return [{name: found[number, name] for name in self.terms.scenarios} for number in range(len(choices))]
+        return [
+            {name: found[number, name] for name in (*self.terms.scenarios, *tapes)} for number in range(len(choices))
+        ]
 
 
 def header(space: Space, terms: Terms) -> Header:
@@ -228,11 +256,14 @@ def header(space: Space, terms: Terms) -> Header:
         space=_digest(repr(knobs)),
         scenarios=_digest(repr((sorted(terms.scenarios.items()), terms.seeds))),
         made_with=made_with(),
+        tapes=_digest(repr(sorted((name, tape.digest) for name, tape in terms.tapes.items()))) if terms.tapes else "",
     )
 
 
 def check(space: Space, terms: Terms) -> None:
-    """Raise ScenarioError where the policy measures what a scenario does not have: before anything is played."""
+    """Raise ScenarioError where a scenario lacks what the policy measures, or has a tape's name; plays nothing."""
+    for name in terms.tapes.keys() & terms.scenarios.keys():
+        raise ScenarioError(f"a tape and a scenario are both called '{name}'", remedy="rename one of them")
     policy = parse_policy(space.text, file=space.file)
     for name, text in terms.scenarios.items():
         judged_by(parse(text, file=name), policy, file=space.file)

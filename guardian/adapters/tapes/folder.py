@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from guardian.adapters._tape import header_of, read_part, read_title, write_part
+from guardian.adapters._tape import header_of, part_in, read_part, read_title, write_part
 from guardian.core.model import Instant, Seconds
 from guardian.core.tape import Header, Part
 from guardian.errors import TapeError
@@ -97,6 +97,11 @@ def written_by(path: Path) -> str:
 def read(path: Path) -> Part:
     """Return the part in a file. Raises TapeError."""
     return read_part(path)
+
+
+def read_bytes(data: bytes, *, where: Path) -> Part:
+    """Return the part whose file has this content, for whoever has not its folder. Raises TapeError."""
+    return part_in(data, where)
 
 
 def _files(path: Path) -> Iterator[Path]:
