@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tuning.search import dask_workers
 from guardian.errors import GuardianError, SimulationError
 from simulator.commands.tuned import plain
 from simulator.tuning.crew import cluster, local, made_with, play_as
@@ -37,14 +38,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """A Dask cluster of two worker processes on this machine."""
-    from distributed import LocalCluster  # noqa: PLC0415  only these tests need it
-
-    anywhere = "127.0.0.1:0"  # its web servers would else listen everywhere, on a port that may be taken
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=anywhere,
-        worker_dashboard_address=anywhere,
-    ) as dask:  # fmt: skip
-        yield dask.scheduler_address
+    with dask_workers(2) as address:
+        yield address
 
 
 def test_bad_margins_are_mended(alone: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""From guessed to measured: `guardian tune` on the game service of examples/game, and proof that its answer is one."""
