@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Is the policy of this branch worse than that of the branch it goes to? Both judge the same simulated incidents.
+# Is the policy of this branch worse than that it began from? Both judge the same simulated incidents.
 #
 #   guardrails.sh BASE POLICY [SCENARIOS]     for example: guardrails.sh origin/main policies/checkout.yaml incidents
 #
-# BASE       commit or branch to compare with
+# BASE       branch that this one goes to: what both have in common (their merge base) is compared with
 # POLICY     policy file, a path in the repository
 # SCENARIOS  folder with your incidents; the shipped library when left out
 # SEEDS      runs of each incident (environment; default 20)
@@ -13,6 +13,10 @@ set -euo pipefail
 base=$1 policy=$2 scenarios=${3:-}
 measure=(guardian bench guardrails --seeds "${SEEDS:-20}" --quiet ${scenarios:+--scenarios "$scenarios"})
 
+base=$(git merge-base "$base" HEAD) || {
+    echo "$1 and this branch have no commit in common here: fetch both with their whole history" >&2
+    exit 2
+}
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
 if git cat-file -e "$base:$policy" 2>/dev/null; then
@@ -20,7 +24,7 @@ if git cat-file -e "$base:$policy" 2>/dev/null; then
     "${measure[@]}" --policy "$before/policy.yaml" --output json >"$before/baseline.json"
     compare=(--compare "$before/baseline.json")
 else
-    echo "$policy is not in $base: measured, compared with nothing" >&2
+    echo "$policy is not in ${base:0:12}: measured, compared with nothing" >&2
     compare=()
 fi
 status=0

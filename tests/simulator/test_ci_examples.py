@@ -37,6 +37,13 @@ def _git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *known, *arguments], cwd=folder, check=True, capture_output=True)
 
 
+def _widen(policy: Path) -> None:
+    text = policy.read_text(encoding="utf-8")
+    wide = text.replace("relative: 1.05", "relative: 3").replace("relative: 1.5", "relative: 4")
+    assert wide != text
+    policy.write_text(wide, encoding="utf-8")
+
+
 def _judge(folder: Path, base: str = "main") -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = ["bash", str(SCRIPT), base, "policies/checkout.yaml", "incidents"]
@@ -55,16 +62,35 @@ def test_the_same_policy_is_no_worse(repository: Path) -> None:
 
 def test_a_wider_margin_fails_the_pipeline(repository: Path) -> None:
     """With the exit code of a regression, and a table that says what is worse."""
-    policy = repository / "policies" / "checkout.yaml"
-    wide = (
-        policy.read_text(encoding="utf-8")
-        .replace("relative: 1.05", "relative: 3")
-        .replace("relative: 1.5", "relative: 4")
-    )
-    policy.write_text(wide, encoding="utf-8")
+    _widen(repository / "policies" / "checkout.yaml")
     done = _judge(repository)
     assert done.returncode == 3, done.stderr
     assert "WORSE" in (repository / "guardrails.md").read_text(encoding="utf-8")
+
+
+def test_what_came_to_main_meanwhile_is_not_asked_of_the_branch(repository: Path) -> None:
+    """A branch that did not touch the policy is no worse, though main has a stricter one by now."""
+    policy = repository / "policies" / "checkout.yaml"
+    strict = policy.read_text(encoding="utf-8")
+    _widen(policy)
+    _git(repository, "commit", "--quiet", "--all", "--message=A wide margin")
+    _git(repository, "branch", "change")
+    policy.write_text(strict, encoding="utf-8")
+    _git(repository, "commit", "--quiet", "--all", "--message=A strict margin")
+    _git(repository, "checkout", "--quiet", "change")
+    done = _judge(repository)
+    assert done.returncode == 0, done.stderr
+    assert "| S02 | 0/8 | same | same |" in (repository / "guardrails.md").read_text(encoding="utf-8")
+
+
+def test_a_clone_without_history_is_told_what_to_fetch(repository: Path) -> None:
+    """A branch that has nothing in common with main cannot be compared: no pass, and no regression."""
+    _git(repository, "checkout", "--quiet", "--orphan", "alone")
+    _git(repository, "commit", "--quiet", "--message=Alone")
+    done = _judge(repository)
+    assert done.returncode == 2
+    assert "main and this branch have no commit in common here: fetch both" in done.stderr
+    assert not (repository / "guardrails.md").exists()
 
 
 def test_a_policy_that_is_wrong_is_no_regression(repository: Path) -> None:
