@@ -21,6 +21,7 @@ from simulator.gates import Naive
 from simulator.library import find_all, library
 from simulator.outcome import Outcome
 from simulator.regress import DELAY, FEWEST, HURT, IN_TIME, LEVEL, WRONG, Compared, Comparison, compared
+from simulator.strict import worsened
 from simulator.sweep import loaded, sweep
 
 NAMES: Final = ("guardrails",)
@@ -39,6 +40,9 @@ CompareOption = Annotated[
 ToleranceOption = Annotated[
     str, typer.Option("--tolerance", help="how much longer, or how many more users hurt, is no regression")
 ]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="nothing is left to chance: a single seed that is worse, or missing, is enough")
+]
 OutputOption = Annotated[
     Output, typer.Option("-o", "--output", help="json: one object a scenario, which --compare reads")
 ]
@@ -52,33 +56,44 @@ def bench(
     jobs: JobsOption = None,
     compare: CompareOption = None,
     tolerance: ToleranceOption = "10%",
+    strict: StrictOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Measure guardrails on simulated incidents; exit 3 when worse than before."""
     if name not in NAMES:
         raise ScenarioError(f"there is no benchmark '{name}'", remedy=f"write one of: {', '.join(NAMES)}")
     allowed = _tolerance(tolerance)
-    before = read_baseline(compare) if compare is not None else None
+    if strict and compare is None:
+        raise ScenarioError("--strict compares with nothing", remedy="name a baseline: --compare FILE")
+    before = read_baseline(compare) if compare is not None else ()
     files = find_all(scenarios) if scenarios else tuple(library().values())
     for file in files:
         loaded(file, policy)  # a mistake in the last file is told before an hour of runs
     figures = _measure(files, seeds, jobs, policy, output)
-    found = _compare(before, figures, allowed, compare) if before is not None and compare is not None else None
+    found = compared(before, figures, tolerance=allowed) if before else None
+    if before and found is None and not strict:
+        raise _nothing_in_common(compare)
     if found is not None:
         figures = [msgspec.structs.replace(one, regressed=found.worse_in(one.scenario)) for one in figures]
+    _print(figures, found, allowed, output)
+    if not before:
+        return
+    regressed = _worse(found) if found is not None else []
+    regressed += worsened(before, figures, tolerance=allowed) if strict else ()
+    for sentence in found.left_out if found is not None and not strict else ():
+        say(f"not compared: {sentence}", style="yellow")
+    for sentence in regressed:
+        say(f"regressed: {sentence}", style="red")
+    raise typer.Exit(ExitCode.NO if regressed else ExitCode.YES)
+
+
+def _print(figures: Sequence[Measured], found: Comparison | None, tolerance: float, output: Output) -> None:
     if output is Output.JSON:
         for one in figures:
             show_line("Benchmark", msgspec.to_builtins(one))
     else:
-        table = _figures(figures) if found is None else _changes(figures, found, allowed)
+        table = _figures(figures) if found is None else _changes(figures, found, tolerance)
         show("Benchmarks", [msgspec.to_builtins(one) for one in figures], output, tables=[table])
-    if found is None:
-        return
-    for sentence in found.left_out:
-        say(f"not compared: {sentence}", style="yellow")
-    for sentence in _worse(found):
-        say(f"regressed: {sentence}", style="red")
-    raise typer.Exit(ExitCode.NO if found.regressed else ExitCode.YES)
 
 
 def _tolerance(text: str) -> float:
@@ -108,14 +123,11 @@ def _measure(
     return figures
 
 
-def _compare(before: Sequence[Measured], after: Sequence[Measured], tolerance: float, path: Path) -> Comparison:
-    found = compared(before, after, tolerance=tolerance)
-    if found is None:
-        raise ScenarioError(
-            f"has nothing in common with this run: each scenario needs {FEWEST} seeds of the same world in both",
-            where=str(path), remedy="make a new baseline: the same command with -o json, without --compare",
-        )  # fmt: skip
-    return found
+def _nothing_in_common(path: Path | None) -> ScenarioError:
+    return ScenarioError(
+        f"has nothing in common with this run: each scenario needs {FEWEST} seeds of the same world in both",
+        where=str(path), remedy="make a new baseline: the same command with -o json, without --compare",
+    )  # fmt: skip
 
 
 def _figures(figures: Sequence[Measured]) -> Table:
