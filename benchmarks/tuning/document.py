@@ -11,8 +11,9 @@ Json = dict[str, Any]
 DOCUMENT: Final = ROOT / "docs" / "tuning.md"
 PICTURE: Final = ROOT / "docs" / "tuning.svg"
 HEAD: Final = """# From guessed to measured: the policy of a game service
-Written by `python -m benchmarks.tuning` from `benchmarks/results/tuning.json`. Commit {commit}{dirty}, {cpu}, {cores}
-cores, load {load}, {wall:.0f} s.
+Written by `python -m benchmarks.tuning --trials {trials} --seeds {seeds} --fresh {fresh}` from
+`benchmarks/results/tuning.json`. Commit {commit}{dirty}, {cpu}, {cores} cores, load {load}, {wall:.0f} s.
+More trials and seeds find and prove more.
 
 [examples/game](../examples/game) starts from objectives as a team agreed on them (99.9 % available, critical at 99.8 %
 for a minute; p95 500 ms, critical at 800 ms) and from margins and steps that were guessed. Four incidents: logins
@@ -25,7 +26,8 @@ on seeds {search} of each.
 PROOF: Final = """## Before and after, on seeds that the search never saw
 Seeds {fresh} of each scenario, the same for both policies. In brackets: limits at 95 %.
 Bad releases tell what is missed and late, healthy ones the false rollbacks and the time to promote, all of them the
-rest. Requests are hurt when they fail or take over a second, be it the release's fault or not.
+rest. Requests are hurt when they fail or take over a second, be it the release's fault or not; here
+they are added up, while the answer above weighs each scenario alike.
 """
 SAME: Final = """## The same answer, whoever plays
 | played by | seconds | SHA-256 of the recommended policy | of the whole answer |
@@ -39,6 +41,7 @@ def document(result: Json) -> str:
         commit=result["commit"][:10], dirty=", with changes" if result["dirty"] else "", cpu=machine["cpu"],
         cores=machine["cores"], load=machine["load"], wall=result["wall_seconds"], tried=result["tried"],
         search=_seeds(seed["search"]), answer=result["answer"],
+        **{name: result["size"][name] for name in ("trials", "seeds", "fresh")},
     )  # fmt: skip
     return "\n".join([head, *_proof(result), *_patch(result), *_searches(result)]) + "\n"
 
