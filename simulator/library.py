@@ -19,7 +19,6 @@ from guardian.config.policy import read_policy
 from guardian.config.source import Document, parse_documents, read_documents
 from guardian.core.model import Mode
 from guardian.core.policy import Adapter, Match, Policy
-from guardian.core.strategies import Canary
 from guardian.errors import ConfigError, Refused, ScenarioError
 from simulator.layers import layered
 from simulator.parameters import Drawn, Template, misused
@@ -146,10 +145,9 @@ def judged_by(scenario: Scenario, policy: Policy, *, file: str) -> Scenario:
     """
     place = scenario.place
     memory = Adapter(kind="memory") if scenario.spec.deploy.weight is None else None
-    steps = tuple(msgspec.structs.replace(step, approval=None) for step in policy.strategy.steps())
     policy = msgspec.structs.replace(
         policy, match=Match(service=place.service, environment=place.environment), mode=Mode.ENFORCE,
-        router=memory, workload=memory, probes=(), depends_on=(), strategy=Canary(plan=steps),
+        router=memory, workload=memory, probes=(), depends_on=(), strategy=policy.strategy.unattended(),
     )  # fmt: skip
     for _, what, remedy in _strange(scenario.spec, policy):
         raise ScenarioError(f"{what} (scenario {scenario.name})", where=file, remedy=remedy)

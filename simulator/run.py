@@ -187,7 +187,7 @@ class Simulation:
         if goes_back or (isinstance(record, r.Ended) and record.phase is Phase.ROLLED_BACK and not self._went(record)):
             self._seen.append((record.at, Happening.ROLLBACK, "rollback", record))
             self._decided(record, Verdict.ROLLBACK)
-        elif isinstance(record, r.Judged) and record.verdict is Verdict.PROMOTE:
+        elif (isinstance(record, r.Judged) and record.verdict is Verdict.PROMOTE) or self._kept(record):
             self._seen.append((record.at, Happening.PROMOTE, "promote", record))
             self._decided(record, Verdict.PROMOTE)
         if (name := event_name(record)) is not None:
@@ -195,6 +195,11 @@ class Simulation:
         promoted = self._verdict is not None and self._verdict[1] is Verdict.PROMOTE
         if (isinstance(record, r.Ended) or promoted) and not self._of(record) and self._may_stop():
             self.end()
+
+    def _kept(self, record: r.OfRollout) -> bool:
+        """Whether a rollout without steps to compare on was verified: no evidence spoke of it before."""
+        compares = bool(self.engine.world.rollouts[record.rollout].policy.participating)
+        return isinstance(record, r.Ended) and record.phase is Phase.VERIFIED and not compares
 
     def _went(self, record: r.OfRollout) -> bool:
         """Whether this rollout was seen to be ordered back; where somebody else moves its traffic, the end says it."""

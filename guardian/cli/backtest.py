@@ -81,7 +81,9 @@ def backtest(
     rules = load_policy(policy)
     if not rules.participating:
         raise PolicyError(
-            "compares nothing", where=str(policy), remedy="give a guardrail `compare`; objectives are not backtested"
+            "compares nothing",
+            where=str(policy),
+            remedy="give a guardrail `compare` and a strategy with steps below 100%; objectives are not backtested",
         )
     rules = as_planned(rules)
     chosen = Seconds(length) if length else None

@@ -80,7 +80,7 @@ def plan(
 
 def _check_pods(policy: Policy, traffic: Traffic) -> None:
     """Raise ConfigError where a step that compares has no pod of a track."""
-    for step in policy.strategy.steps():
+    for step in policy.strategy.steps() if policy.participating else ():
         canary, stable = pods_at(policy, traffic, step.weight)
         if canary and stable < 1 and not full(step.weight):
             raise ConfigError(

@@ -81,8 +81,7 @@ def notes_of(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic,
     yield f"A healthy rollout takes {_time(total)}{' or more' if unknown else ''}. Traffic: {origin}."
     yield "sample, sees, promote: time until the sample is there, a release so much worse is seen, a good one is shown."
     yield from _basis(steps)
-    if policy.baseline is Track.CONTROL:
-        yield "Compared with a control track: as many pods as the canary's, each as busy; stable's are its past only."
+    yield from _compared(policy)
     for number, step in enumerate(steps, start=1):
         if step.extends:
             yield f"Step {number} is the last that compares: it extends itself until the promote verdict."
@@ -102,6 +101,17 @@ def notes_of(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic,
             yield from _blind(policy, guardrail, traffic, steps)
     if any(pods_at(policy, traffic, step.weight)[0] == 1 for step in steps if step.sights):
         yield "With one canary pod, a pod that is lastingly different cannot be told from the release."
+
+
+def _compared(policy: Policy) -> Iterator[str]:
+    """Yield what the canary is held against, where that is not stable."""
+    if not policy.strategy.splits:
+        yield (
+            "No step has users on both tracks: nothing is compared before the switch, and after it objectives decide, "
+            "and the service's own past."
+        )
+    elif policy.baseline is Track.CONTROL:
+        yield "Compared with a control track: as many pods as the canary's, each as busy; stable's are its past only."
 
 
 def _basis(steps: tuple[StepForesight, ...]) -> Iterator[str]:

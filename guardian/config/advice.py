@@ -12,6 +12,7 @@ from guardian.config.source import YamlPath
 from guardian.config.units import format_duration, format_share
 from guardian.core.model import Mode, Track
 from guardian.core.policy import CountSli, Guardrail, HistogramSli, Policy, RatioSli, Scope, full
+from guardian.core.strategies import Canary
 
 HISTORY: float = 1800.0
 """Seconds of stable history it takes to learn how much equal pods differ."""
@@ -59,6 +60,8 @@ def _mode(policy: Policy) -> Iterator[_Said]:
 
 def _steps(policy: Policy, file: str) -> Iterator[_Said]:
     path: YamlPath = ("spec", "strategy", "steps")
+    if not policy.strategy.splits:
+        return
     comparable = [step for step in policy.strategy.steps() if not full(step.weight)]
     if not policy.participating:
         yield ("spec", "guardrails"), "no guardrail compares: no promote verdict is asked", "remove compare: none"
@@ -79,9 +82,13 @@ def _steps(policy: Policy, file: str) -> Iterator[_Said]:
 def _approvals(policy: Policy) -> Iterator[_Said]:
     for number, step in enumerate(policy.strategy.steps()):
         if step.approval is not None and step.approval.role:
-            path: YamlPath = ("spec", "strategy", "steps", number, "approval", "role")
+            path: YamlPath = ("spec", "strategy", *_place(policy, number), "approval", "role")
             what = f"role '{step.approval.role}' is shown to people and not checked by this version"
             yield path, what, "whoever may use the API may approve: keep its token to those people"
+
+
+def _place(policy: Policy, number: int) -> YamlPath:
+    return ("steps", number) if isinstance(policy.strategy, Canary) else ("preview",)
 
 
 def _reach(policy: Policy) -> Iterator[_Said]:
@@ -110,7 +117,7 @@ def _sessions(policy: Policy) -> Iterator[_Said]:
         return
     session = policy.affinity.session
     for number, step in enumerate(policy.strategy.steps()):
-        if step.bake < session and not full(step.weight):
+        if step.bake < session and 0 < step.weight < 1:
             ends = f"a step of {format_duration(step.bake)} ends before its {format_share(step.weight)} are served"
             remedy = f"write bake: {format_duration(session)}, or expect the canary to get less than its weight"
             path: YamlPath = ("spec", "strategy", "steps", number)

@@ -240,8 +240,13 @@ def _nodes(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[Mapping
             child = child or (node.get("additionalProperties") if not isinstance(part, int) else None)
             if isinstance(child, Mapping):
                 below.extend(_expand(schema, child))
-        nodes = below or nodes  # a union member's name: not a step in the file
+        nodes = below or [node for node in nodes if _is_member(node, part)] or nodes
     return nodes
+
+
+def _is_member(node: Mapping[str, Any], name: str | int) -> bool:
+    """Whether this is the member of a union that the part of a path names, which is not a step in the file."""
+    return bool(node.get("properties", {}).get(_CHOOSES, {}).get("const") == name)
 
 
 def _expand(schema: Mapping[str, Any], node: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from guardian.config.findings import complaint
 from guardian.config.units import format_duration, format_share
 from guardian.core.model import Seconds, Weight
 from guardian.core.policy import Adapter, AlertRule, OnAlert
-from guardian.core.strategies import Approval, Canary, Step, Strategy
+from guardian.core.strategies import Approval, BlueGreen, Canary, Step, Strategy
 
 
 class ApprovalConfig(Section):
@@ -42,6 +42,15 @@ ApprovalField = Annotated[
 ]
 
 
+def _limit_of(bake: float, limit: float | None) -> None:
+    """Raise a complaint where a step has no time to be decided in."""
+    if limit is None and bake == 0:
+        raise complaint("bake 0 leaves no time to decide", "write a longer bake, or a limit", at=("bake",))
+    if limit is not None and limit < bake:
+        what = f"limit {format_duration(limit)} is shorter than bake {format_duration(bake)}"
+        raise complaint(what, "make it longer, or leave it out (6 x bake)", at=("limit",))
+
+
 class StepConfig(Section):
     """A weight and how long it is watched."""
 
@@ -55,12 +64,7 @@ class StepConfig(Section):
 
     @model_validator(mode="after")
     def _limit_fits(self) -> Self:
-        if self.limit is None and self.bake == 0:
-            raise complaint("bake 0 leaves no time to decide", "write a longer bake, or a limit", at=("bake",))
-        if self.limit is not None and self.limit < self.bake:
-            limit, bake = format_duration(self.limit), format_duration(self.bake)
-            what = f"limit {limit} is shorter than bake {bake}"
-            raise complaint(what, "make it longer, or leave it out (6 x bake)", at=("limit",))
+        _limit_of(self.bake, self.limit)
         return self
 
     def to_core(self) -> Step:
@@ -101,7 +105,46 @@ class CanaryConfig(Section):
         return Canary(plan=tuple(step.to_core() for step in self.steps))
 
 
-STRATEGIES: Final[dict[str, type[CanaryConfig]]] = {"canary": CanaryConfig}
+class PreviewConfig(Section):
+    """The new revision runs without users."""
+
+    bake: Duration = Field(description="shortest time without users")
+    limit: Duration | None = Field(None, gt=0, description="page when undecided for longer; default 6 x bake")
+    approval: ApprovalField = Field(
+        None, description="true, or {expires, role}: a person must agree to the switch; none: it follows the preview"
+    )
+
+    @model_validator(mode="after")
+    def _limit_fits(self) -> Self:
+        _limit_of(self.bake, self.limit)
+        return self
+
+
+class BlueGreenConfig(Section):
+    """The new revision runs beside the old one without users, then gets all of them at once."""
+
+    kind: Literal["blue-green"]
+    preview: PreviewConfig
+    keep: Duration = Field(
+        gt=0, description="how long the old revision stays after the switch, ready to take users back"
+    )
+
+    def to_core(self) -> Strategy:
+        """Return the strategy as the core reads it."""
+        limit, approval = self.preview.limit, self.preview.approval
+        return BlueGreen(
+            preview=Seconds(self.preview.bake),
+            keep=Seconds(self.keep),
+            limit=None if limit is None else Seconds(limit),
+            approval=None if approval is None else approval.to_core(),
+        )
+
+
+StrategyField = Annotated[CanaryConfig | BlueGreenConfig, Field(discriminator="kind")]
+STRATEGIES: Final[dict[str, type[CanaryConfig | BlueGreenConfig]]] = {
+    "canary": CanaryConfig,
+    "blue-green": BlueGreenConfig,
+}
 """Strategy as written, by `kind`; the same names as guardian.core.strategies.STRATEGIES."""
 
 

@@ -17,7 +17,7 @@ from guardian.config.affinity import AffinityField
 from guardian.config.fields import Duration, Name, Section, ShareField
 from guardian.config.findings import Finding, Severity, complaint, findings_of
 from guardian.config.guardrails import GuardrailConfig
-from guardian.config.plan import AdapterField, AlertConfig, CanaryConfig
+from guardian.config.plan import AdapterField, AlertConfig, StrategyField
 from guardian.config.source import Document, parse_documents, read_documents
 from guardian.core.model import Mode, Ratio, Seconds, Track
 from guardian.core.policies import NO_CIRCLE, circles
@@ -98,7 +98,7 @@ class SpecConfig(Section):
     """Everything a rollout is judged by."""
 
     match: MatchConfig
-    strategy: CanaryConfig
+    strategy: StrategyField
     guardrails: tuple[GuardrailConfig, ...]
     mode: Mode = Field(Mode.ENFORCE, description="observe writes nothing; advise waits for approval")
     risk: RiskConfig = RiskConfig()

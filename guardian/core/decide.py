@@ -235,7 +235,8 @@ def _next_step(draft: Draft, look: Look | None) -> None:
     if following is None:
         _promote(draft, note)
         return
-    text = f"step {rollout.step + 1} passed at {share(rollout.desired)}; next {share(following.weight)}"
+    passed = "the preview passed" if rollout.previews else f"step {rollout.step + 1} passed at {share(rollout.desired)}"
+    text = f"{passed}; next {share(following.weight)}"
     if first_release(rollout, look) and rollout.policy.participating:
         text += "; first release: there is no stable to compare with"
     draft.add(

@@ -177,7 +177,8 @@ def promotable(rollout: Rollout, look: Look) -> bool:
     """Whether every participating guardrail shows the canary within its promote margin, late enough."""
     risk = rollout.policy.risk
     return (
-        look.began is not None
+        bool(rollout.policy.participating)
+        and look.began is not None
         and look.at - look.began >= risk.earliest_promotion
         and look.log_safe >= -math.log(risk.false_promotion)
         and look.allocation is not Allocation.SKEWED
@@ -189,7 +190,8 @@ def promotable(rollout: Rollout, look: Look) -> bool:
 def harmful(rollout: Rollout, look: Look) -> bool:
     """Whether the rollback evidence reached 1/false_rollback. A skewed allocation makes it unknown."""
     threshold = -math.log(rollout.policy.risk.false_rollback)
-    return look.log_harm >= threshold and look.allocation is not Allocation.SKEWED
+    compared = bool(rollout.policy.participating) and look.allocation is not Allocation.SKEWED
+    return compared and look.log_harm >= threshold
 
 
 def forbidden(rollout: Rollout, look: Look | None) -> str | None:

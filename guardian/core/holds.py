@@ -144,7 +144,7 @@ def _skewed(rollout: Rollout, look: Look) -> Waiting:
 
 def _silences(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Waiting]:
     since = rollout.step_began if rollout.phase is not Phase.BAKING else rollout.promoted_at
-    if since is None or not rollout.policy.guardrails:
+    if since is None or not rollout.policy.guardrails or rollout.previews:
         return
     patience = SILENT_AFTER * rollout.policy.interval
     if look is None:
@@ -152,6 +152,7 @@ def _silences(rollout: Rollout, look: Look | None, now: Instant) -> Iterator[Wai
             yield _silent(rollout, "no metrics were seen at all", "", since, now)
         return
     compares = not full(rollout.desired) and rollout.phase is not Phase.BAKING and not first_release(rollout, look)
+    compares = compares and rollout.policy.strategy.splits
     for at in look.guardrails:
         if at.open_ended and now - since > patience:
             yield _silent(rollout, without_end(at.name, at.open_ended), at.name, since, now)

@@ -117,7 +117,7 @@ def first_weight(draft: Draft, reason: str) -> None:
     if rollout.phase is not Phase.PREFLIGHT or not rollout.steps:
         return
     weight = rollout.steps[0].weight
-    text = f"{reason}; first weight {share(weight)}"
+    text = f"{reason}; " + (f"first weight {share(weight)}" if weight > 0 else "a preview without users")
     draft.add(r.Advanced(rollout=rollout.id, at=draft.now, step=0, weight=weight, reason=text))
     if rollout.moves_traffic:
         draft.set_weight(weight)

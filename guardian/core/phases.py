@@ -150,7 +150,9 @@ def _advanced(rollout: Rollout, record: r.Advanced) -> _Changes:
 
 
 def _step_began(rollout: Rollout, record: r.StepBegan) -> _Changes:
-    since = rollout.canary_since if rollout.canary_since is not None else record.at
+    since = rollout.canary_since
+    if since is None and not rollout.previews:
+        since = record.at
     return {"step_began": record.at, "accepted": record.accepted, "canary_since": since}
 
 

@@ -297,7 +297,11 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
 
     @cached_property
     def participating(self) -> tuple[Guardrail, ...]:
-        """The guardrails that compare canary with stable."""
+        """The guardrails that compare canary with stable; none where these never have users at the same time."""
+        return self._comparing if self.strategy.splits else ()
+
+    @cached_property
+    def _comparing(self) -> tuple[Guardrail, ...]:
         return tuple(guardrail for guardrail in self.guardrails if guardrail.compare is not None)
 
     @cached_property
@@ -337,7 +341,7 @@ class Policy(_Part, frozen=True, dict=True, kw_only=True):
     @property
     def risk_each(self) -> float:
         """Chance of a false rollback that is accepted for each guardrail that compares."""
-        return self.risk.false_rollback / max(len(self.participating), 1)
+        return self.risk.false_rollback / max(len(self._comparing), 1)
 
     @property
     def moves_traffic(self) -> bool:

@@ -137,6 +137,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         return self.step_ordered if self.step >= 0 and full(self.desired) else self.promoted_at
 
     @property
+    def previews(self) -> bool:
+        """Whether its step runs the new revision without users."""
+        return self.current is not None and self.current.weight == 0.0
+
+    @property
     def had_traffic(self) -> bool:
         """Whether a weight above 0 was ever ordered, so that going back means setting one."""
-        return self.step >= 0
+        return self.step >= 0 and not self.previews

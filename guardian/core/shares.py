@@ -89,7 +89,7 @@ def allocation(fleet: Fleet, opened: Opened) -> Allocation:
     After a gap in the metrics one track's row may hold minutes of requests before the other's is there.
     """
     state, number = fleet.rollouts, opened.number
-    if opened.weight is None or state["share"][number].sum() + state["moving"][number].sum() < LEAST_REQUESTS:
+    if not opened.weight or state["share"][number].sum() + state["moving"][number].sum() < LEAST_REQUESTS:
         return Allocation.UNKNOWN
     sheet = next(one for one in opened.sheets.values() if fleet.links["first"][one.number] > 0)  # whose requests count
     front, wait = float(fleet.sheets["front"][sheet.number]), LEAST_TICKS * state["tick"][number]

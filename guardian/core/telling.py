@@ -35,7 +35,8 @@ def tell(fleet: Fleet, opened: Opened, now: Instant) -> Look:
     front = _newest(fleet.sheets["front"][numbers])
     at = front if front is not None else now
     looks = tuple(_guardrail(fleet, opened, sheet, began, at) for sheet in sheets)
-    compared = [look for look in looks if look.participates and not np.isnan(began)]
+    split = opened.policy.strategy.splits and not np.isnan(began)
+    compared = [look for look in looks if look.participates and split]
     harm = np.array([[look.log_harm for look in compared]])
     safe = np.array([[look.log_safe for look in compared]])
     log_harm, log_safe, rising = np.nan, np.nan, False
@@ -88,9 +89,8 @@ def _guardrail(fleet: Fleet, opened: Opened, sheet: Sheet, began: float, at: flo
         contest = fleet.roster.contests[sheet.contest]
         participates, calibrated = bool(contest.cells["history"][sheet.cell] > 0), contest.calibrated(sheet.cell)
         needed, moved = _needed(fleet, opened, sheet), _moved(sheet)
-        if not np.isnan(began):
-            arms = fleet.roster.arms
-            log_harm, log_safe = float(arms["harm"][sheet.arm]), float(arms["safe"][sheet.arm])
+        if opened.policy.strategy.splits and not np.isnan(began):
+            log_harm, log_safe = (float(fleet.roster.arms[name][sheet.arm]) for name in ("harm", "safe"))
             comparable = _comparable(contest, sheet.cell)
     older = _older(fleet, sheet)
     canary, stable, control = _sides(fleet, sheet, older)

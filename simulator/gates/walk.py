@@ -79,7 +79,8 @@ class _Walk:
         begins = first + lag.answers + lag.ready
         self.shift = Instant(begins + lag.weight_lag)
         world.start_canary(Instant(begins))
-        self._steps = [step for step in scenario.policy.strategy.steps() if step.weight < 1]
+        steps = scenario.policy.strategy.steps()
+        self._steps = [step for step in steps if 0 < step.weight < 1] or [steps[-1]]
         world.serve(self._steps[0].weight, self.shift)
         self._begin(0.0)
         self._alerts = _alerts(scenario, world, self.shift) if self._gate is not None and self._gate.alerts else []

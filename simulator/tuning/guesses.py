@@ -7,6 +7,7 @@ from typing import Final
 
 from guardian.config.units import format_duration
 from guardian.core.policy import Guardrail, Margin, Policy
+from guardian.core.strategies import BlueGreen, Strategy
 
 FACTORS: Final = (0.5, 2.0)
 Guess = tuple[str, tuple[str | float, ...]]
@@ -21,13 +22,20 @@ def guesses(policy: Policy) -> Iterator[Guess]:
     for number, guardrail in enumerate(policy.guardrails):
         name = guardrail.name if not set(guardrail.name) & set("[]") else str(number)
         yield from _of_guardrail(guardrail, f"spec.guardrails[{name}]")
-    steps = policy.strategy.steps()
+    yield from _of_plan(policy.strategy)
+    yield "spec.risk.earliest_promotion", _durations(policy.risk.earliest_promotion)
+    yield "spec.hold_back", _durations(policy.hold_back)
+
+
+def _of_plan(strategy: Strategy) -> Iterator[Guess]:
+    steps = strategy.steps()
+    if isinstance(strategy, BlueGreen):
+        yield "spec.strategy.preview.bake", _durations(strategy.preview)
+        return
     for number, step in enumerate(steps[:-1]):  # the last bake comes after the verdict
         yield f"spec.strategy.steps[{number}].bake", _durations(step.bake)
     if len(steps) > 1:
         yield "spec.strategy.steps[0].weight", _shares(steps[0].weight)
-    yield "spec.risk.earliest_promotion", _durations(policy.risk.earliest_promotion)
-    yield "spec.hold_back", _durations(policy.hold_back)
 
 
 def _of_guardrail(guardrail: Guardrail, place: str) -> Iterator[Guess]:

@@ -24,7 +24,6 @@ from guardian.core.differences import Comparison, Outcome, compare, told
 from guardian.core.model import Instant, RolloutId, Seconds, Verdict
 from guardian.core.playback import Playback, Played
 from guardian.core.policy import Policy
-from guardian.core.strategies import Canary
 from guardian.core.tape import Part
 from guardian.errors import ScenarioError
 from simulator.scenario import LATE
@@ -138,11 +137,10 @@ def read_tapes(names: Iterable[str], policy: Policy, *, file: str) -> dict[str, 
 
 def replay(tape: Tape, policy: Policy) -> Replayed:
     """Judge a tape by another policy; what carried its rollout out stays, and no approval is asked."""
-    steps = tuple(msgspec.structs.replace(step, approval=None) for step in policy.strategy.steps())
     under = tape.under
     other = msgspec.structs.replace(
         policy, match=under.match, mode=under.mode, router=under.router, workload=under.workload, probes=under.probes,
-        depends_on=under.depends_on, strategy=Canary(plan=steps),
+        depends_on=under.depends_on, strategy=policy.strategy.unattended(),
     )  # fmt: skip
     played = _played(_parts(tape.parts), tape.service, tape.environment, other, tape.name)
     found = next(one for one in compare(played) if one.rollout == tape.rollout)

@@ -29,7 +29,7 @@ def gated(expires: float = 3600.0) -> Step:
 
 def test_a_gate_waits_for_approval_after_everything_else_passed() -> None:
     """Awaiting is published once; time in which only the approval is missing is not counted against the limit."""
-    play = Play(policies=(policy(gated(), *policy().strategy.plan[1:]),))
+    play = Play(policies=(policy(gated(), *policy().strategy.steps()[1:]),))
     play.tell(requested())
     play.until(3000)
     assert play.rollout.awaiting is not None
@@ -42,7 +42,7 @@ def test_a_gate_waits_for_approval_after_everything_else_passed() -> None:
 
 def test_an_approval_that_nobody_gives_aborts() -> None:
     """expires: abort."""
-    play = Play(policies=(policy(gated(600.0), *policy().strategy.plan[1:]),))
+    play = Play(policies=(policy(gated(600.0), *policy().strategy.steps()[1:]),))
     play.tell(requested())
     play.until(800)
     assert play.phase() is Phase.ABORTED
@@ -63,7 +63,7 @@ def test_a_person_passes_a_step_without_bake_sample_and_verdict() -> None:
 
 def test_promote_is_refused_while_only_the_approval_is_missing() -> None:
     """It passes no gate: taken without effect, it would be told as done, and the step would wait on."""
-    play = Play(policies=(policy(gated(), *policy().strategy.plan[1:]),))
+    play = Play(policies=(policy(gated(), *policy().strategy.steps()[1:]),))
     play.tell(requested())
     play.until(3000)
     order(play, Order.PROMOTE)
@@ -74,7 +74,7 @@ def test_promote_is_refused_while_only_the_approval_is_missing() -> None:
 
 def test_promote_before_the_approval_passes_the_rest_of_the_step_once() -> None:
     """Bake, sample and evidence are passed over, and the record says that the approval is not."""
-    play = Play(policies=(policy(gated(), *policy().strategy.plan[1:]),))
+    play = Play(policies=(policy(gated(), *policy().strategy.steps()[1:]),))
     play.tell(requested())
     play.until(20)
     order(play, Order.PROMOTE, reason="hotfix")
@@ -206,7 +206,7 @@ def test_a_dismissed_rollback_is_not_proposed_again() -> None:
 
 def test_a_gate_turned_down_aborts() -> None:
     """Reject of an approval: abort."""
-    play = Play(policies=(policy(gated(), *policy().strategy.plan[1:]),))
+    play = Play(policies=(policy(gated(), *policy().strategy.steps()[1:]),))
     play.tell(requested())
     play.until(1200)
     order(play, Order.REJECT)
@@ -219,7 +219,7 @@ def test_an_amendment_may_only_tighten() -> None:
     play = Play(policies=(base,))
     play.tell(requested())
     play.until(20)
-    longer = replace(base, strategy=Canary(plan=tuple(replace(step, bake=900.0) for step in base.strategy.plan)))
+    longer = replace(base, strategy=Canary(plan=tuple(replace(step, bake=900.0) for step in base.strategy.steps())))
     order(play, Order.AMEND, policy=longer)
     assert play.rollout.policy.digest == longer.digest
     order(play, Order.AMEND, policy=base, reason="back")

@@ -52,12 +52,12 @@ def _rolled_back() -> Play:
 
 def _gated() -> Play:
     base = policy()
-    first = replace(base.strategy.plan[0], approval=Approval())
-    gated = replace(base, strategy=Canary(plan=(first, *base.strategy.plan[1:])))
+    first = replace(base.strategy.steps()[0], approval=Approval())
+    gated = replace(base, strategy=Canary(plan=(first, *base.strategy.steps()[1:])))
     play = Play(policies=(gated,))
     play.tell(requested("2.3.0"))
     play.until(20)
-    longer = tuple(replace(step, bake=Seconds(400.0)) if step.weight < 1 else step for step in gated.strategy.plan)
+    longer = tuple(replace(step, bake=Seconds(400.0)) if step.weight < 1 else step for step in gated.strategy.steps())
     play.tell(ordered(play.rollout.id, Order.AMEND, policy=replace(gated, strategy=Canary(plan=longer))))
     play.tell(ordered(play.rollout.id, Order.PAUSE))
     play.until(40)

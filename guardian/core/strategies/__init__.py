@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from guardian.core.strategies.blue_green import BlueGreen
 from guardian.core.strategies.canary import Canary
 from guardian.core.strategies.step import Approval, Step
 
-Strategy = Canary
-STRATEGIES: Final[dict[str, type[Canary]]] = {"canary": Canary}
+Strategy = Canary | BlueGreen
+STRATEGIES: Final[dict[str, type[Strategy]]] = {"canary": Canary, "blue-green": BlueGreen}
 
-__all__ = ["STRATEGIES", "Approval", "Canary", "Step", "Strategy"]
+__all__ = ["STRATEGIES", "Approval", "BlueGreen", "Canary", "Step", "Strategy"]

@@ -12,6 +12,15 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, tag="canary", tag_field=
 
     plan: tuple[Step, ...]
 
+    @property
+    def splits(self) -> bool:
+        """Whether canary and stable have users at the same time, so that they can be compared."""
+        return True
+
     def steps(self) -> tuple[Step, ...]:
         """Return the steps in order."""
         return self.plan
+
+    def unattended(self) -> Canary:
+        """Return the same without approvals: where nobody would answer."""
+        return Canary(plan=tuple(msgspec.structs.replace(step, approval=None) for step in self.plan))
