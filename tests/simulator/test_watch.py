@@ -109,8 +109,8 @@ def test_ctrl_c_says_what_was_decided_so_far() -> None:
 
 
 def test_ctrl_c_before_the_deploy_event_is_no_error() -> None:
-    """The history of a run in request grain takes seconds."""
-    arguments = ["simulate", "S07", "--watch"]
+    """The history of a run in request grain takes seconds; at real time the run could not end meanwhile."""
+    arguments = ["simulate", "S07", "--watch", "--speed", "1"]
     terminal, code = run_on_terminal(arguments, until=lambda terminal: "before the deploy event" in terminal.left)
     assert code == 130
     assert terminal.left.splitlines()[-1] == "interrupted before the deploy event"
