@@ -23,13 +23,19 @@ LASTS: Final = 1800.0
 PODS: Final = Pods(stable=4, canary=2)
 
 
-def half_hour() -> Scenario:
-    """Return a shipped healthy release, made busier, that is watched for half an hour and never decided before."""
+def half_hour(*, every: float = 10.0) -> Scenario:
+    """Return a shipped healthy release, made busier, that is watched for half an hour and never decided before.
+
+    every: seconds between two scrapes.
+    """
     shipped = load(find("S17")[0])
     service = shipped.spec.service.model_copy(update={"pods": PODS})
     traffic = shipped.spec.traffic.model_copy(update={"rate": RATE})
     truth = shipped.spec.truth.model_copy(update={"verdict": Verdict.HOLD, "within": None})
-    changes = {"service": service, "traffic": traffic, "truth": truth, "faults": (), "lasts": Seconds(LASTS)}
+    scrape = shipped.spec.scrape.model_copy(update={"every": every})
+    changes = {
+        "service": service, "traffic": traffic, "truth": truth, "faults": (), "lasts": Seconds(LASTS), "scrape": scrape
+    }  # fmt: skip
     spec: Spec = shipped.spec.model_copy(update=changes)
     return Scenario(metadata=shipped.metadata, spec=spec, policy=shipped.policy)
 
@@ -40,15 +46,15 @@ def drawn(scenario: Scenario) -> None:
     rounds = int((scenario.spec.history + LASTS) / scenario.spec.scrape.every)
     latency = scenario.spec.service.latency
     for _ in range(rounds):
-        total = random.poisson(np.full(PODS.stable + PODS.canary, RATE * 10 / 6))
+        total = random.poisson(np.full(PODS.stable + PODS.canary, RATE * scenario.spec.scrape.every / 6))
         random.binomial(total, 0.005)
         random.multinomial(total, latency.shares(np.ones(len(total)), np.full(len(total), latency.tail.share)))
 
 
 @contextmanager
-def scenario() -> Iterator[Measures]:
+def scenario(every: float = 10.0) -> Iterator[Measures]:
     """Read the scenario once; each run sets everything else up anew."""
-    busy = half_hour()
+    busy = half_hour(every=every)
     seeds = iter(range(1, 1000))
 
     def ours() -> float:
