@@ -92,12 +92,18 @@ def _sheet(fleet: Fleet, sheet: Sheet) -> dict[str, Any]:
         "anomalies": dict(sheet.anomalies),
         "pods": [_pod(fleet, sheet, pod, contest) for pod in sheet.pods.values()],
         "strata": [] if contest is None else [_stratum(contest, *stratum) for stratum in sheet.strata.items()],
+        "abreast": [_row(fleet.table.abreast.sides, side) for side in _sides(fleet, sheet)],
     }
     if contest is not None:
         packed["arm"] = _row(fleet.roster.arms, sheet.arm)
         packed["cell"] = _row(contest.cells, sheet.cell)
         packed["panels"] = [[_row(part, sheet.cell) for part in _cell_parts(arm)] for arm in contest.arms]
     return packed
+
+
+def _sides(fleet: Fleet, sheet: Sheet) -> range:
+    """Rows of a sheet's tracks among those that are waited for; none before its first pod."""
+    return fleet.table.abreast.sides_of(sheet.number) if sheet.pods else range(0)
 
 
 def _stratum(contest: Contest, name: str, number: int) -> tuple[str, list[Row]]:
@@ -172,6 +178,8 @@ def _fill(
         sheet = opened.sheets.get(packed["name"])
         if sheet is not None:
             _restore_sheet(fleet, rollout, sheet, packed, numbers)
+            for side, row in zip(_sides(fleet, sheet), packed.get("abreast", ()), strict=False):
+                _put(fleet.table.abreast.sides, side, row, without=("tick",))
     _restore_apart(opened, content)
 
 

@@ -158,17 +158,15 @@ class SeriesTable:
         repeat = np.concatenate(([False], (series_[1:] == series_[:-1]) & (time_[1:] == time_[:-1])))
         late = time_ <= np.fmax(self.rows["time"][series_], -np.inf)
         order = order[~repeat & ~late]
+        self.alignment.end(series[ended], time[ended])
+        free = self._free_to_count(series[order], time[order], level[order])
+        if not free.all():
+            rest, order = order[~free], order[free]
+            self.waiting = came.only(np.sort(rest))
         shown = None
         if level[order].any():
             levels, order = order[level[order]], order[~level[order]]
             shown = self._show(series[levels], time[levels], value[levels])
-        self.alignment.end(series[ended], time[ended])
-        whole = self.alignment.whole(series[order], time[order])
-        pods, step = self.rows["pod"][series[order]].astype(np.int64), self.alignment.series["step"][series[order]]
-        whole &= ~self.abreast.ahead(pods, time[order], step)
-        if not whole.all():
-            rest, order = order[~whole], order[whole]
-            self.waiting = came.only(np.sort(rest))
         deltas = self._steps(series[order], time[order], value[order], started[order])
         bad = self._newly_refused(np.flatnonzero(broken & ~ended), series, time)
         return Deltas(
@@ -176,6 +174,17 @@ class SeriesTable:
             refused=np.concatenate((deltas.refused, series[bad])),
             reason=np.concatenate((deltas.reason, np.full(len(bad), Step.UNUSABLE, dtype=np.int8))), shown=shown,
         )  # fmt: skip
+
+    def _free_to_count(self, series: Ints, time: Floats, level: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Whether samples (n,), sorted by series and time, wait for no series of their pod and for no track."""
+        free = np.ones(len(series), dtype=np.bool_)
+        free[~level] = self.alignment.whole(series[~level], time[~level])
+        begins = np.concatenate(([True], series[1:] != series[:-1]))[: len(series)]
+        before = np.where(begins, self.rows["time"][series], np.concatenate(([np.nan], time[:-1]))[: len(series)])
+        whole = np.flatnonzero(free)
+        pods = self.rows["pod"][series[whole]].astype(np.int64)
+        free[whole] = ~self.abreast.ahead(pods, time[whole], (time - before)[whole])
+        return free
 
     def _newly_refused(self, bad: Ints, series: Ints, time: Floats) -> Ints:
         """Samples that were not refused before: deliveries overlap, and each is told once."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from guardian.core.abreast import LONGEST, Abreast
-from guardian.core.looks import Look
-from guardian.core.model import Track
-from tests.core.pods import BEGAN, STEP, Sample, look, observe, opened, scrapes
+from guardian.core.fleet import Fleet
+from guardian.core.looks import GuardrailLook, Look, Part
+from guardian.core.model import RolloutId, Track
+from tests.builders import ERRORS
+from tests.core import levels
+from tests.core.pods import BEGAN, POLICY, STEP, R, Sample, key, look, observe, opened, scrapes
 from tests.core.test_deliveries import restarted
 
 ROLLBACK = math.log(100.0)
@@ -81,3 +88,112 @@ def test_a_track_beyond_the_longest_delay_is_not_waited_for() -> None:
         at = BEGAN + 1000.0 * lag
         ahead = abreast.ahead(np.array([0, 1]), np.array([at, at - lag]), step)
         assert ahead.tolist() == [waits, False]
+
+
+def known_before(every: float) -> list[Sample]:
+    """Three times the errors; scrapes `every` so many seconds, of an idle canary too, long before its first traffic."""
+    told = scrapes(canary=1, stable=2, lasts=200.0, history=400.0, rate=60.0, worse=4.0)
+    idle = [(key(Track.CANARY, 0, part), float(at), 0.0) for at in np.arange(BEGAN - 150.0, BEGAN, STEP)
+            for part in (Part.TOTAL, Part.BAD)]  # fmt: skip
+    errors = [one for one in [*idle, *told] if one[0].guardrail == "errors" and one[1] % every == 0.0]
+    return sorted(errors, key=lambda one: one[1])
+
+
+def delivered(samples: list[Sample], lag: Lag, *, looks: float, restarts: bool) -> Look:
+    """Tell them with a look every so many seconds until all came, with a restart after each where that is wanted."""
+    fleet, start = opened(), BEGAN - 200.0
+    when = np.array([sample[1] + lag(sample) for sample in samples])
+    edges = [-math.inf, *np.arange(start, samples[-1][1] + 100.0, looks).tolist()]
+    for begin, end in pairwise(edges):
+        observe(fleet, [samples[place] for place in np.flatnonzero((when > begin) & (when <= end))])
+        look(fleet)
+        fleet = restarted(fleet) if restarts else fleet
+    return look(fleet)
+
+
+@functools.cache
+def prompt_at(every: float) -> GuardrailLook:
+    """How the errors stand when nothing is late."""
+    return delivered(known_before(every), lambda _: 0.0, looks=STEP, restarts=False).of("errors")
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seconds=st.floats(0.0, 45.0), every=st.sampled_from((10.0, 20.0, 30.0)), looks=st.sampled_from((5.0, 10.0, 15.0)),
+    restarts=st.booleans(),
+)  # fmt: skip
+@example(seconds=45.0, every=30.0, looks=10.0, restarts=False)
+@example(seconds=33.0, every=30.0, looks=10.0, restarts=True)
+def test_stable_late_all_along_changes_neither_counts_nor_evidence(
+    seconds: float, every: float, looks: float, *, restarts: bool
+) -> None:
+    """Whether scrapes are as rare as looks or rarer, with restarts; evidence but for the first rows of the canary."""
+    samples = known_before(every)
+
+    def lag(sample: Sample) -> float:
+        return seconds * (sample[0].track is Track.STABLE)
+
+    late, prompt = delivered(samples, lag, looks=looks, restarts=restarts).of("errors"), prompt_at(every)
+    assert (late.canary.requests, late.canary.bad) == (prompt.canary.requests, prompt.canary.bad)
+    assert (late.stable.requests, late.stable.bad) == (prompt.stable.requests, prompt.stable.bad)
+    assert late.log_harm == pytest.approx(prompt.log_harm, rel=1e-9)
+    assert late.log_safe == pytest.approx(prompt.log_safe, rel=1e-9)
+
+
+@settings(max_examples=6, deadline=None)
+@given(delays=st.lists(st.floats(0.0, 45.0), min_size=36, max_size=36), looks=st.sampled_from((5.0, 10.0, 15.0)))
+def test_a_canary_late_by_another_time_each_scrape_loses_nothing(delays: list[float], looks: float) -> None:
+    """Its samples come in order; a single late one is like silence, and evidence may be of fewer, longer ticks."""
+    samples = known_before(STEP)
+    came, last = dict[float, float](), 0.0
+    for number, at in enumerate(sorted({time for one, time, _ in samples if one.track is Track.CANARY})):
+        came[at] = last = max(last, at + delays[number])
+
+    def lag(sample: Sample) -> float:
+        return came[sample[1]] - sample[1] if sample[0].track is Track.CANARY else 0.0
+
+    late, prompt = delivered(samples, lag, looks=looks, restarts=False).of("errors"), prompt_at(STEP)
+    assert (late.canary.requests, late.canary.bad) == (prompt.canary.requests, prompt.canary.bad)
+
+
+def test_a_gap_in_all_scrapes_does_not_make_them_seem_rarer() -> None:
+    """A Prometheus that was away for two minutes: afterwards a late canary is waited for as before."""
+    samples = [one for one in scrapes(lasts=400.0, rate=60.0, worse=3.0) if not 100.0 < one[1] - BEGAN < 230.0]
+    late, prompt = (told(samples, of(Track.CANARY, seconds)) for seconds in (25.0, 0.0))
+    before = told([one for one in samples if one[1] <= BEGAN + 100.0], of(Track.CANARY, 25.0))
+    assert prompt.log_harm >= ROLLBACK
+    assert late.log_harm >= ROLLBACK
+    assert before.log_harm < ROLLBACK
+
+
+@pytest.mark.parametrize("track", [Track.CANARY, Track.STABLE])
+def test_levels_wait_for_a_late_track_as_counts_do(track: Track) -> None:
+    """Memory a third higher is found all the same."""
+    rules = levels.by(ERRORS, levels.MEMORY)
+    story = [one for one in levels.Story(memory=levels.level(1.3), lasts=60).samples() if one[0].guardrail != "orders"]
+    harm = []
+    for seconds in (0.0, 45.0):
+        when = np.array([one[1] + seconds * (one[0].track is track and one[1] >= levels.ZERO) for one in story])
+        fleet, edges = levels.opened(rules), np.arange(levels.ZERO - 60.0, levels.ZERO + 700.0, STEP)
+        for begin, end in zip([-math.inf, *edges], edges, strict=False):
+            levels.observe(fleet, [story[place] for place in np.flatnonzero((when > begin) & (when <= end))])
+            levels.look(fleet)
+        harm.append(levels.look(fleet).of("memory").log_harm)
+    assert harm[1] == pytest.approx(harm[0], rel=0.05)
+    assert harm[0] >= ROLLBACK
+
+
+def test_a_checkpoint_holds_who_is_waited_for() -> None:
+    """Also one of a rollout whose numbers are others in the fleet that takes it, beside another that goes on."""
+    fleet = opened()
+    for end in np.arange(0.0, 100.0, STEP):
+        stable = [(key(Track.STABLE, 0, Part.TOTAL), float(end), 10.0 * float(end))]
+        observe(fleet, [*stable, (key(Track.CANARY, 0, Part.TOTAL), float(end) - 40.0, float(end))])
+        look(fleet)
+    again = Fleet()
+    again.open(RolloutId("other"), POLICY)
+    again.restore(R, POLICY, fleet.checkpoint(R))
+    assert again.checkpoint(R) == fleet.checkpoint(R)
+    for one in (fleet, again):
+        observe(one, [(key(Track.STABLE, 0, Part.TOTAL), 100.0, 1000.0)])
+        assert look(one).of("errors").stable.last == 50.0
