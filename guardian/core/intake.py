@@ -22,6 +22,9 @@ PATIENCE: Final = 3.0
 """Ticks to wait for a late pod while both tracks report."""
 LONG_PATIENCE: Final = 120.0
 """Seconds to wait while a whole track is silent."""
+ROUND: Final = 0.8
+"""Part of the time between two rows of the quickest pod before which no tick is over: pods are scraped by turns, and
+one by one canary and stable would never be in the same tick."""
 AT_ONCE: Final = 1e-3
 """Seconds within which rows of pods whose interval is not known yet count as of one time; unix time has no 1e-9 s."""
 _NEVER: Final = -1e300
@@ -116,8 +119,9 @@ class Intake:
         pods, group = standing.pods, standing.group
         known = (self.pods["seen"][pods] > 0) & (self.pods["left"][pods] == 0)
         late = known & ~standing.current
+        over = self._over(standing)
         if not late.any():
-            return standing
+            return standing if over.all() else self._standing(cells[over])
         canary = self.panel.pods["canary"][pods] > 0
         waited = standing.front - self.cells["cursor"][cells]
         silent = np.zeros(len(cells), dtype=np.bool_)
@@ -128,7 +132,16 @@ class Intake:
         patience = PATIENCE * standing.tick
         limit = np.where(silent, np.maximum(LONG_PATIENCE, patience), patience)
         blocked = sum_by(late.astype(np.float64), group, len(cells)) > 0
-        return self._standing(cells[~blocked | (waited >= limit * 0.999)])
+        return self._standing(cells[over & (~blocked | (waited >= limit * 0.999))])
+
+    def _over(self, standing: Standing) -> npt.NDArray[np.bool_]:
+        """Whether a tick lasted so long (C,) that each pod had its turn, where scrapes are rarer than looks."""
+        interval = self.pods["interval"][standing.pods]
+        quickest = np.full(len(standing.cells), np.inf)
+        known = (interval > 0) & standing.current
+        np.minimum.at(quickest, standing.group[known], interval[known])
+        waited = standing.front - self.cells["cursor"][standing.cells]
+        return np.asarray(waited >= ROUND * np.where(np.isfinite(quickest), quickest, 0.0))
 
     def stretch(self, pods: Ints, end: Floats, seconds: Floats) -> Stretch | None:
         """Many ticks of some pods as one, if each would be folded as it comes; else None: offer them one by one.

@@ -362,3 +362,30 @@ def test_rows_that_are_refused_where_there_are_errors_leave_no_promotion() -> No
     assert at.refused > 0.3
     assert at.log_safe > 0.0  # what is left speaks for the canary, which is three times as bad
     assert tick_by_tick(scrapes(lasts=300.0))[-1].of("errors").refused == 0.0
+
+
+@pytest.mark.parametrize(("every", "apart"), [(20.0, 10.0), (30.0, 10.0), (30.0, 20.0), (60.0, 30.0)])
+def test_scrapes_rarer_than_looks_by_turns_give_evidence_all_the_same(every: float, apart: float) -> None:
+    """Canary and stable are scraped `apart` from each other: no look has rows of both, and they are compared."""
+    samples = [one for one in scrapes(lasts=900.0, worse=3.0, rate=60.0) if one[0].guardrail == "errors"]
+    scraped = [one for one in samples if (one[1] - BEGAN) % every == 0.0]
+    turns = [(one, at + apart if one.track is Track.CANARY else at, value) for one, at, value in scraped]
+    found = [
+        told[-1].of("errors").log_harm
+        for told in (tick_by_tick(scraped), tick_by_tick(sorted(turns, key=lambda one: one[1])))
+    ]
+    assert found[0] >= ROLLBACK
+    assert found[1] >= 0.8 * found[0]
+
+
+@pytest.mark.parametrize("looks", [0.0, 3.0, 7.0])
+def test_it_makes_no_difference_when_looks_come_between_scrapes(looks: float) -> None:
+    """Of a canary scraped five seconds after stable, a look may have the one of this scrape and not the other."""
+    samples = [(one, at + 5.0 * (one.track is Track.CANARY), value) for one, at, value in story("errors")]
+    fleet = opened()
+    for end in np.arange(BEGAN - 60.0 + looks, BEGAN + 620.0, STEP):
+        observe(fleet, [sample for sample in samples if sample[1] <= end])
+        samples = [sample for sample in samples if sample[1] > end]
+        look(fleet)
+    found = look(fleet).of("errors")
+    assert found.log_harm == pytest.approx(at_once("errors").of("errors").log_harm, rel=0.2)
