@@ -107,7 +107,7 @@ class Summary:
     """A scenario over its seeds.
 
     median, p95: seconds from onset to verdict (hold: in units of the deadline). hurt: failed requests of a
-    mean run.
+    mean run. caution: what a scenario that passes does not say, "" where nothing.
     """
 
     scenario: Scenario
@@ -120,6 +120,7 @@ class Summary:
     bound: Seconds | None
     hurt: float
     failures: tuple[str, ...] = field(default=())
+    caution: str = ""
 
     @property
     def right(self) -> int:
@@ -162,7 +163,28 @@ def summarise(scenario: Scenario, outcomes: Sequence[Outcome], *, bound: Seconds
         bound=bound,
         hurt=sum(one.run.harm.bad for one in outcomes) / max(len(outcomes), 1),
         failures=tuple(failures),
+        caution=_held_at_verdict(outcomes),
     )
+
+
+def _held_at_verdict(outcomes: Sequence[Outcome]) -> str:
+    """Say that rollouts were held when their evidence said promote: they would not have gone on by then."""
+    promoted = [one.run for one in outcomes if one.run.verdict is Verdict.PROMOTE]
+    held = [(run.seed, seen) for run in promoted if (seen := _standing_hold(run)) is not None]
+    if not held:
+        return ""
+    seed, seen = held[0]
+    return (
+        f"{len(held)} of {len(promoted)} rollouts were held when the verdict was promote: their weight does not move "
+        f"until that ends; seed {seed}: {seen.reason}"
+    )
+
+
+def _standing_hold(run: Run) -> Seen | None:
+    """Return what the rollout is held by at its verdict; resumed and advanced end a hold."""
+    ends = frozenset(NAMES[record] for record in (r.Held, r.Resumed, r.Advanced))
+    known = [one for one in run.seen if one.event in ends and one.at <= run.decided_at and not one.of]
+    return known[-1] if known and known[-1].event == NAMES[r.Held] else None
 
 
 def _waited(outcomes: Sequence[Outcome]) -> str:

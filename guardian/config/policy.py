@@ -116,7 +116,14 @@ class SpecConfig(Section):
     skew: Duration = Field(300.0, description="an event older than the running one by more is ignored")
     refuse_for: Duration = Field(86400.0, description="a revision rolled back is refused for this long")
     history: Duration = Field(2400.0, gt=0, description="stable history that is read at the start")
-    interval: Duration = Field(10.0, ge=0.1, description="how often the evidence is looked at")
+    interval: Duration = Field(
+        10.0,
+        ge=0.1,
+        description=(
+            "how often the evidence is looked at; a track whose newest sample is three of them old is silent and holds "
+            "the rollout: where metrics always come late, half of that delay or more"
+        ),
+    )
     depends_on: tuple[Name, ...] = Field((), description="services this one calls; unknown ones are allowed")
     attribution: AttributionConfig = AttributionConfig()
     affinity: AffinityField = Field(

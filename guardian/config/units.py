@@ -99,17 +99,17 @@ def parse_size(value: object) -> int:
 def format_duration(seconds: float) -> str:
     """Return a duration as it would be written in a policy.
 
-    >>> format_duration(5400), format_duration(0.25), format_duration(90)
-    ('1h30m', '250ms', '1m30s')
+    >>> format_duration(5400), format_duration(0.25), format_duration(-90)
+    ('1h30m', '250ms', '-1m30s')
     """
-    left = round(seconds * 1000)
+    left = round(abs(seconds) * 1000)
     texts = []
     for unit in _ORDER:
         size = round(_UNITS[unit] * 1000)
         count, left = divmod(left, size)
         if count:
             texts.append(f"{count}{unit}")
-    return "".join(texts) or "0s"
+    return ("-" if seconds < 0 else "") + "".join(texts) if texts else "0s"
 
 
 def format_share(share: float) -> str:

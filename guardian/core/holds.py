@@ -172,6 +172,10 @@ def _track(
             f"'{at.name}' has no metrics of the {track} {silence(side.last, now)}; check its selector, the scrape "
             "and the pods (`guardian doctor`)"
         )
+        if side.last is not None:
+            text += (
+                f". Metrics that always come so late need a longer `interval`: {SILENT_AFTER:g} of them are waited for"
+            )
         if track is Track.CONTROL:
             text = f"{text}. {no_control(at.older)}"
         yield _silent(rollout, text, at.name, last, now)

@@ -141,8 +141,10 @@ def _swept(
 
 
 def _leave(summaries: Sequence[Compared]) -> NoReturn:
-    """Say what fails, and leave with the exit code."""
+    """Say what fails and what passing does not mean, and leave with the exit code."""
     for one, _ in summaries:
+        if one.caution:
+            say(f"{one.scenario.name}: {one.caution}", style="yellow")
         for failure in one.failures:
             say(f"{one.scenario.name} fails: {failure}", style="red")
     raise typer.Exit(ExitCode.YES if all(one.passed for one, _ in summaries) else ExitCode.NO)

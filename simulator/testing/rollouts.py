@@ -53,6 +53,7 @@ class SimulatedRollout:
             f"{self.scenario.name}: expected {self.scenario.spec.truth.verdict}; of {len(self.outcomes)} seeds: {told}"
         ]
         lines += [f"fails: {failure}" for failure in self.summary.failures]
+        lines += [f"note: {self.summary.caution}"] if self.summary.caution else []
         first = next((one for one in self.outcomes if not one.ok), None)
         if first is not None:
             what = "wrong" if first.wrong else "late"

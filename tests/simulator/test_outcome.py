@@ -124,6 +124,20 @@ def test_runs_that_went_wrong_are_not_explained_by_what_others_waited_for() -> N
     assert not any("seed 1" in one for one in summarise(BAD, [wrong, wrong, _told(1, ("held", "x"))]).failures)
 
 
+@pytest.mark.parametrize(
+    ("events", "held"), [(("held",), True), (("held", "resumed"), False), (("held", "advanced"), False), ((), False)]
+)
+def test_a_promote_verdict_of_a_rollout_that_is_held_is_told(events: tuple[str, ...], *, held: bool) -> None:
+    """Evidence alone moves no weight: who sees `passes` would think that the release went out."""
+    seen = tuple(Seen(at=Seconds(10.0), happening=None, event=one, reason="no metrics") for one in events)
+    run = Run(
+        scenario="x", seed=3, verdict=Verdict.PROMOTE, decided_at=Seconds(60.0), seen=seen, harm=Harm()
+    )  # fmt: skip
+    told = summarise(BAD, [compare(BAD, run)]).caution
+    assert told.startswith("1 of 1 rollouts were held when the verdict was promote") is held
+    assert told.endswith("seed 3: no metrics") is held
+
+
 def test_what_no_method_could_do_is_not_asked_for() -> None:
     """A bound beyond the deadline is printed, not held against the guardian."""
     never = compare(BAD, _run())

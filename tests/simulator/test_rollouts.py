@@ -41,6 +41,7 @@ def test_a_policy_that_is_too_generous_prints_why(tmp_path: Path) -> None:
     assert "\nfails: " in told
     assert "seed 1 is wrong:\n" in told
     assert "15m2s advanced: step 2 passed at 50%" in told
+    assert "\n  -8s queued: " in told
 
 
 @pytest.mark.parametrize(
