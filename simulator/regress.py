@@ -6,6 +6,7 @@ is named, and at most one comparison in twenty of versions that are equally good
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,8 @@ LEVEL: Final = 0.025
 FEWEST: Final = 5
 """Seeds of a scenario below which nothing is compared: an interval of fewer says nothing."""
 WRONG, IN_TIME, DELAY, HURT = "wrong", "in time", "delay", "hurt"
+QUESTIONS: Final = 4
+"""Asked of each scenario."""
 Pairs = Sequence[tuple[Scored, Scored]]
 
 
@@ -85,6 +88,15 @@ def compared(before: Sequence[Measured], after: Sequence[Measured], *, tolerance
         ),
         left_out=tuple(left_out),
     )
+
+
+def seeds_for_proof(scenarios: int) -> int:
+    """Return how many seeds prove one of so many scenarios worse, at the least: where each of them became wrong.
+
+    >>> seeds_for_proof(1), seeds_for_proof(68)
+    (8, 14)
+    """
+    return math.ceil(math.log2(QUESTIONS * scenarios / LEVEL))
 
 
 def _worse(changes: Mapping[str, Change]) -> tuple[str, ...]:

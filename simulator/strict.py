@@ -44,15 +44,18 @@ def _scenario(was: Measured, now: Measured) -> Iterator[str]:
         return
     if lonely := {run.seed for run in was.runs} ^ {run.seed for run in now.runs}:
         yield f"{now.scenario}: not in both runs: seed {', '.join(map(str, sorted(lonely)))}"
+    yield from (f"{now.scenario}, {sentence}" for sentence in worse_seeds(was, now))
+
+
+def worse_seeds(was: Measured, now: Measured) -> Iterator[str]:
+    """Yield what became of each seed that was right, or came at least, and is worse now."""
     for old, new in _pairs(was, now):
         if new.wrong and not old.wrong:
-            yield f"{now.scenario}, seed {new.seed}: {new.verdict} is wrong, before: {old.verdict}"
+            yield f"seed {new.seed}: {new.verdict} is wrong, before: {old.verdict}"
         elif old.came and not new.came:
-            yield f"{now.scenario}, seed {new.seed}: what must come never came, before: {old.lateness:.2f} deadlines"
+            yield f"seed {new.seed}: what must come never came, before: {old.lateness:.2f} deadlines"
         elif old.right and not new.right:
-            yield (
-                f"{now.scenario}, seed {new.seed}: too late, {new.lateness:.2f} deadlines, before: {old.lateness:.2f}"
-            )
+            yield f"seed {new.seed}: too late, {new.lateness:.2f} deadlines, before: {old.lateness:.2f}"
 
 
 def _totals(pairs: Sequence[Pair], tolerance: float) -> Iterator[str]:

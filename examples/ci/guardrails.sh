@@ -8,7 +8,8 @@
 # SCENARIOS  folder with your incidents; the shipped library when left out
 # SEEDS      runs of each incident (environment; default 20)
 #
-# Writes guardrails.md, the table for people. Exit code: 0 not worse, 3 proved worse, 1 or 2 something else is wrong.
+# Prints the table for people and writes it to guardrails.md.
+# Exit code: 0 not worse, 3 proved worse, 1 or 2 something else is wrong.
 set -euo pipefail
 base=$1 policy=$2 scenarios=${3:-}
 measure=(guardian bench guardrails --seeds "${SEEDS:-20}" --quiet ${scenarios:+--scenarios "$scenarios"})
@@ -34,5 +35,5 @@ status=0
     [ "$status" -eq 0 ] && echo "### Guardrails: no worse" || echo "### Guardrails: worse"
     echo
     cat "$before/table.md"
-} >guardrails.md
+} | tee guardrails.md
 exit "$status"

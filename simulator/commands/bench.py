@@ -20,8 +20,10 @@ from simulator.commands.simulate import FIRST_SEED, JobsOption, progress_of
 from simulator.gates import Naive
 from simulator.library import find_all, library
 from simulator.outcome import Outcome
-from simulator.regress import DELAY, FEWEST, HURT, IN_TIME, LEVEL, WRONG, Compared, Comparison, compared
-from simulator.strict import worsened
+from simulator.regress import (
+    DELAY, FEWEST, HURT, IN_TIME, LEVEL, WRONG, Compared, Comparison, compared, seeds_for_proof,
+)  # fmt: skip
+from simulator.strict import worse_seeds, worsened
 from simulator.sweep import loaded, sweep
 
 NAMES: Final = ("guardrails",)
@@ -75,7 +77,7 @@ def bench(
         raise _nothing_in_common(compare)
     if found is not None:
         figures = [msgspec.structs.replace(one, regressed=found.worse_in(one.scenario)) for one in figures]
-    _print(figures, found, allowed, output)
+    _print(figures, found, allowed, output, notes=_seeds_told(before, figures, found))
     if not before:
         return
     regressed = _worse(found) if found is not None else []
@@ -87,12 +89,30 @@ def bench(
     raise typer.Exit(ExitCode.NO if regressed else ExitCode.YES)
 
 
-def _print(figures: Sequence[Measured], found: Comparison | None, tolerance: float, output: Output) -> None:
+def _seeds_told(before: Sequence[Measured], figures: Sequence[Measured], found: Comparison | None) -> list[str]:
+    """Return what became of seeds that are worse, a sentence a scenario, and whether so few could prove it."""
+    if found is None:
+        return []
+    old = {one.name: one for one in before}
+    compared_ones = {one.scenario for one in found.scenarios}
+    notes, fewest = list[str](), seeds_for_proof(len(found.scenarios))
+    for one in figures:
+        if one.scenario in compared_ones and (worse := list(worse_seeds(old[one.name], one))):
+            more = f"{len(worse)} of {len(one.runs)} seeds" if len(worse) > 1 else "one seed"
+            notes.append(f"Worse in {one.scenario}: {more}; {worse[0]}.")
+            if len(one.runs) < fewest:
+                notes.append(f"{len(one.runs)} seeds are too few to prove its verdicts worse: give --seeds {fewest}.")
+    return notes
+
+
+def _print(
+    figures: Sequence[Measured], found: Comparison | None, tolerance: float, output: Output, *, notes: Sequence[str]
+) -> None:
     if output is Output.JSON:
         for one in figures:
             show_line("Benchmark", msgspec.to_builtins(one))
     else:
-        table = _figures(figures) if found is None else _changes(figures, found, tolerance)
+        table = _figures(figures) if found is None else _changes(figures, found, tolerance, notes)
         show("Benchmarks", [msgspec.to_builtins(one) for one in figures], output, tables=[table])
 
 
@@ -159,7 +179,7 @@ def _right(one: Measured) -> int:
     return sum(run.right for run in one.runs)
 
 
-def _changes(figures: Sequence[Measured], found: Comparison, tolerance: float) -> Table:
+def _changes(figures: Sequence[Measured], found: Comparison, tolerance: float, notes: Sequence[str]) -> Table:
     shown = {one.scenario: one for one in figures}
     rows = [_row(each, shown[each.scenario]) for each in found.scenarios]
     rows.append(_row(found.whole, None))
@@ -167,6 +187,7 @@ def _changes(figures: Sequence[Measured], found: Comparison, tolerance: float) -
         columns=("scenario", "right", "wrong", "not right in time", "delay", "hurt", ""),
         rows=rows,
         notes=(
+            *notes,
             "Same seeds before and after, limits at 95 %. wrong, not right: difference of shares; delay, hurt: ratio.",
             (
                 f"Delay and hurt may grow by {tolerance:.0%}. Versions that are equally good are called worse in at "

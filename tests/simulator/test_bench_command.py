@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,9 @@ def test_a_weakened_policy_is_a_regression(baseline: Path, tmp_path: Path, capsy
     assert "regressed: S02: requests hurt x" in told.err
     assert "regressed: all scenarios together: wrong verdicts" in told.err
     assert "regressed: S17" not in told.err
+    (seeds,) = (line for line in told.out.splitlines() if line.startswith("Worse in "))
+    assert re.match(r"Worse in S02: \d of 8 seeds; seed \d: (hold|promote) is wrong, before: rollback\.", seeds)
+    assert "8 seeds are too few to prove its verdicts worse: give --seeds 9." in told.out
 
 
 def test_a_broken_decision_core_is_a_regression(

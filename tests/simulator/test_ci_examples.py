@@ -65,7 +65,10 @@ def test_a_wider_margin_fails_the_pipeline(repository: Path) -> None:
     _widen(repository / "policies" / "checkout.yaml")
     done = _judge(repository)
     assert done.returncode == 3, done.stderr
-    assert "WORSE" in (repository / "guardrails.md").read_text(encoding="utf-8")
+    told = (repository / "guardrails.md").read_text(encoding="utf-8")
+    assert "WORSE" in told
+    assert "Worse in S02: 8 of 8 seeds; seed 1: " in told
+    assert done.stdout == told
 
 
 def test_what_came_to_main_meanwhile_is_not_asked_of_the_branch(repository: Path) -> None:
