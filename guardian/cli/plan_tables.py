@@ -74,11 +74,16 @@ def _time(seconds: float) -> str:
     return format_duration(math.ceil(seconds) if seconds < 600 else math.ceil(seconds / 60) * 60)
 
 
+def _lasting(seconds: float) -> str:
+    return f"lasts {_time(seconds)}" if math.isfinite(seconds) else "never ends"
+
+
 def notes_of(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic, origin: str) -> Iterator[str]:
     """Yield the sentences: what the figures rest on, then warnings with a remedy each."""
     total, spent = sum(step.lasts for step in steps), 0.0
     unknown = {sight.guardrail: None for step in steps for sight in step.sights if math.isnan(sight.promote)}
-    yield f"A healthy rollout takes {_time(total)}{' or more' if unknown else ''}. Traffic: {origin}."
+    takes = f"takes {_time(total)}" if not math.isinf(total) else "does not get through, see the warnings"
+    yield f"A healthy rollout {takes}{' or more' if unknown and not math.isinf(total) else ''}. Traffic: {origin}."
     yield "sample, sees, promote: time until the sample is there, a release so much worse is seen, a good one is shown."
     yield from _basis(steps)
     yield from _compared(policy)
@@ -87,7 +92,7 @@ def notes_of(policy: Policy, steps: tuple[StepForesight, ...], traffic: Traffic,
             yield f"Step {number} is the last that compares: it extends itself until the promote verdict."
         if step.late:
             yield (
-                f"warning: step {number} lasts {_time(step.lasts)}, over its limit of {_time(step.limit)}: "
+                f"warning: step {number} {_lasting(step.lasts)}, over its limit of {_time(step.limit)}: "
                 f"a person would be paged; {_remedy(policy, step, spent)} or raise the limit"
             )
         spent += step.lasts

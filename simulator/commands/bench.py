@@ -21,7 +21,16 @@ from simulator.gates import Naive
 from simulator.library import find_all, library
 from simulator.outcome import Outcome
 from simulator.regress import (
-    DELAY, FEWEST, HURT, IN_TIME, LEVEL, WRONG, Compared, Comparison, compared, seeds_for_proof,
+    DELAY,
+    FEWEST,
+    HURT,
+    IN_TIME,
+    LEVEL,
+    WRONG,
+    Compared,
+    Comparison,
+    compared,
+    seeds_for_proof,
 )  # fmt: skip
 from simulator.strict import worse_seeds, worsened
 from simulator.sweep import loaded, sweep

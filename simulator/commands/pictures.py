@@ -43,7 +43,7 @@ def write(trace: Trace, path: Path) -> None:
     """Draw a run into a file, by its ending, whole or not at all. Raises ConfigError where it cannot be written."""
     kind = path.suffix.lower()
     if kind == ".html":
-        drawn = picture(lambda figure: _draw(figure, trace), ".svg", size=SIZE)
+        drawn = picture(lambda figure: _draw(figure, trace, headed=False), ".svg", size=SIZE)
         write_file(path, page(trace, drawn.decode()).encode())
     else:
         write_file(path, picture(lambda figure: _draw(figure, trace), kind, size=SIZE))
@@ -63,7 +63,8 @@ def page(trace: Trace, drawn: str) -> str:
     """Return a self-contained page. drawn: the picture as SVG."""
     spec = trace.scenario.spec
     svg = drawn[drawn.index("<svg") :]
-    rows = "\n".join(_row(one) for one in _told(trace.outcome.run.seen))
+    told = _told(trace.outcome.run.seen)
+    rows = "\n".join(_row(one, earlier) for one, earlier in zip(told, [None, *told], strict=False))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(trace.course.rollout)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
@@ -78,13 +79,17 @@ def _told(seen: Sequence[Seen]) -> list[Seen]:
     return [one for one in seen if one.at >= 0]
 
 
-def _row(one: Seen) -> str:
-    cells = (format_duration(round(one.at)), one.event, one.guardrail, one.reason)
+def _row(one: Seen, earlier: Seen | None) -> str:
+    """Return a line of the table; a reason that stands in the line above is not said again."""
+    again = earlier is not None and bool(one.reason) and one.reason == earlier.reason
+    cells = (format_duration(round(one.at)), one.event, one.guardrail, "as above" if again else one.reason)
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _draw(figure: Figure, trace: Trace) -> None:
-    figure.suptitle(title(trace.outcome), fontsize=9.0)
+def _draw(figure: Figure, trace: Trace, *, headed: bool = True) -> None:
+    """Draw it. headed: with what came out above it, where no text around it says so."""
+    if headed:
+        figure.suptitle(title(trace.outcome), fontsize=9.0)
     panels: np.ndarray = figure.subplots(4, 1, sharex=True, height_ratios=(1.0, 1.0, 1.0, 1.6))
     traffic, failures, latency, evidence = panels
     end = _end(trace)
@@ -106,7 +111,9 @@ def _draw(figure: Figure, trace: Trace) -> None:
             deadline = min(onset + trace.scenario.spec.truth.within, 1.01 * end)
             axes.axvspan(onset / unit, deadline / unit, color="0.93", zorder=0)
     evidence.set_xlim(-max(WINDOW, 0.2 * end) / unit, 1.01 * end / unit)
-    evidence.set_xlabel(f"{name} since {trace.course.zero}; grey: from the onset to the deadline")
+    evidence.set_xlabel(
+        f"{name} since {trace.course.zero}; grey: from the onset to the deadline; evidence by the time of its samples"
+    )
     failures.legend(loc="upper left", frameon=False)
 
 

@@ -314,8 +314,7 @@ def _judged(scenario: Scenario, played: list[Played]) -> tuple[Summary, dict[str
 
 
 COLUMNS: Final = (
-    "scenario", "expected", "right", "wrong (95 %)", "late", "median", "deadline", "95 % within", "bound", "hurt", "",
-    "title",
+    "scenario", "expected", "right", "wrong (95 %)", "late", "median", "95 %", "bound", "hurt", "",
 )  # fmt: skip
 
 
@@ -331,10 +330,10 @@ def _table(summaries: list[Summary], took: float) -> Table:
                 f"late: after {LATE:g} x the deadline or never."
             ),
             (
-                "median: from the onset of the harm to the verdict (hold: milestones, in units of their deadline). "
-                "bound: no test of the requests could be quicker on average."
+                "median of deadline, 95 % of the runs: from the onset of the harm to the verdict (hold: milestones, in "
+                "units of their deadline). bound: no test of the requests could be quicker on average."
             ),
-            ("hurt: requests that failed, per run."),
+            "hurt: requests of both tracks that failed from the shift to the end of the watch, per run.",
         ),
     )
 
@@ -348,13 +347,11 @@ def _row(guardian: Summary) -> list[str]:
         _share(guardian.right, guardian.runs),
         f"{_share(guardian.wrong, guardian.runs)} (<={upper_limit(guardian.wrong, guardian.runs):.1%})",
         _share(guardian.late, guardian.runs),
-        _time(guardian.median, timed=timed),
-        _time(guardian.deadline, timed=timed),
+        f"{_time(guardian.median, timed=timed)} of {_time(guardian.deadline, timed=timed)}",
         _time(guardian.p95, timed=timed),
         "-" if guardian.bound is None else _time(guardian.bound, timed=True),
         f"{guardian.hurt:,.0f}",
         "passes" if guardian.passed else "FAILS",
-        guardian.scenario.metadata.title,
     ]
 
 

@@ -98,6 +98,14 @@ def test_a_router_without_a_workload_is_told_before_the_first_run(tmp_path: Path
     assert "add `workload: {memory: {}}`" in done.stderr
 
 
+def test_a_row_fits_a_hundred_columns() -> None:
+    """A terminal of that width would fold cells into pillars of single words."""
+    done = _simulate("S01", "--seeds", "2", "--jobs", "1")
+    heads, row = done.stdout.splitlines()[:2]
+    assert max(len(heads.rstrip()), len(row.rstrip())) <= 100
+    assert "s of 1m " in row
+
+
 def test_yaml_is_one_summary_a_scenario() -> None:
     """Plain numbers: what numpy calls a float is none to a writer of YAML."""
     done = _simulate("S01", "--seeds", "2", "--jobs", "1", "-o", "yaml")
