@@ -229,7 +229,8 @@ def ratio(change: Change) -> str:
         return "-"
     if change.lower == change.upper:
         return "same" if change.estimate == 1.0 else f"x {change.estimate:.2f} in every pair"
-    return f"x {change.estimate:.2f} ({change.lower:.2f} to {change.upper:.2f})"
+    digits = 3 if f"{change.estimate:.2f}" == "1.00" else 2  # "x 1.00: WORSE" would say nothing
+    return f"x {change.estimate:.{digits}f} ({change.lower:.{digits}f} to {change.upper:.{digits}f})"
 
 
 def _worse(found: Comparison) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from guardian.cli.pictures import picture
 from simulator.commands.tuned import (
     COLUMNS,
+    CONFIRMED,
     TAPE_COLUMNS,
     TAPE_NOTE,
     answer,
@@ -77,7 +78,7 @@ def _confirmation(found: Tuning) -> list[str]:
     return [
         f"<h2>On {many} fresh seeds of each scenario</h2>",
         f"<p>The policy that came in against: {escape(told(found.space.changes(found.candidate)))}</p>",
-        _table(("objective", "before", "after", "change (95 %)", ""), confirmation_rows(found.confirmation)),
+        _table(CONFIRMED, confirmation_rows(found.confirmation)),
         _note(["The search never saw these seeds: the best of many looks better than it is on those that chose it."]),
     ]
 
@@ -168,12 +169,15 @@ def _bars(axes: Axes, found: Tuning) -> None:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, bold: str = "") -> str:
-    """Return a table; rows whose last cell says `bold` stand out."""
+    """Return a table; rows with a cell that begins with `bold` stand out."""
     body = "\n".join(
-        f"<tr{_BOLD if bold and bold in row[-1] else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
-        for row in rows
+        f"<tr{_BOLD if bold and any(cell.startswith(bold) for cell in row) else ''}>{_cells(row)}</tr>" for row in rows
     )
     return f"<table>\n<tr>{''.join(f'<th>{escape(one)}</th>' for one in columns)}</tr>\n{body}\n</table>"
+
+
+def _cells(row: Sequence[str]) -> str:
+    return "".join(f"<td>{escape(cell)}</td>" for cell in row)
 
 
 def _note(sentences: Iterable[str]) -> str:

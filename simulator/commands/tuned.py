@@ -29,16 +29,25 @@ def patch_of(found: Tuning) -> str:
 
 
 def answer(found: Tuning) -> str:
-    """Return the recommendation in a sentence."""
-    if found.recommended != found.space.base:
-        better = " and ".join(one.objective.name for one in _differences(found) if one.better)
-        return f"Change it: {better} proved better on {len(_seeds(found))} fresh seeds a scenario, verdicts no worse."
+    """Return the recommendation in a sentence, and what it costs."""
+    if found.recommended != found.space.base and found.confirmation is not None:
+        return change_it(found.confirmation)
     if found.candidate == found.space.base:
         return "Keep it: nothing that was tried is better."
     worse = [one.objective.name for one in _differences(found) if one.worse]
     if worse:
         return f"Keep it: what looked best in the search is worse on fresh seeds, in {' and '.join(worse)}."
     return "Keep it: what looked best in the search is not proved better on fresh seeds."
+
+
+def change_it(confirmation: Confirmation) -> str:
+    """Return what fresh seeds proved of a policy that is recommended: what is better, and what worse all the same."""
+    better, worse = (
+        " and ".join(one.objective.name for one in confirmation.differences if getattr(one, which))
+        for which in ("better", "worse")
+    )
+    told = f"Change it: {better} proved better on {len(confirmation.seeds)} fresh seeds a scenario, verdicts no worse."
+    return f"{told} Proved worse: {worse}." if worse else told
 
 
 def tables(found: Tuning) -> list[Table]:
@@ -60,7 +69,8 @@ def front_rows(found: Tuning) -> list[tuple[Choice, list[str]]]:
     return [(choice, _front_row(found, choice)) for choice in choices]
 
 
-COLUMNS: Final = ("policy", *(objective.name for objective in OBJECTIVES), "score", "")
+COLUMNS: Final = (*(objective.name for objective in OBJECTIVES), "score", "", "policy")
+"""The policy comes last: where a terminal is too narrow it stands below its figures."""
 
 
 def not_looked_at(found: Tuning) -> list[str]:
@@ -119,8 +129,11 @@ def _on_tape(run: Tried) -> str:
     return f"{came}: {'right' if run.right else 'WRONG' if run.wrong else 'missed'}"
 
 
+CONFIRMED: Final = ("figure", "before", "after", "change (95 %)", "")
+
+
 def confirmation_rows(confirmation: Confirmation) -> list[list[str]]:
-    """Return what fresh seeds say: objective, before, after, difference with limits, standing."""
+    """Return what fresh seeds say, as CONFIRMED names it: figure, before, after, difference with limits, standing."""
     return [
         [
             one.objective.name,
@@ -212,7 +225,7 @@ def _confirmation_table(found: Tuning, confirmation: Confirmation) -> Table:
     many = len(confirmation.seeds)
     return Table(
         title=f"On {many} fresh seeds of each scenario: {told(found.space.changes(found.candidate))}",
-        columns=("objective", "before", "after", "change (95 %)", ""),
+        columns=CONFIRMED,
         rows=confirmation_rows(confirmation),
         notes=(
             (
@@ -261,10 +274,10 @@ def _front_row(found: Tuning, choice: Choice) -> list[str]:
     ]
     cells = [_number(value) for value in each]
     return [
-        told(found.space.changes(choice)),
         *cells,
         f"{score(each, found.base):.3f}",
         ", ".join(filter(None, standing)),
+        told(found.space.changes(choice)),
     ]
 
 
@@ -299,7 +312,3 @@ def _key(objective: Objective) -> str:
 
 def _differences(found: Tuning) -> Sequence[Difference]:
     return found.confirmation.differences if found.confirmation is not None else ()
-
-
-def _seeds(found: Tuning) -> Sequence[int]:
-    return found.confirmation.seeds if found.confirmation is not None else ()
