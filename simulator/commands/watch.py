@@ -20,8 +20,10 @@ from simulator.outcome import compare
 from simulator.scenario import Scenario
 from simulator.trace import Tracing
 
-INTERRUPTED: Final = 128 + signal.SIGINT
-"""Exit code of what Ctrl-C ended, as shells have it."""
+ENDED_BY: Final = 128
+"""Exit code of what a signal ended, less its number, as shells have it."""
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a job runner sends: neither may leave the terminal without a cursor, on a page of its own."""
 FASTEST: Final = "max"
 USUAL: Final = 60.0
 """Seconds in which a whole run passes on a terminal when nothing else is said."""
@@ -53,19 +55,27 @@ def watch(scenario: Scenario, seed: int, *, speed: str | None) -> int:
     live = sys.stdout.isatty()
     fast = parse_speed(speed, scenario, live=live)
     tracing: Tracing | None = None
+    before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         with _waiting(f"{scenario.name}: playing the {duration(scenario.spec.history)} before the deploy event"):
             tracing = Tracing(scenario, seed)
         with _interruptible() as interrupted:
             (_on_screen if live else _in_lines)(tracing, fast, interrupted)
-        if not interrupted():
+        if (came := interrupted()) is None:
             outcome = compare(scenario, tracing.simulation.result())
             print(title(outcome))
             return ExitCode.YES if outcome.ok else ExitCode.NO
-    except KeyboardInterrupt:
-        pass
+        number = came
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(_so_far(tracing))
-    return INTERRUPTED
+    return ENDED_BY + number
+
+
+def _as_interrupt(number: int, _: Any) -> None:
+    raise KeyboardInterrupt(signal.Signals(number))
 
 
 def _so_far(tracing: Tracing | None) -> str:
@@ -82,7 +92,7 @@ def _so_far(tracing: Tracing | None) -> str:
     )
 
 
-def _on_screen(tracing: Tracing, speed: float, interrupted: Callable[[], bool]) -> None:
+def _on_screen(tracing: Tracing, speed: float, interrupted: Callable[[], signal.Signals | None]) -> None:
     """Draw it again and again on a page of its own; what stood there last stays on the terminal."""
     from rich.console import Group  # noqa: PLC0415  only where somebody looks
     from rich.live import Live  # noqa: PLC0415
@@ -111,7 +121,7 @@ def _on_screen(tracing: Tracing, speed: float, interrupted: Callable[[], bool]) 
     screen.print(last)
 
 
-def _in_lines(tracing: Tracing, speed: float, interrupted: Callable[[], bool]) -> None:
+def _in_lines(tracing: Tracing, speed: float, interrupted: Callable[[], signal.Signals | None]) -> None:
     """Print a line for every decision and for every minute of the run."""
     pace, step = _Pace(speed), 1.0
     printed, minute = 0, -1
@@ -173,21 +183,26 @@ class _Pace:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Give what says whether Ctrl-C was pressed: the run ends at its next beat. A second one ends everything."""
-    pressed = False
-    before = signal.getsignal(signal.SIGINT)
+def _interruptible() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Give what says which signal came: the run ends at its next beat. A second one ends everything."""
+    came: signal.Signals | None = None
+    before = {stop: signal.getsignal(stop) for stop in _STOPS}
 
-    def note(*_: Any) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, before)
+    def restore() -> None:
+        for stop, handler in before.items():
+            signal.signal(stop, handler)
 
-    signal.signal(signal.SIGINT, note)
+    def note(number: int, _: Any) -> None:
+        nonlocal came
+        came = signal.Signals(number)
+        restore()
+
+    for stop in _STOPS:
+        signal.signal(stop, note)
     try:
-        yield lambda: pressed
+        yield lambda: came
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 @contextmanager

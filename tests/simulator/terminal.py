@@ -89,11 +89,16 @@ class Terminal:
 
 
 def run_on_terminal(
-    arguments: Sequence[str], *, width: int = 80, height: int = 24, until: Callable[[Terminal], bool] | None = None
+    arguments: Sequence[str],
+    *,
+    width: int = 80,
+    height: int = 24,
+    until: Callable[[Terminal], bool] | None = None,
+    stop: signal.Signals = signal.SIGINT,
 ) -> tuple[Terminal, int]:
     """Run `guardian` on a terminal of its own; return what was seen, and the exit code.
 
-    until: when to press Ctrl-C, asked after everything that is written.
+    until: when to press Ctrl-C, or to send another signal, `stop`; asked after everything that is written.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -108,7 +113,7 @@ def run_on_terminal(
                 whole, rest = _apart(rest + decoder.decode(chunk))
                 terminal.write(whole)
                 if until is not None and until(terminal):
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(stop)
                     until = None
         except OSError:  # Linux: the other end of the terminal was closed
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,14 +94,15 @@ def test_a_wide_terminal_shows_causes_request_by_request(tmp_path: Path) -> None
     assert told.endswith(f"{int(bad):,} of {int(total):,} requests failed")
 
 
-def test_ctrl_c_says_what_was_decided_so_far() -> None:
-    """Exit code 130, the terminal as it was before, the last page and a line below it."""
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_say_what_was_decided_so_far(stop: signal.Signals) -> None:
+    """Exit code 130 or 143, the terminal as it was before, the last page and a line below it."""
 
     def shifted(terminal: Terminal) -> bool:
         return bool(terminal.pages) and "since the traffic shift" in terminal.pages[-1][1]
 
-    terminal, code = run_on_terminal(["simulate", "S08", "--watch", "--speed", "20"], until=shifted)
-    assert code == 130
+    terminal, code = run_on_terminal(["simulate", "S08", "--watch", "--speed", "20"], until=shifted, stop=stop)
+    assert code == 128 + stop
     assert (terminal.own, terminal.cursor) == (False, True)
     *_, last = terminal.left.splitlines()
     assert last.startswith("S08, seed 1: interrupted after ")
@@ -108,11 +110,14 @@ def test_ctrl_c_says_what_was_decided_so_far() -> None:
     assert "Traceback" not in terminal.left
 
 
-def test_ctrl_c_before_the_deploy_event_is_no_error() -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_before_the_deploy_event_is_no_error(stop: signal.Signals) -> None:
     """The history of a run in request grain takes seconds; at real time the run could not end meanwhile."""
     arguments = ["simulate", "S07", "--watch", "--speed", "1"]
-    terminal, code = run_on_terminal(arguments, until=lambda terminal: "before the deploy event" in terminal.left)
-    assert code == 130
+    terminal, code = run_on_terminal(
+        arguments, until=lambda terminal: "before the deploy event" in terminal.left, stop=stop
+    )
+    assert (code, terminal.cursor) == (128 + stop, True)
     assert terminal.left.splitlines()[-1] == "interrupted before the deploy event"
 
 
