@@ -33,6 +33,8 @@ VIOLATIONS = [
     ("guardian/wire/planted.py", "import guardian.adapters.planted_target", LAYERS),
     ("guardian/runtime/planted.py", "import guardian.adapters.planted_target", LAYERS),
     ("guardian/web/planted.py", "import guardian.runtime.planted_target", LAYERS),
+    ("guardian/importing/planted.py", "import guardian.adapters.planted_target", LAYERS),
+    ("guardian/config/planted.py", "import guardian.importing.planted_target", LAYERS),
     ("guardian/helpers.py", "", LAYERS),
     ("guardian/adapters/metrics/planted.py", "import guardian.adapters.metrics.planted_target", ADAPTERS),
     ("guardian/adapters/metrics/planted.py", "import guardian.adapters.routers.planted_target", ADAPTERS),

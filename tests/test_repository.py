@@ -61,6 +61,7 @@ def registry_hosts() -> set[str]:
 IMPORTED_AS = {
     "prometheus-api-client": "prometheus_api_client",
     "prometheus-client": "prometheus_client",
+    "promql-parser": "promql_parser",
     "protobuf": "google.protobuf",
     "ruamel-yaml": "ruamel.yaml",
 }

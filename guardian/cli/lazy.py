@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
     "plan": "guardian.cli.plan:plan",
     "schema": "guardian.cli.schema:schema",
     "doctor": "guardian.cli.doctor:doctor",
+    "import": "guardian.cli.importing:importing",
     "judge": "guardian.cli.judge:judge",
     "backtest": "guardian.cli.backtest:backtest",
     "replay": "guardian.cli.replay:replay",

@@ -59,8 +59,13 @@ class Document:
 
 def read_documents(path: Path) -> list[Document]:
     """Return the documents of a YAML file that are not empty. Raises ConfigError with line, column."""
+    return parse_documents(read_text(path), file=str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file. Raises ConfigError when there is none, or it is no text."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError("there is no such file", where=str(path), remedy="check the path") from None
     except UnicodeDecodeError as error:
@@ -73,7 +78,6 @@ def read_documents(path: Path) -> list[Document]:
             where=str(path),
             remedy="check the path and its permissions",
         ) from None
-    return parse_documents(text, file=str(path))
 
 
 def parse_documents(text: str, *, file: str) -> list[Document]:
