@@ -88,7 +88,7 @@ def _draft(rollout: Manifest, templates: Sequence[Manifest], wanted: Wanted) -> 
         steps=steps,
         guardrails=gathered.guardrails,
         router=router,
-        left=tuple(left),
+        left=tuple(dict.fromkeys(left)),
         notes=tuple(notes),
     )
 

@@ -181,7 +181,7 @@ def _check(metric: Node, args: Mapping[str, str | None], interval: float) -> Che
         raise NoShape("failureLimit -1: it never fails a rollout there")
     allowed = failures.number(0) + 1
     conditions = " and ".join(f"{name.key.rpartition('.')[2]} `{name.text()}`" for name in (success, failure) if name)
-    times = f"{allowed:.0f} x {metric.at('interval').text('once')}"
+    times = f"{allowed:.0f} x {metric.at('interval').text()}" if interval else "measured once"
     notes = [f"{metric.at('name').text()} ({metric.where}): {conditions}, {times}"]
     if asks:
         notes.append("what its condition says of no data is left out: no data holds, then pages")

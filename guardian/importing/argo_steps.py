@@ -44,7 +44,9 @@ class _Plan:
 
     def stay(self, node: Node, *, bake: float = 0.0, approval: bool = False, note: str) -> None:
         if self.weight == 0.0:
-            self.left.append((node.key, f"{note} before any traffic: let the deploy event wait for it"))
+            self.left.append(
+                (node.key, f"before any traffic: {note}. Let the deploy event wait for what must come first")
+            )
             return
         if approval and self.weight == 1.0:
             self.left.append(

@@ -98,7 +98,7 @@ def _draft(canary: Manifest, templates: Sequence[Manifest], wanted: Wanted) -> D
         steps=steps,
         guardrails=gathered.guardrails,
         router=router,
-        left=tuple(left),
+        left=tuple(dict.fromkeys(left)),
         notes=tuple(notes),
     )
 

@@ -69,9 +69,8 @@ class Gathering:
 
     def done(self, origin: str, where: str) -> Gathered:
         """Return what was found. Raises ConfigError when that is nothing."""
-        track = self.wanted.track or self.guess
         told = [guardrail.track for _, _, guardrail in self.found if guardrail.track is not None]
-        track = track or (told[0] if told else None)
+        track = self.wanted.track or (told[0] if told else self.guess)
         kept: list[Guardrail] = []
         for key, check, guardrail in self.found:
             if guardrail.track is not None and guardrail.track != track:
@@ -130,9 +129,14 @@ def _apart(name: str, taken: Iterable[str]) -> str:
 
 
 def leave(left: Left, key: str, names: Mapping[str, object], texts: Mapping[str, str]) -> None:
-    """Add every key of a mapping that has no equal: what to do where it is known, that it is unknown where not."""
+    """Add every key of a mapping that has no equal: what to do where it is known, that it is unknown where not.
+
+    What is switched off needs no equal.
+    """
     unknown = "is not known here: see whether it matters to you"
-    left += [(f"{key}.{name}" if key else name, text) for name in names if (text := texts.get(name, unknown))]
+    for name, value in names.items():
+        if (text := texts.get(name, unknown)) and value is not False:
+            left.append((f"{key}.{name}", text))
 
 
 def limits_or_critical(warning: tuple[Limit, ...], critical: tuple[Limit, ...]) -> tuple[tuple[Limit, ...], ...]:

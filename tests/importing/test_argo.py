@@ -63,6 +63,27 @@ def test_the_canary_service_tells_the_tracks(tmp_path: Path) -> None:
     assert guardrail.sli == HistogramSli(buckets='request_duration_seconds_bucket{region="north"}')
 
 
+def test_what_a_query_says_counts_more_than_labels_of_pods(tmp_path: Path) -> None:
+    """The metrics need not carry the pods' labels; what the query asks for they have."""
+    metadata = (
+        "canaryMetadata: {labels: {role: fresh}}\n      stableMetadata: {labels: {role: old}}\n      canaryService"
+    )
+    assert policy(tmp_path, SUBSETS.replace("canaryService", metadata, 1)).labels.track == "destination"
+
+
+def test_what_is_told_is_told_once(tmp_path: Path) -> None:
+    """The same template at two steps has one list of what it lacks."""
+    again = """
+      - setWeight: 60
+      - analysis:
+          templates: [{templateName: latency, clusterScope: true}]
+          args: [{name: canary, value: c}, {name: region, value: r}]
+---"""
+    left = draft(tmp_path, SUBSETS.replace("\n---", again).replace(again, "\n---", 1)).left
+    assert len(left) == len(set(left))
+    assert sum(key.endswith("metric p95.count") for key, _ in left) == 1
+
+
 def test_both_conditions_become_warning_and_critical(tmp_path: Path) -> None:
     """Between them their run is inconclusive and pauses, as a warning holds."""
     (guardrail,) = policy(tmp_path, SUBSETS).guardrails

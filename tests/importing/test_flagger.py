@@ -135,6 +135,13 @@ def test_users_who_stick_are_told_loudly(tmp_path: Path) -> None:
     assert any("USERS STICK TO A TRACK" in what for _, what in draft(tmp_path, text).left)
 
 
+def test_only_what_is_switched_on_is_told(tmp_path: Path) -> None:
+    """Their artifacts/examples/istio-canary.yaml writes skipAnalysis: false."""
+    for value, told in (("false", False), ("true", True)):
+        text = PODINFO.replace("  analysis:", f"  skipAnalysis: {value}\n  analysis:")
+        assert any(key == "spec.skipAnalysis" for key, _ in draft(tmp_path, text).left) is told
+
+
 @pytest.mark.parametrize(
     ("before", "after", "what"),
     [
