@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from pathlib import Path
 from typing import Final
 
-from simulator.testing.errors import ServiceError
+from simulator.testing.certificates import make_authority, openssl, sign
 
 ADMIN: Final = "admin"
 CONTROLLERS: Final = "controllers"
@@ -24,20 +23,16 @@ CLIENTS: Final = {
 }
 """Client -> the subject that the API server's built-in roles are bound to."""
 
-KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-
 
 def make_certificates(folder: Path, *, url: str) -> None:
     """Write ca, apiserver and client certificates, the service-account key, and a kubeconfig for each client."""
     folder.mkdir(mode=0o700)
-    usage = "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"
-    authority = ["req", "-x509", *KEY, "-days", "2", "-subj", "/CN=kubelab", "-addext", usage]
-    _openssl(folder, *authority, "-keyout", "ca.key", "-out", "ca.crt")
-    _signed(folder, "apiserver", "/CN=kube-apiserver", extension="subjectAltName=IP:127.0.0.1,IP:10.96.0.1")
-    _openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "sa.key")
-    _openssl(folder, "ec", "-in", "sa.key", "-pubout", "-out", "sa.pub")
+    make_authority(folder, "/CN=kubelab")
+    sign(folder, "apiserver", "/CN=kube-apiserver", extension="subjectAltName=IP:127.0.0.1,IP:10.96.0.1")
+    openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "sa.key")
+    openssl(folder, "ec", "-in", "sa.key", "-pubout", "-out", "sa.pub")
     for name, subject in CLIENTS.items():
-        _signed(folder, name, subject, extension="extendedKeyUsage=clientAuth")
+        sign(folder, name, subject, extension="extendedKeyUsage=clientAuth")
         user = {
             "client-certificate-data": _encoded(folder / f"{name}.crt"),
             "client-key-data": _encoded(folder / f"{name}.key"),
@@ -57,24 +52,6 @@ def write_kubeconfig(file: Path, *, url: str, authority: str, user: dict[str, st
     }
     file.touch(mode=0o600)
     file.write_text(json.dumps(config))
-
-
-def _signed(folder: Path, name: str, subject: str, *, extension: str) -> None:
-    (folder / f"{name}.ext").write_text(f"{extension}\nauthorityKeyIdentifier=keyid\n")
-    _openssl(folder, "req", *KEY, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
-    sign = ["x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
-    _openssl(folder, *sign, "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt")
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    try:
-        done = subprocess.run(
-            ["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=30
-        )
-    except FileNotFoundError as error:
-        raise ServiceError("openssl is not installed", where="PATH", remedy="run `make services`") from error
-    if done.returncode != 0:
-        raise ServiceError(f"openssl {arguments[0]} failed: {done.stderr.strip()}", where=str(folder))
 
 
 def _encoded(file: Path) -> str:
