@@ -58,6 +58,9 @@ NOTIFIERS: Final = {
     "memory": "guardian.adapters.notify.memory:MemoryNotifier",
     "log": "guardian.adapters.notify.log:LogNotifier",
     "webhook": "guardian.adapters.notify.webhook:WebhookNotifier",
+    "slack": "guardian.adapters.notify.slack:SlackNotifier",
+    "pagerduty": "guardian.adapters.notify.pagerduty:PagerDutyNotifier",
+    "email": "guardian.adapters.notify.email:EmailNotifier",
 }
 POLICY_PORTS: Final[Mapping[Port, Mapping[str, str]]] = {
     Port.ROUTER: ROUTERS,

@@ -105,7 +105,11 @@ class AdapterError(GuardianError):
 
 
 class Unavailable(AdapterError):
-    """No answer, or an answer that may be different later: worth another try."""
+    """No answer, or an answer that may be different later: worth another try, not before `after` seconds."""
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "", after: float | None = None) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.after = after
 
 
 class Refused(AdapterError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from guardian.core.facts import Fact
@@ -158,10 +159,52 @@ class EventSink(Protocol):
         ...
 
 
-class Notifier(Protocol):
-    """Tells a person. `dedup` is the same for repeats of one page."""
+class Urgency(StrEnum):
+    """How much a notice matters, in the words that pagers share."""
 
-    async def notify(self, *, dedup: str, summary: str, body: str) -> None: ...
+    CRITICAL = "critical"
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a person is told. dedup: the same for all repeats of one notice, and for no other.
+
+    incident: what a pager keeps open for it. subject: what it is about, the same for all notices of one rollout.
+    summary: one line. facts: a few short ones by name. link: where to read on, "" where that is nowhere.
+    repeated: it may have been told before.
+    """
+
+    at: Instant
+    dedup: str
+    incident: str
+    subject: str
+    urgency: Urgency
+    summary: str
+    reason: str
+    facts: Mapping[str, str]
+    link: str = ""
+    repeated: bool = False
+
+    @property
+    def body(self) -> str:
+        """All but the summary, as text of several lines."""
+        lines = [self.reason, *(f"{name}: {value}" for name, value in self.facts.items()), self.link]
+        return "\n".join(line for line in lines if line)
+
+
+class Notifier(Protocol):
+    """Tells a person; returns when the notice has been taken. A repeat can be told from a second notice."""
+
+    async def notify(self, notice: Notice) -> None: ...
+
+
+class Pager(Notifier, Protocol):
+    """A notifier that keeps incidents open; `resolve` ends one, and changes nothing where it is not open."""
+
+    async def resolve(self, incident: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

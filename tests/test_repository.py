@@ -64,6 +64,7 @@ IMPORTED_AS = {
     "promql-parser": "promql_parser",
     "protobuf": "google.protobuf",
     "ruamel-yaml": "ruamel.yaml",
+    "slack-sdk": "slack_sdk",
 }
 # uvicorn loads these two itself, when it is told their names.
 NAMED = {"httptools", "uvloop"}

@@ -11,6 +11,8 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
@@ -55,11 +57,12 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Status and body."""
+    """Status and body. retry_after: seconds after which it may be asked again, None where that is not said."""
 
     status: int
     body: bytes
     content_type: str = ""
+    retry_after: float | None = None
 
     @property
     def excerpt(self) -> str:
@@ -140,6 +143,7 @@ class HttpClient:
                 status=response.status_code,
                 body=b"".join(parts),
                 content_type=response.headers.get("content-type", ""),
+                retry_after=_seconds(response.headers.get("retry-after", "")),
             )
 
     async def close(self) -> None:
@@ -147,11 +151,21 @@ class HttpClient:
         await self._client.aclose()
 
 
+def _seconds(retry_after: str) -> float | None:
+    """Return what a Retry-After header says, which may be seconds or a date (RFC 9110, 10.2.3)."""
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # TypeError: a date without a zone
+        return None
+
+
 def refusal(answer: Answer, url: str) -> AdapterError:
     """Return the error that an answer outside 2xx is; Unavailable when it may be another one later."""
     what = f"answered {answer.status}: {answer.excerpt}" if answer.body else f"answered {answer.status}"
     if answer.status in {408, 425, 429} or answer.status >= 500:
-        return Unavailable(what, where=url, remedy="see its log; it will be asked again")
+        return Unavailable(what, where=url, remedy="see its log; it will be asked again", after=answer.retry_after)
     if answer.status in {401, 403}:
         return Refused(what, where=url, remedy="check token, user and password for it in guardian.yaml")
     if 300 <= answer.status < 400:

@@ -132,6 +132,7 @@ class _Life:
         )
         self._daemon = Daemon(outside=self._outside, policies=policies, limits=limits, telemetry=telemetry)
         self._monitor = self._monitored(telemetry)
+        self._notices = notices
         self._folder = PolicyFolder(
             settings.policies,
             taken=self._reload,
@@ -188,6 +189,7 @@ class _Life:
                 others = {
                     tasks.create_task(self._folder.run(), name="policies"),
                     tasks.create_task(self._monitor_past(), name="monitor"),
+                    tasks.create_task(self._notices.run(), name="notices"),
                 }
                 _log.info("listening", url=url)
                 await self._until(stop, url, ready)

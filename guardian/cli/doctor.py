@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -17,18 +17,24 @@ from guardian.cli.output import Output, Table, say, show
 from guardian.config.settings import Settings
 
 STYLES: Final = {"check": "cyan", "state": "bold"}
+NotifyOption = Annotated[bool, typer.Option("--notify", help="send a test notice to everybody of `notify`")]
 PATIENCE: Final = 10.0
 """Seconds that one check may take, unless --timeout says otherwise."""
 
 
-def doctor(config: ConfigOption = None, output: OutputOption = Output.TABLE, timeout: PatienceOption = None) -> None:
+def doctor(
+    config: ConfigOption = None,
+    output: OutputOption = Output.TABLE,
+    timeout: PatienceOption = None,
+    notify: NotifyOption = False,
+) -> None:
     """Check guardian.yaml, policies, Kafka, metrics, routers and the journal's folder; exit 3 on a problem."""
     from guardian.cli.examine import examine  # noqa: PLC0415  loads every client there is
 
     settings = find_settings(config)
     if settings is None:
         say("there is no guardian.yaml here: looking at the defaults")
-    found = asyncio.run(examine(settings or Settings(), patience=timeout or PATIENCE))
+    found = asyncio.run(examine(settings or Settings(), patience=timeout or PATIENCE, notify=notify))
     problems = [one for one in found if one.health is Health.PROBLEM]
     data = {"healthy": not problems, "checks": [asdict(one) for one in found], "config": _named(config)}
     show("Doctor", data, output, tables=[_table(found, len(problems))])

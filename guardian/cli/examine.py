@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from guardian.adapters._selectors import Selector, equal, parse_selector
 from guardian.adapters._series import INSTANCE, LE, parts_of
@@ -18,10 +17,11 @@ from guardian.app.kafka import access_of
 from guardian.cli.adapters import adapter_findings
 from guardian.cli.client import Client
 from guardian.cli.diagnosis import Symptom, note, of_error, ok, problem
+from guardian.cli.notifiers import reached, tried
 from guardian.cli.spread import stable_selector
 from guardian.cli.traffic import history_of
 from guardian.config.policy import read_policies
-from guardian.config.settings import Kafka, Metrics, Notify, Settings
+from guardian.config.settings import Kafka, Metrics, Settings
 from guardian.core.looks import Part
 from guardian.core.model import Instant, Place
 from guardian.core.policy import Guardrail, Labels, Policy
@@ -29,16 +29,17 @@ from guardian.errors import GuardianError, Unavailable
 from guardian.runtime.clock import SystemClock
 
 
-async def examine(settings: Settings, *, patience: float) -> list[Symptom]:
-    """Return what every check found; patience: seconds that one may take."""
+async def examine(settings: Settings, *, patience: float, notify: bool = False) -> list[Symptom]:
+    """Return what every check found; patience: seconds that one may take. notify: have notifiers tell a test notice."""
     found = [*_token(settings), _folder(settings.data), *_hooks(settings)]
     policies, said = _policies(settings)
     found += said
     found += [await _in_time("daemon", _daemon(settings), patience)]
     if settings.kafka is not None:
         found += [await _in_time("kafka", _kafka(settings.kafka), patience)]
-    for name, notify in settings.notify.items():
-        found += [await _in_time(f"notify {name}", _notifier(name, notify), patience)]
+    ask = tried if notify else reached
+    for name, way in settings.notify.items():
+        found += [await _in_time(f"notify {name}", ask(name, way), patience)]
     connections = Connections(settings, clock=SystemClock())
     try:
         for policy in policies:
@@ -122,36 +123,6 @@ async def _daemon(settings: Settings) -> Symptom:
     if not state["ready"]:
         return problem("daemon", f"is not ready: {wrong}", "see its log")
     return ok("daemon", f"ready at {settings.url}") if not wrong else note("daemon", wrong)
-
-
-async def _notifier(name: str, notify: Notify) -> Symptom:
-    """Return whether a notifier's address is known and somebody listens there; telling him nothing."""
-    check = f"notify {name}"
-    if notify.webhook is None:
-        return ok(check, "into the daemon's log")
-    if notify.token is not None:
-        notify.token.read()
-    place = _reached(notify.webhook.read())
-    if place is None:
-        return problem(check, "its address is no http or https URL", f"mend what notify.{name}.webhook names")
-    host, port = place
-    try:
-        _, writer = await asyncio.open_connection(host, port)
-    except OSError as error:
-        what = f"no connection to {host}:{port}: {error.strerror or error}"
-        return problem(check, what, "check the address and network")
-    writer.close()
-    return ok(check, f"{host}:{port} can be reached; whether it takes a notice is seen when one is sent")
-
-
-def _reached(address: str) -> tuple[str, int] | None:
-    """Return host and port of an HTTP address, None when it is none; the rest of it may be a secret."""
-    try:
-        url = urlsplit(address)
-        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    except ValueError:
-        return None
-    return (url.hostname, port) if url.hostname and port and url.scheme in {"http", "https"} else None
 
 
 async def _kafka(kafka: Kafka) -> Symptom:

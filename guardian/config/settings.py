@@ -13,7 +13,9 @@ intake only. All values are frozen; durations are seconds, sizes bytes, paths ab
                                .topics.events .topics.dead_letter .topics.decisions
                                .security (.protocol .mechanism .username .password .ca
                                .certificate .key) .session_timeout .request_timeout
-    settings.notify            name -> Notify (.webhook .log .events .environments .timeout .token .ca)
+    settings.console           address that people open in a browser; None: notices hold no link
+    settings.notify            name -> Notify (.way .webhook .slack .pagerduty .email .events
+                               .environments .at_most .timeout .token .ca)
     settings.environments      name -> Environment
     settings.place(environment, region)   the Environment with the region's differences applied;
                                raises UnknownEnvironment with the nearest name
@@ -49,6 +51,7 @@ from guardian.config.fields import (
     Size,
 )
 from guardian.config.findings import Finding, complaint, findings_of, hint
+from guardian.config.notify import Notify
 from guardian.config.source import Document, read_documents
 from guardian.errors import ConfigError, UnknownEnvironment
 
@@ -201,36 +204,6 @@ class Environment(Section):
         return self.model_copy(update=update)
 
 
-DecisionName = Literal[
-    "queued", "started", "advanced", "held", "resumed", "paused", "awaiting-approval", "promoted", "verified",
-    "rolled-back", "aborted", "superseded", "rejected", "paged", "failed",
-]  # fmt: skip
-"""Last part of a decision event's type (CONTRACTS section 3)."""
-
-
-class Notify(Section):
-    """Somebody who is told of decisions, and by which way."""
-
-    webhook: Secret | None = Field(None, description="address that JSON {dedup, summary, body} is posted to")
-    log: bool = Field(default=False, description="write notices into the daemon's log instead")
-    events: tuple[DecisionName, ...] = Field(
-        ("paged", "awaiting-approval", "rolled-back", "aborted", "failed", "rejected"),
-        min_length=1,
-        description="decisions that are told",
-    )
-    environments: tuple[str, ...] = Field((), description="only of these environments; default: of all")
-    timeout: Duration = Field(10.0, description="longest wait for one answer")
-    token: Secret | None = Field(None, description="bearer token sent to the webhook")
-    ca: FilePath | None = Field(None, description="certificate authority, PEM; default: the system's")
-
-    @model_validator(mode="after")
-    def _has_one_way(self) -> Self:
-        if (self.webhook is None) != self.log:
-            remedy = "write webhook: {file: PATH} or {env: NAME}, or log: true"
-            raise complaint("needs exactly one of 'webhook' and 'log'", remedy)
-        return self
-
-
 class Intervals(Section):
     """How often the daemon does what nobody asks for."""
 
@@ -297,6 +270,9 @@ class Settings(Section):
     )
     listen: AddressField = Field(Address("127.0.0.1", 8080), description="host:port of API, hooks and console")
     server: str | None = Field(None, pattern=r"^https?://", description="where commands find the daemon")
+    console: str | None = Field(
+        None, pattern=r"^https?://", description="address at which people reach the daemon; notices link to it"
+    )
     token: Secret | None = Field(None, description="bearer token of API, hooks and remote write")
     user_header: str | None = Field(
         None,

@@ -9,6 +9,7 @@ from guardian.core.effects import Effect, MakeStable, Preflight, SetWeight, Star
 from guardian.core.facts import EffectDone, EffectFailed
 from guardian.core.gates import WEIGHT_TOLERANCE
 from guardian.core.model import Driver, Instant, Mode, Phase, Weight
+from guardian.core.paging import OVERDUE
 from guardian.core.rollback import stop_canary, take_back, went_back
 from guardian.core.rollout import PendingEffect, Rollout
 from guardian.core.sentences import duration, share
@@ -212,7 +213,7 @@ def _again(draft: Draft, pending: PendingEffect, reason: str) -> None:
         left = rollout.phase.terminal or rollout.phase is Phase.ROLLING_BACK
         end = f"; guardian abort {rollout.id} --reason TEXT ends that" if left else ""
         tried = f"{text}; it has been tried for {since} and goes on being tried{end}"
-        draft.page(f"overdue-{pending.effect.id}", tried)
+        draft.page(f"{OVERDUE}{pending.effect.id}", tried)
 
 
 def _name(effect: Effect) -> str:

@@ -8,6 +8,7 @@ from guardian.core.effects import SetWeight, StopCanary
 from guardian.core.gates import first_release
 from guardian.core.looks import Look
 from guardian.core.model import Instant, Mode, Phase, Verdict, Weight
+from guardian.core.paging import ADVISED
 from guardian.core.rollout import Pending
 
 AUTOMATIC = frozenset({r.Why.GUARDRAIL, r.Why.OBJECTIVE, r.Why.ALERT, r.Why.UNDECIDED, r.Why.READINESS})
@@ -98,7 +99,7 @@ def _ask(draft: Draft, *, why: r.Why, outcome: Phase, reason: str, guardrail: st
     elif asked is not None:
         return
     text = f"{reason if reason.endswith('.') else reason + '.'}{ADVICE}"
-    draft.page("rollback-advised" if why in AUTOMATIC else f"{why}-advised", text, guardrail=guardrail)
+    draft.page(f"{'rollback' if why in AUTOMATIC else why}{ADVISED}", text, guardrail=guardrail)
     draft.add(
         r.Awaiting(
             rollout=draft.id,

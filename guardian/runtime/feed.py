@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from guardian.core.events import decision_event
+from guardian.core.paging import over
 from guardian.core.records import Record
 from guardian.core.rollout import Rollout
 from guardian.ports import Journal
@@ -22,13 +23,18 @@ _AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One decision event: the journal row it came from, its place in that row, key and CloudEvents JSON."""
+    """One decision event: the journal row it came from, its place in that row, key and CloudEvents JSON.
+
+    page: key of the page, "" where it is none. over: keys of incidents that are over by it.
+    """
 
     seq: int
     index: int
     key: str
     type: str
     body: bytes
+    page: str = ""
+    over: tuple[str, ...] = ()
 
 
 class Decided:
@@ -49,7 +55,9 @@ class Decided:
                     continue
                 event = decision_event(record, rollout)  # type: ignore[arg-type]
                 if event is not None:
-                    found.append(Told(self.seq, index, event.service, event.type, encode_decision(event)))
+                    page, ended = getattr(record, "key", ""), over(record, rollout)  # type: ignore[arg-type]
+                    body = encode_decision(event)
+                    found.append(Told(self.seq, index, event.service, event.type, body, page, ended))
             self._told = found
         return self._told
 

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from guardian.core.model import Seconds
-from guardian.errors import GuardianError
+from guardian.errors import GuardianError, Unavailable
 from guardian.ports import EventSink, Journal
 from guardian.runtime.feed import Decided, Feed, Told
 from guardian.runtime.health import Health
@@ -24,6 +24,8 @@ from guardian.runtime.telemetry import Telemetry
 _log = structlog.get_logger(__name__)
 _DEADLINE: Final = Seconds(30.0)
 _BACKOFF: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+_PATIENCE: Final = 3600.0
+"""Most seconds that a sink may have us wait before it is asked again."""
 CURSOR: Final = "cursor/"
 """Prefix of the journal notes that say how far each sink is."""
 
@@ -108,7 +110,8 @@ class Outbox:
                 await self._wait(outlet, f"no answer within {_DEADLINE:g}s", attempt)
                 attempt += 1
             except GuardianError as error:
-                await self._wait(outlet, str(error), attempt)
+                asked = error.after if isinstance(error, Unavailable) else None
+                await self._wait(outlet, str(error), attempt, least=asked or 0.0)
                 attempt += 1
             except Exception as error:  # noqa: BLE001  a sink's mistake must not end the daemon
                 _log.exception("sink_failed", sink=outlet.name)
@@ -119,6 +122,7 @@ class Outbox:
                 self._telemetry.published.labels(outlet.name).inc(len(events))
                 return
 
-    async def _wait(self, outlet: Outlet, text: str, attempt: int) -> None:
+    async def _wait(self, outlet: Outlet, text: str, attempt: int, *, least: float = 0.0) -> None:
+        """Wait before the next attempt. least: what the sink asked for, in seconds."""
         self._health.report(f"sink {outlet.name}", f"decision events wait: {text}")
-        await asyncio.sleep(_BACKOFF[min(attempt, len(_BACKOFF) - 1)])
+        await asyncio.sleep(max(_BACKOFF[min(attempt, len(_BACKOFF) - 1)], min(least, _PATIENCE)))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("aiokafka", "kubernetes", "pandas", "prometheus_api_client")
+HEAVY = ("aiokafka", "aiosmtplib", "kubernetes", "pandas", "prometheus_api_client", "slack_sdk")
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ HEAVY = ("aiokafka", "kubernetes", "pandas", "prometheus_api_client")
         ("guardian.adapters.routers.haproxy", ()),
         ("guardian.adapters.probes.http", ()),
         ("guardian.adapters.notify.webhook", ()),
+        ("guardian.adapters.notify.pagerduty", ()),
+        ("guardian.adapters.notify.slack", ("slack_sdk",)),
+        ("guardian.adapters.notify.email", ("aiosmtplib",)),
+        ("guardian.app", ()),
         ("guardian.adapters.routers.istio", ("kubernetes",)),
         ("guardian.adapters.workloads.deployment", ("kubernetes",)),
         ("guardian.adapters.events.kafka", ("aiokafka",)),

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from guardian.adapters.journal.memory import MemoryJournal
 from guardian.app.notices import Notices
-from guardian.config.settings import DecisionName, Settings
+from guardian.config.notify import DecisionName
+from guardian.config.settings import Settings
 from guardian.core.events import NAMES
 from guardian.core.facts import Order, Ordered
 from guardian.core.model import EventRef, Phase

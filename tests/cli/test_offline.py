@@ -7,9 +7,12 @@ import resource
 import shutil
 import socket
 import sqlite3
+import threading
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -219,10 +222,48 @@ def test_doctor_says_whether_a_notifier_can_be_reached_and_keeps_its_address(tmp
     checks = {one["check"]: one for one in json.loads(answer.out)["checks"]}
     assert "hidden" not in answer.out
     assert checks["notify there"]["health"] == "ok"
+    assert "doctor --notify shows whether it takes a notice" in checks["notify there"]["text"]
     wrong = {"gone": "no connection to 127.0.0.1:1", "odd": "no http or https URL", "absent": "cannot be read"}
     for name, said in wrong.items():
         assert checks[f"notify {name}"]["health"] == "problem"
         assert said in checks[f"notify {name}"]["text"]
+
+
+def test_doctor_sends_test_notices_when_it_is_asked_to(tmp_path: Path) -> None:
+    """The night of a page is a bad time to find out; an incident of PagerDuty is closed at once."""
+    taken: list[tuple[str, dict[str, Any]]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(404 if self.path == "/hidden/gone" else 202)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{web.server_port}"
+        for name in ("team", "gone"):
+            (tmp_path / name).write_text(f"{url}/hidden/{name}")
+        (tmp_path / "key").write_text("R0UTE")
+        (tmp_path / "guardian.yaml").write_text(
+            "listen: 127.0.0.1:1\nnotify:\n  team: {slack: {file: team}}\n  gone: {webhook: {file: gone}}\n"
+            f"  oncall: {{pagerduty: {{routing_key: {{file: key}}, url: '{url}'}}}}\n"
+        )
+        answer = guardian("doctor", "--notify", "-o", "json", folder=tmp_path)
+        web.shutdown()
+    checks = {one["check"]: one for one in json.loads(answer.out)["checks"]}
+    assert checks["notify team"]["text"] == "took a test notice"
+    assert checks["notify oncall"]["text"] == "took a test notice, and that it is over"
+    assert checks["notify gone"]["health"] == "problem"
+    assert "answered 404" in checks["notify gone"]["text"]
+    assert "hidden" not in answer.out + answer.err
+    assert answer.code == 3
+    pages = [said for path, said in taken if path == "/v2/enqueue"]
+    assert [page["event_action"] for page in pages] == ["trigger", "resolve"]
+    assert pages[0]["dedup_key"] == pages[1]["dedup_key"] == "test/oncall"
 
 
 def test_version_may_be_asked_for_as_an_option(tmp_path: Path) -> None:

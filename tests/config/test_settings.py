@@ -196,8 +196,23 @@ def test_a_second_document_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("notify", "said"),
     [
-        ("{}", "needs exactly one of 'webhook' and 'log'"),
-        ("{log: true, webhook: {env: X}}", "needs exactly one of 'webhook' and 'log'"),
+        ("{}", "needs exactly one of 'webhook', 'slack', 'pagerduty', 'email', 'log'"),
+        ("{log: true, webhook: {env: X}}", ", not 'webhook', 'log'; write slack: {file: PATH}"),
+        ("{slack: 'https://hooks.example/T0/secret'}", "a secret is written here in plain"),
+        ("{slack: {env: X}, token: {env: Y}}", "'token' is sent to a webhook, not to slack"),
+        ("{pagerduty: {}}", "routing_key"),
+        ("{pagerduty: {routing_key: {env: X}, url: events.eu}}", "url"),
+        ("{email: {server: mail, from: g@example.org, to: [a@example.org]}}", "'mail' is not an address"),
+        ("{email: {server: 'mail:25', from: Guardian, to: [a@example.org]}}", "from"),
+        ("{email: {server: 'mail:25', from: g@example.org, to: []}}", "to"),
+        ("{email: {server: 'm:25', from: g@e.org, to: [a@e.org], username: g}}", "'username' and 'password' belong"),
+        (
+            "{email: {server: 'm:25', security: none, from: g@e.org, to: [a@e.org], username: g, password: {env: X}}}",
+            "security none sends the password to m:25",
+        ),
+        ("{log: true, at_most: 30}", "30 is not a limit; write a number and a span, for example 30 in 1h"),
+        ("{log: true, at_most: 30 in 1}", "'1' is not a duration"),
+        ("{log: true, at_most: 0 in 1h}", "write 1 to 1000 notices in a span above 0"),
         ("{webhook: 'https://hooks.example/T0/secret'}", "a secret is written here in plain"),
         ("{log: true, events: [rolledback]}", "did you mean 'rolled-back'?"),
         ("{log: true, environments: [prod]}", "environment 'prod' is not one of 'environments'"),
@@ -209,6 +224,15 @@ def test_a_notifier_that_would_tell_nobody_is_refused(tmp_path: Path, notify: st
     assert said in mistake
     assert "secret'" not in mistake
     assert mistake.startswith("guardian.yaml:3:")
+
+
+def test_people_are_told_thirty_times_an_hour_at_most_unless_told_otherwise(tmp_path: Path) -> None:
+    """Webhooks and logs are read by programs, which do not tire."""
+    text = (
+        "notify:\n  team: {slack: {env: X}}\n  few: {slack: {env: X}, at_most: 5 in 10m}\n  hook: {webhook: {env: X}}\n"
+    )
+    notify = load(tmp_path, text).notify
+    assert [notify[name].limit for name in ("team", "few", "hook")] == [(30, 3600.0), (5, 600.0), None]
 
 
 def test_the_monitor_looks_back_ten_days_unless_told_otherwise_or_turned_off(tmp_path: Path) -> None:

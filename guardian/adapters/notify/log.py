@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import structlog
 
+from guardian.ports import Notice
+
 _log = structlog.get_logger(__name__)
 
 
 class LogNotifier:
     """Notifier that writes to the log at level warning."""
 
-    async def notify(self, *, dedup: str, summary: str, body: str) -> None:
+    async def notify(self, notice: Notice) -> None:
         """Write the notice. See Notifier."""
-        _log.warning("notice", dedup=dedup, summary=summary, body=body)
+        _log.warning("notice", dedup=notice.dedup, summary=notice.summary, body=notice.body)

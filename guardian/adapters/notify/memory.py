@@ -1,26 +1,24 @@
-"""Notices in memory: one entry per key, as a pager would show them. For runs without anybody to tell."""
+"""Notices in memory, as a pager would show them: one entry per key. For runs without anybody to tell."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """What a person was told, and how often it was repeated."""
-
-    summary: str
-    body: str
-    times: int = 1
+from guardian.ports import Notice
 
 
 class MemoryNotifier:
-    """Notifier that keeps the newest notice of each key."""
+    """Pager that keeps the newest notice of each key, and how often it came. open: dedup keys by incident."""
 
     def __init__(self) -> None:
         self.notices: dict[str, Notice] = {}
+        self.times: dict[str, int] = {}
+        self.open: dict[str, str] = {}
 
-    async def notify(self, *, dedup: str, summary: str, body: str) -> None:
+    async def notify(self, notice: Notice) -> None:
         """Keep the notice. See Notifier."""
-        before = self.notices.get(dedup)
-        self.notices[dedup] = Notice(summary=summary, body=body, times=1 + (before.times if before else 0))
+        self.notices[notice.dedup] = notice
+        self.times[notice.dedup] = self.times.get(notice.dedup, 0) + 1
+        self.open[notice.incident] = notice.dedup
+
+    async def resolve(self, incident: str) -> None:
+        """Close the incident. See Pager."""
+        self.open.pop(incident, None)
