@@ -44,6 +44,9 @@ def test_the_same_share_of_failures_is_refused(form: str, good: bool, limit: flo
     query = form.format(part=summed(GOOD if good else BAD), all=summed(ALL))
     found = guardrail_of(Check(name="c", query=query, critical=[Limit(hurts, bound)], lasts=60), lambda _: None)
     assert found.objective is not None
+    ratio: Any = found.sli["ratio"]
+    assert parse_selector(ratio["bad"]).matches({"__name__": "m", "job": "a", "code": "500"})
+    assert not parse_selector(ratio["bad"]).matches({"__name__": "m", "job": "a", "code": "200"})
     critical: Any = found.objective["critical"]
     wanted = float(critical["below"].removesuffix("%")) / 100
     assert wanted == pytest.approx(1.0 - limit, abs=1e-9)
