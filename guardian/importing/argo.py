@@ -96,8 +96,8 @@ def _draft(rollout: Manifest, templates: Sequence[Manifest], wanted: Wanted) -> 
 def _canary(rollout: Manifest) -> Node:
     strategy = rollout.node.at("spec", "strategy")
     if strategy.at("blueGreen").value is not None or "blueGreen" in strategy.mapping():
-        what = f"{rollout} is blue-green: strategy blue-green is not built yet"
-        remedy = "leave it to Argo Rollouts, or write canary steps for it"
+        what = f"{rollout} is blue-green, which import does not translate yet"
+        remedy = "write strategy: {kind: blue-green, preview: {bake: 5m}, keep: 10m} by hand"
         raise ConfigError(what, where=strategy.at("blueGreen").where, remedy=remedy)
     canary = strategy.at("canary")
     if not canary.at("steps").items():

@@ -103,17 +103,23 @@ def _draft(canary: Manifest, templates: Sequence[Manifest], wanted: Wanted) -> D
     )
 
 
+_BLUE_GREEN: Final = "blue-green, which import does not translate yet"
+
+
 def _rises(canary: Manifest, analysis: Node, provider: str) -> None:
-    """Raise ConfigError for the strategies that are not built yet."""
+    """Raise ConfigError for the strategies that are not built yet, or not translated."""
     remedy = "leave it to Flagger, or write stepWeight and maxWeight for it"
+    by_hand = "write strategy: {kind: blue-green, preview: {bake: 5m}, keep: 10m} by hand"
     if analysis.at("iterations").number(0) > 0:
-        matches = bool(analysis.at("match").items())
-        kind = "A/B testing: strategy header-routed" if matches else "blue-green: strategy blue-green"
-        what = f"{canary} counts iterations, which makes it {kind} is not built yet"
-        raise ConfigError(what, where=analysis.at("iterations").where, remedy=remedy)
+        what, where = f"{canary} counts iterations, which makes it", analysis.at("iterations").where
+        if analysis.at("match").items():
+            raise ConfigError(
+                f"{what} A/B testing: strategy header-routed is not built yet", where=where, remedy=remedy
+            )
+        raise ConfigError(f"{what} {_BLUE_GREEN}", where=where, remedy=by_hand)
     if provider == "kubernetes":
-        what = f"{canary} has provider kubernetes, which makes it blue-green: strategy blue-green is not built yet"
-        raise ConfigError(what, where=canary.node.at("spec", "provider").where, remedy=remedy)
+        what = f"{canary} has provider kubernetes, which makes it {_BLUE_GREEN}"
+        raise ConfigError(what, where=canary.node.at("spec", "provider").where, remedy=by_hand)
     if not (analysis.at("stepWeight").number(0) > 0 or analysis.at("stepWeights").items()):
         what = f"{canary} has neither stepWeight nor stepWeights: no step has traffic on both tracks"
         raise ConfigError(what, where=analysis.where, remedy=remedy)

@@ -34,7 +34,7 @@ def test_a_refusal_leaves_no_file(tmp_path: Path) -> None:
     written(tmp_path, BLUE_GREEN)
     done = guardian("import", "argo", "a.yaml", "-o", "policy.yaml", folder=tmp_path)
     assert (done.code, done.out) == (2, "")
-    assert "a.yaml:7:7: Rollout rollout-bluegreen is blue-green: strategy blue-green is not built yet" in done.err
+    assert "a.yaml:7:7: Rollout rollout-bluegreen is blue-green, which import does not translate yet" in done.err
     assert not (tmp_path / "policy.yaml").exists()
 
 

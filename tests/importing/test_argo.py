@@ -179,7 +179,7 @@ def test_a_dry_run_never_becomes_a_guardrail(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "what", "line"),
     [
-        ((BLUE_GREEN,), "strategy blue-green is not built yet", "a.yaml:7"),
+        ((BLUE_GREEN,), "blue-green, which import does not translate yet", "a.yaml:7"),
         ((GUESTBOOK.partition("      steps:")[0], SUCCESS_RATE), "strategy rolling is not built yet", "a.yaml:7"),
         ((GUESTBOOK,), "there is no AnalysisTemplate success-rate", "a.yaml:9"),
         ((SUCCESS_RATE,), "there is no Rollout", "a.yaml"),

@@ -145,9 +145,9 @@ def test_only_what_is_switched_on_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "what"),
     [
-        ("stepWeight: 20", "iterations: 10", "strategy blue-green is not built yet"),
+        ("stepWeight: 20", "iterations: 10", "blue-green, which import does not translate yet"),
         ("stepWeight: 20", "iterations: 5\n    match: [{headers: {a: {exact: b}}}]", "header-routed is not built yet"),
-        ("provider: istio", "provider: kubernetes", "strategy blue-green is not built yet"),
+        ("provider: istio", "provider: kubernetes", "blue-green, which import does not translate yet"),
         ("    stepWeight: 20\n", "", "neither stepWeight nor stepWeights"),
         ("name: request-duration", "name: request-speed", "'request-speed' is not built in"),
         ("  analysis:", "  skipAnalysis: true\n  other:", "has no analysis"),
