@@ -46,10 +46,10 @@ def test_every_rule_is_counted_on_the_same_runs(result: dict[str, Any]) -> None:
 
 def test_the_page_tells_both_parts_apart(result: dict[str, Any]) -> None:
     """And each rule's mistakes by kind."""
-    page = document(result)
-    assert "| S01 Hard break | tuned on | rollback | 10/10 |" in page
+    page, runs = document(result), result["cells"][0]["runs"]
+    assert f"| S01 Hard break | tuned on | rollback | {runs}/{runs} |" in page
     assert "| S02 Clear regression | held out, seen before | rollback |" in page
-    assert "| all | 20 / 0 |" in page
+    assert f"| all | {2 * runs} / 0 |" in page
 
 
 def test_the_committed_page_is_that_of_the_committed_result() -> None:
