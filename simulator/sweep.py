@@ -121,7 +121,7 @@ def _keeper(tapes: Path, scenario: Scenario, seed: int) -> Callable[[Part], None
     return keep
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def loaded(file: Path, policy: Path | None = None, grain: Grain | None = None) -> Scenario:
     """Return a scenario, under another policy or in another grain where one is named.
 

@@ -14,7 +14,7 @@ from guardian.importing.argo_steps import steps_of
 from guardian.importing.draft import Draft, Track, Value, plan_of
 from guardian.importing.gather import Gathering, Left, Wanted, leave
 from guardian.importing.guardrails import Telling
-from guardian.importing.manifests import Manifest, Node, of_kinds
+from guardian.importing.manifests import Manifest, Node, begins_with
 from guardian.importing.promql import Matcher, NoShape
 
 _API: Final = "argoproj.io/v1alpha1"
@@ -43,16 +43,8 @@ _CANARY: Final = {
 
 def import_argo(manifests: Sequence[Manifest], wanted: Wanted) -> list[Draft]:
     """Return a policy for each Rollout. Raises ConfigError with place and remedy for what cannot be translated."""
-    found = of_kinds(manifests, VERSIONS)
-    rollouts = [one for one in found if one.kind == "Rollout"]
-    if not rollouts:
-        there = ", ".join(map(str, manifests))
-        what = f"there is no Rollout of {_API}: steps and traffic are its (there: {there})"
-        raise ConfigError(what, where=manifests[0].node.document.file, remedy="name the file with the Rollout, too")
-    if wanted.service and len(rollouts) > 1:
-        what = f"--service names one service, and there are {len(rollouts)} Rollouts"
-        raise ConfigError(what, where=rollouts[1].node.where, remedy="import one Rollout at a time")
-    return [_draft(rollout, [one for one in found if one.kind != "Rollout"], wanted) for rollout in rollouts]
+    rollouts, templates = begins_with("Rollout", manifests, VERSIONS, service=wanted.service)
+    return [_draft(rollout, templates, wanted) for rollout in rollouts]
 
 
 def _draft(rollout: Manifest, templates: Sequence[Manifest], wanted: Wanted) -> Draft:

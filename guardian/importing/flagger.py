@@ -13,7 +13,7 @@ from guardian.errors import ConfigError
 from guardian.importing.draft import Draft, Step, Value, plan_of
 from guardian.importing.flagger_checks import Names, checks_of, telling
 from guardian.importing.gather import Gathering, Left, Wanted, leave
-from guardian.importing.manifests import Manifest, Node, of_kinds
+from guardian.importing.manifests import Manifest, Node, begins_with
 
 _API: Final = "flagger.app/v1beta1"
 VERSIONS: Final = {"Canary": _API, "MetricTemplate": _API}
@@ -55,16 +55,8 @@ _DEFAULT_INTERVAL: Final = 60.0
 
 def import_flagger(manifests: Sequence[Manifest], wanted: Wanted) -> list[Draft]:
     """Return a policy for each Canary. Raises ConfigError with place and remedy for what cannot be translated."""
-    found = of_kinds(manifests, VERSIONS)
-    canaries = [one for one in found if one.kind == "Canary"]
-    if not canaries:
-        there = ", ".join(map(str, manifests))
-        what = f"there is no Canary of {_API}: steps and traffic are its (there: {there})"
-        raise ConfigError(what, where=manifests[0].node.document.file, remedy="name the file with the Canary, too")
-    if wanted.service and len(canaries) > 1:
-        what = f"--service names one service, and there are {len(canaries)} Canaries"
-        raise ConfigError(what, where=canaries[1].node.where, remedy="import one Canary at a time")
-    return [_draft(canary, [one for one in found if one.kind != "Canary"], wanted) for canary in canaries]
+    canaries, templates = begins_with("Canary", manifests, VERSIONS, service=wanted.service)
+    return [_draft(canary, templates, wanted) for canary in canaries]
 
 
 def _draft(canary: Manifest, templates: Sequence[Manifest], wanted: Wanted) -> Draft:

@@ -190,3 +190,23 @@ def of_kinds(manifests: Sequence[Manifest], versions: dict[str, str]) -> list[Ma
             raise ConfigError(what, where=manifest.node.where, remedy="name each object once")
         found[key] = manifest
     return list(found.values())
+
+
+def begins_with(
+    kind: str, manifests: Sequence[Manifest], versions: dict[str, str], *, service: str
+) -> tuple[list[Manifest], list[Manifest]]:
+    """Return the objects of the kind that becomes a policy, and those of the other kinds that they may name.
+
+    service: the one that was asked for, "" for none. Raises ConfigError as `of_kinds` does, and where there is no
+    object of that kind or one service stands for several.
+    """
+    found = of_kinds(manifests, versions)
+    chosen = [one for one in found if one.kind == kind]
+    if not chosen:
+        there = ", ".join(map(str, manifests))
+        what = f"there is no {kind} of {versions[kind]}: steps and traffic are its (there: {there})"
+        raise ConfigError(what, where=manifests[0].node.document.file, remedy=f"name the file with the {kind}, too")
+    if service and len(chosen) > 1:
+        what = f"--service names one service, and there are {len(chosen)} objects of kind {kind}"
+        raise ConfigError(what, where=chosen[1].node.where, remedy=f"import one {kind} at a time")
+    return chosen, [one for one in found if one.kind != kind]

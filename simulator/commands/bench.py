@@ -79,7 +79,7 @@ def bench(
     before = read_baseline(compare) if compare is not None else ()
     files = find_all(scenarios) if scenarios else tuple(library().values())
     for file in files:
-        loaded(file, policy)  # a mistake in the last file is told before an hour of runs
+        loaded(file, policy, None)  # a mistake in the last file is told before an hour of runs
     figures = _measure(files, seeds, jobs, policy, output)
     found = compared(before, figures, tolerance=allowed) if before else None
     if before and found is None and not strict:
@@ -142,7 +142,7 @@ def _measure(
         for played in sweep(files, seeds=wanted, jobs=jobs, beside=(Naive.name,), policy=policy, progress=done):
             ours[played.file].append(played.guardian)
             naive[played.file].append(played.beside[Naive.name])
-    figures = [measured(loaded(file, policy), ours[file], naive[file]) for file in files]
+    figures = [measured(loaded(file, policy, None), ours[file], naive[file]) for file in files]
     names = [one.name for one in figures]
     for one in figures:
         if names.count(one.name) > 1:

@@ -24,7 +24,7 @@ from simulator.outcome import CONFIDENCE, Outcome, Summary, summarise, upper_lim
 from simulator.request.language import Grain
 from simulator.scenario import LATE, Scenario
 from simulator.stories import page, right
-from simulator.sweep import Played, sweep
+from simulator.sweep import Played, loaded, sweep
 
 FIRST_SEED: Final = 1
 SEEDS: Final = 20
@@ -116,11 +116,11 @@ def simulate(
         return
     began = time.monotonic()
     outcomes = _swept(files, wanted, output, jobs=jobs, beside=gates, grain=grain, tapes=tape)
-    summaries = [_judged(load(file, grain=grain), played) for file, played in outcomes.items()]
+    summaries = [_judged(loaded(file, None, grain), played) for file, played in outcomes.items()]
     if output is not Output.JSON:
         _tell(summaries, time.monotonic() - began, output)
     if plot is not None:
-        _plot(plot, [played.guardian for played in outcomes[files[0]]], load(files[0], grain=grain))
+        _plot(plot, [played.guardian for played in outcomes[files[0]]], loaded(files[0], None, grain))
     _leave(summaries)
 
 
@@ -130,7 +130,7 @@ def _swept(
 ) -> dict[Path, list[Played]]:  # fmt: skip
     """Return all runs by their file; as JSON each is printed as it comes."""
     for file in files:
-        load(file, grain=grain)  # a mistake in the last file is told before an hour of runs
+        loaded(file, None, grain)  # a mistake in the last file is told before an hour of runs
     outcomes: dict[Path, list[Played]] = {file: [] for file in files}
     with progress_of(len(files) * len(seeds), output) as done:
         for played in sweep(files, seeds=seeds, jobs=jobs, beside=beside, grain=grain, tapes=tapes, progress=done):

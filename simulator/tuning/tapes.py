@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal, Self
 import msgspec
 from pydantic import Field, ValidationError, model_validator
 
-from guardian.adapters.tapes.folder import parts_of, read, read_bytes
+from guardian.adapters.tapes.folder import parts_of, read_bytes
 from guardian.config.fields import Name, Section
 from guardian.config.findings import complaint, findings_of
 from guardian.config.source import Document, read_documents
@@ -216,14 +216,15 @@ def _read(path: Path, policy: Policy, *, file: str) -> Tape:
         )
     ((environment, service, _), files), *_ = services.items()
     _check_place(policy, service, environment, document, file=file)
-    contents = tuple(part.read_bytes() for _, part in files)
-    size = sum(map(len, contents))
+    size = sum(part.stat().st_size for _, part in files)
     if size > MOST_BYTES:
         raise ScenarioError(
             f"holds {size / 2**20:.0f} MiB, {MOST_BYTES / 2**20:.0f} are allowed",
             where=document.where(("spec", "tape")), remedy="name a folder with the parts of this rollout only",
         )  # fmt: skip
-    played = _played([read(part) for _, part in files], service, environment, None, str(path))
+    contents = tuple(part.read_bytes() for _, part in files)
+    parts = [read_bytes(content, where=part) for content, (_, part) in zip(contents, files, strict=True)]
+    played = _played(parts, service, environment, None, str(path))
     found = _rollout(played, written.spec.revision, document)
     _check_measured(policy, played.rollouts[found.rollout].policy, document, file=file)
     recorded = played.recorded[found.rollout]
